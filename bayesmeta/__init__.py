@@ -1,0 +1,56 @@
+"""bayesmeta: Bayesian hierarchical meta-analysis side by side with the classical one.
+
+The public names are below; everything else is private. Names load on first use, so that
+``import bayesmeta`` stays light: no pymc, pytensor, arviz, matplotlib or pandas.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bayesmeta import frequentist as frequentist
+    from bayesmeta import plots as plots
+    from bayesmeta import priors as priors
+    from bayesmeta.fit import fit as fit
+    from bayesmeta.posterior import probability as probability
+    from bayesmeta.studies import EffectSizes as EffectSizes
+    from bayesmeta.studies import StudyTable as StudyTable
+    from bayesmeta.studies import TwoByTwo as TwoByTwo
+
+# Public name -> module that defines it (None: the name is a submodule).
+_PUBLIC: dict[str, str | None] = {
+    "BayesMetaError": "errors",
+    "ConvergenceError": "errors",
+    "DataError": "errors",
+    "ModelError": "errors",
+    "EffectSizes": "studies",
+    "StudyTable": "studies",
+    "TwoByTwo": "studies",
+    "fit": "fit",
+    "frequentist": None,
+    "plots": None,
+    "priors": None,
+    "probability": "posterior",
+}
+
+__all__ = ["__version__", *sorted(_PUBLIC)]  # noqa: PLE0604  (names are strings, built from the table above)
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("bayesmeta")
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'bayesmeta' has no attribute {name!r}")
+    module = _PUBLIC[name]
+    if module is None:
+        value: Any = importlib.import_module(f"bayesmeta.{name}")
+    else:
+        value = getattr(importlib.import_module(f"bayesmeta.{module}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

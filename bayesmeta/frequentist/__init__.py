@@ -1,0 +1,1 @@
+"""The classical analysis: pooling, two-by-two methods, small-study effects, influence."""

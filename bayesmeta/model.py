@@ -1,0 +1,207 @@
+"""The model contract, and the loader that reads a model file from ``models/`` or from a user's path."""
+
+import hashlib
+import importlib.util
+import re
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType, ModuleType
+from typing import TYPE_CHECKING, Any, Literal
+
+from bayesmeta.errors import ModelError, unknown
+from bayesmeta.priors import Prior, parse_prior
+from bayesmeta.resources import models_dir
+from bayesmeta.values import Array
+
+if TYPE_CHECKING:
+    import pymc as pm
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GaussianMarginal:
+    """What a model offers when the studies' true effects integrate out analytically.
+
+    ``y ~ N(X beta, diag(v) + tau^2 I)``.
+
+    Parameters
+    ----------
+    study
+        ``(k,)`` labels.
+    y, v
+        ``(k,)`` effects and sampling variances.
+    X
+        ``(k, p)`` design matrix.
+    terms
+        ``(p,)`` names of the coefficients; ``("mu",)`` for an intercept alone.
+    beta
+        ``(p,)`` priors of the coefficients.
+    tau
+        Prior of tau, or None for a common-effect model (tau = 0).
+    """
+
+    study: tuple[str, ...]
+    y: Array
+    v: Array
+    X: Array
+    terms: tuple[str, ...]
+    beta: tuple[Prior, ...]
+    tau: Prior | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StudyLikelihoods:
+    """What a model offers when each study's data depend on its own true effect only.
+
+    Parameters
+    ----------
+    study
+        ``(k,)`` labels.
+    loglik
+        Maps ``(k, m)`` values of theta, one row a study, to ``(k, m)`` log likelihoods with every
+        nuisance parameter integrated out, normalising constants included.
+    center, scale
+        ``(k,)`` rough place and width of each study's likelihood in theta: where integration starts
+        to look. ``scale`` may be infinite for a study that says nothing.
+    mu, tau
+        Priors; ``tau`` is None for a common-effect model.
+    random_effects
+        ``"normal"``, or ``"t"`` with `df`.
+    df
+        Degrees of freedom of Student-t random effects.
+    """
+
+    study: tuple[str, ...]
+    loglik: Callable[[Array], Array]
+    center: Array
+    scale: Array
+    mu: Prior
+    tau: Prior | None
+    random_effects: Literal["normal", "t"] = "normal"
+    df: float = float("inf")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Model:
+    """A model file, loaded: what `models/README.md` asks for, as one value.
+
+    Optional abilities are None where the file does not offer them. ``variants`` are other PyMC
+    programs of the same posterior (non-centred, centred), tried as remedies when sampling goes badly.
+    """
+
+    name: str
+    path: Path
+    source_hash: str
+    docstring: str
+    data_type: type
+    priors: Mapping[str, Prior]
+    build: Callable[[Any, Mapping[str, Prior]], "pm.Model"]
+    gaussian_marginal: Callable[[Any, Mapping[str, Prior]], GaussianMarginal] | None = None
+    study_likelihoods: Callable[[Any, Mapping[str, Prior]], StudyLikelihoods] | None = None
+    variants: Mapping[str, Callable[[Any, Mapping[str, Prior]], "pm.Model"]] = field(default_factory=dict)
+    module: ModuleType | None = None
+
+    @property
+    def title(self) -> str:
+        """First line of the docstring, without its full stop."""
+        return self.docstring.strip().splitlines()[0].rstrip(".")
+
+    def with_priors(self, priors: Mapping[str, Any] | None) -> Mapping[str, Prior]:
+        """Return the model's default priors with the ones given in their place.
+
+        Parameters
+        ----------
+        priors
+            Parameter name to prior, prior text, or scipy.stats frozen distribution.
+
+        Raises
+        ------
+        ModelError
+            If a name is not a parameter of this model, or a prior cannot be read.
+        """
+        chosen = dict(self.priors)
+        for name, prior in (priors or {}).items():
+            if name not in chosen:
+                raise unknown(f"prior parameter of model {self.name!r}:", name, self.priors)
+            chosen[name] = parse_prior(prior)
+        return MappingProxyType(chosen)
+
+
+def list_models() -> list[str]:
+    """Return the names of the models that ship with bayesmeta."""
+    return sorted(p.stem for p in models_dir().glob("*.py") if not p.stem.startswith("_"))
+
+
+def load_model(model: "str | Path | Model") -> Model:
+    """Return a model by name, or from a user's own file by path.
+
+    Raises
+    ------
+    ModelError
+        If the name is unknown, or the file lacks something the contract requires.
+    """
+    if isinstance(model, Model):
+        return model
+    path = Path(model)
+    if path.suffix == ".py":
+        if not path.is_file():
+            raise ModelError(f"Model file {str(path)!r} does not exist. Give a path to a .py file, or a model name.")
+    else:
+        path = models_dir() / f"{model}.py"
+        if not re.fullmatch(r"[A-Za-z]\w*", str(model)) or not path.is_file():
+            raise unknown("model", str(model), list_models())
+    return _load(path.resolve())
+
+
+_LOADED: dict[tuple[Path, str], Model] = {}
+
+
+def _load(path: Path) -> Model:
+    source = path.read_bytes()
+    digest = hashlib.sha256(source).hexdigest()
+    key = (path, digest)
+    if key not in _LOADED:
+        _LOADED[key] = _from_module(_import(path, digest), path, digest)
+    return _LOADED[key]
+
+
+def _import(path: Path, digest: str) -> ModuleType:
+    name = f"_bayesmeta_model_{path.stem}_{digest[:12]}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise ModelError(f"Model file {str(path)!r} cannot be imported as Python.")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except SyntaxError as error:
+        raise ModelError(f"Model file {path.name}, line {error.lineno}: {error.msg}.") from error
+    return module
+
+
+REQUIRED = ("DATA", "PRIORS", "build")
+
+
+def _from_module(module: ModuleType, path: Path, digest: str) -> Model:
+    missing = [name for name in REQUIRED if not hasattr(module, name)]
+    if not module.__doc__:
+        missing.insert(0, "a docstring")
+    if missing:
+        raise ModelError(
+            f"Model file {path.name} lacks {', '.join(missing)}. A model file needs a docstring, "
+            "DATA, PRIORS and build(data, priors); models/README.md has the contract."
+        )
+    return Model(
+        name=path.stem,
+        path=path,
+        source_hash=digest,
+        docstring=module.__doc__ or "",
+        data_type=module.DATA,
+        priors=MappingProxyType({name: parse_prior(prior) for name, prior in module.PRIORS.items()}),
+        build=module.build,
+        gaussian_marginal=getattr(module, "gaussian_marginal", None),
+        study_likelihoods=getattr(module, "study_likelihoods", None),
+        variants=MappingProxyType(dict(getattr(module, "VARIANTS", {}))),
+        module=module,
+    )

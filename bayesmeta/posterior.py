@@ -1,0 +1,211 @@
+"""The one result shape of every engine: a Posterior made of Marginals, with its diagnostics."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from bayesmeta.errors import ModelError, unknown
+from bayesmeta.model import Model
+from bayesmeta.priors import Prior
+from bayesmeta.values import Array, Interval
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pymc as pm
+    import xarray as xr
+
+
+@runtime_checkable
+class Marginal(Protocol):
+    """The posterior of one quantity, on the analysis scale, in scipy.stats words.
+
+    ``eti`` is the equal-tailed and ``hdi`` the shortest credible interval. Marginals made of
+    draws also have ``mcse(what)``, ``ess(what)`` and ``rhat()``.
+    """
+
+    def mean(self) -> float: ...
+    def sd(self) -> float: ...
+    def median(self) -> float: ...
+    def mode(self) -> float: ...
+    def pdf(self, x: ArrayLike) -> Array: ...
+    def cdf(self, x: ArrayLike) -> Array: ...
+    def sf(self, x: ArrayLike) -> Array: ...
+    def ppf(self, q: ArrayLike) -> Array: ...
+    def eti(self, level: float = 0.95) -> Interval: ...
+    def hdi(self, level: float = 0.95) -> Interval: ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Diagnostics:
+    """Whether the numbers can be trusted, and why.
+
+    Parameters
+    ----------
+    ok
+        False when a reader should not rely on the numbers.
+    verdict
+        One sentence in words, with what to do when `ok` is False.
+    figures
+        The figures behind it: ``error_estimate`` and ``nodes`` for quadrature; ``max_rhat``,
+        ``min_ess_bulk``, ``min_ess_tail``, ``divergences``, ``min_bfmi`` for NUTS.
+    table
+        Parameter name to its own figures (``rhat``, ``ess_bulk``, ``ess_tail``, ``mcse_mean``, ``mcse_sd``); NUTS.
+    remedies
+        What the engine changed on its own to get here, in order.
+    """
+
+    ok: bool
+    verdict: str
+    figures: Mapping[str, float] = field(default_factory=dict)
+    table: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    remedies: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Posterior:
+    """The posterior of a hierarchical meta-analysis, whichever engine computed it.
+
+    Parameters
+    ----------
+    data
+        What was analysed: `EffectSizes`, `TwoByTwo`, ...
+    model, priors
+        What was assumed.
+    engine, seed, options
+        How it was computed.
+    marginals
+        Name to marginal: ``mu`` (or ``beta[term]`` of a meta-regression), ``tau``, ``tau2``,
+        ``I2`` (percent), ``theta_new``.
+    theta
+        Study label to the marginal of its true effect.
+    diagnostics
+        Whether to trust it.
+    log_evidence
+        Log marginal likelihood; None where the engine has none or a prior is improper.
+    datatree
+        Makes the ArviZ DataTree: ``datatree(draws, seed)``.
+    versions
+        Package name to version.
+    """
+
+    data: Any
+    model: Model
+    priors: Mapping[str, Prior]
+    engine: str
+    marginals: Mapping[str, Marginal]
+    theta: Mapping[str, Marginal]
+    diagnostics: Diagnostics
+    datatree: Callable[[int, int | None], "xr.DataTree"]
+    log_evidence: float | None = None
+    seed: int | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+    def __getitem__(self, name: str) -> Marginal:
+        if name not in self.marginals:
+            raise unknown("quantity of this posterior:", name, self.marginals)
+        return self.marginals[name]
+
+    @property
+    def k(self) -> int:
+        """Number of studies."""
+        return len(self.theta)
+
+    @property
+    def mu(self) -> Marginal:
+        """Pooled effect."""
+        return self["mu"]
+
+    @property
+    def tau(self) -> Marginal:
+        """Between-study standard deviation."""
+        return self["tau"]
+
+    @property
+    def theta_new(self) -> Marginal:
+        """True effect of a new study: the posterior predictive distribution."""
+        return self["theta_new"]
+
+    def summary(self, level: float = 0.95, interval: str = "eti") -> "pd.DataFrame":
+        """Return mean, SD, median and interval of every quantity, on the analysis scale.
+
+        Parameters
+        ----------
+        level
+            Posterior probability of the interval.
+        interval
+            ``"eti"`` (equal-tailed) or ``"hdi"`` (shortest).
+        """
+        import pandas as pd
+
+        if interval not in ("eti", "hdi"):
+            raise unknown("interval", interval, ("eti", "hdi"))
+        named = {**self.marginals, **{f"theta[{study}]": m for study, m in self.theta.items()}}
+        rows = {}
+        for name, marginal in named.items():
+            limits = getattr(marginal, interval)(level)
+            rows[name] = {
+                "mean": marginal.mean(),
+                "sd": marginal.sd(),
+                "median": marginal.median(),
+                f"{interval}_low": limits.low,
+                f"{interval}_high": limits.high,
+                **self.diagnostics.table.get(name, {}),
+            }
+        return pd.DataFrame.from_dict(rows, orient="index")
+
+    def to_datatree(self, draws: int = 4000, seed: int | None = None) -> "xr.DataTree":
+        """Return the posterior as an ArviZ 1 / xarray DataTree of draws."""
+        return self.datatree(draws, self.seed if seed is None else seed)
+
+    def pymc_model(self) -> "pm.Model":
+        """Return the PyMC model behind this posterior, to change and sample yourself."""
+        return self.model.build(self.data, self.priors)
+
+
+def probability(
+    marginal: Marginal,
+    *,
+    above: float | None = None,
+    below: float | None = None,
+    or_: tuple[float | None, float | None] | None = None,
+) -> float:
+    """Return the posterior probability that a quantity lies in a range.
+
+    Parameters
+    ----------
+    marginal
+        E.g. ``post.mu`` or ``post.theta_new``.
+    above, below
+        Bounds on the analysis scale; given both, the range between them.
+    or_
+        ``(low, high)`` on the natural scale of a ratio measure, None for no bound.
+
+    Raises
+    ------
+    ModelError
+        If no bound is given, both scales are mixed, or the bounds are out of order.
+
+    Examples
+    --------
+    ``probability(post.mu, or_=(None, 1.0))`` is P(OR < 1 | data).
+    """
+    if or_ is not None:
+        if above is not None or below is not None:
+            raise ModelError("Give bounds on one scale: above/below (analysis scale) or or_ (natural scale).")
+        if any(bound is not None and not bound > 0 for bound in or_):
+            raise ModelError(f"or_={or_}: a ratio is greater than 0. Use None where there is no bound.")
+        above, below = (None if b is None else float(np.log(b)) for b in or_)
+    if above is None and below is None:
+        raise ModelError("Give at least one bound: above=, below= or or_=(low, high).")
+    if above is not None and below is not None and above >= below:
+        raise ModelError(f"The lower bound {above:g} must be less than the upper bound {below:g}.")
+    if above is None:
+        assert below is not None
+        return float(marginal.cdf(below))
+    if below is None:
+        return float(marginal.sf(above))
+    return float(marginal.cdf(below) - marginal.cdf(above))
