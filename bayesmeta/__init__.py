@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from bayesmeta.studies import StudyTable as StudyTable
     from bayesmeta.studies import TwoByTwo as TwoByTwo
 
+__version__ = "0.1.0"
+
 # Public name -> module that defines it (None: the name is a submodule).
 _PUBLIC: dict[str, str | None] = {
     "BayesMetaError": "errors",
@@ -37,10 +39,6 @@ __all__ = ["__version__", *sorted(_PUBLIC)]  # noqa: PLE0604  (names are strings
 
 
 def __getattr__(name: str) -> Any:
-    if name == "__version__":
-        from importlib.metadata import version
-
-        return version("bayesmeta")
     if name not in _PUBLIC:
         raise AttributeError(f"module 'bayesmeta' has no attribute {name!r}")
     module = _PUBLIC[name]
