@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from bayesmeta import frequentist as frequentist
     from bayesmeta import plots as plots
     from bayesmeta import priors as priors
+    from bayesmeta.effects import effect_sizes as effect_sizes
     from bayesmeta.fit import fit as fit
     from bayesmeta.posterior import probability as probability
     from bayesmeta.studies import EffectSizes as EffectSizes
@@ -28,6 +29,7 @@ _PUBLIC: dict[str, str | None] = {
     "EffectSizes": "studies",
     "StudyTable": "studies",
     "TwoByTwo": "studies",
+    "effect_sizes": "effects",
     "fit": "fit",
     "frequentist": None,
     "plots": None,

@@ -1,0 +1,189 @@
+"""What an effect measure is, the registry of all of them, and the scales they live on."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from bayesmeta.errors import DataError
+from bayesmeta.values import Array
+
+type Transform = Callable[[Array, Array | None], Array]
+
+
+type Groups = NDArray[np.intp] | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Options:
+    """How a formula is to be used.
+
+    Parameters
+    ----------
+    vtype
+        Kind of sampling variance, one of the measure's `vtypes`.
+    correct
+        Whether a small-sample bias correction is made, where the measure has one.
+    group
+        ``(k,)`` index of each study's meta-analysis, from 0; None when all are one.
+    """
+
+    vtype: str = "LS"
+    correct: bool = True
+    group: Groups = None
+
+
+# Columns of the data, then the options; returns (k,) effects and (k,) sampling variances,
+# NaN or infinite where not estimable.
+type Compute = Callable[..., tuple[Array, Array]]
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """How a measure's analysis scale relates to the scale people read.
+
+    Parameters
+    ----------
+    to_natural, from_natural
+        Inverse functions on arrays; the second argument is the sample size (or person-time), which
+        only the Freeman-Tukey scales use.
+    null
+        No effect on the analysis scale; None where no value means "no effect" (single-arm measures).
+    needs_n
+        Whether the functions need the second argument.
+    """
+
+    to_natural: Transform
+    from_natural: Transform
+    null: float | None = 0.0
+    needs_n: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """An effect measure: its data, formula, scales and labels.
+
+    Parameters
+    ----------
+    name
+        metafor's string.
+    family
+        Kind of raw data: ``"two_by_two"``, ``"person_time"``, ``"means"``, ``"paired"``,
+        ``"proportion"``, ``"rate"``, ``"correlation"`` or ``"estimate"``.
+    columns
+        Canonical names of the columns needed, in the order `compute` takes them.
+    label
+        On the natural scale, e.g. ``"Odds ratio"``.
+    analysis_label
+        On the scale where effects are pooled, e.g. ``"log odds ratio"``.
+    scale
+        Functions between the two scales and the reference line.
+    compute
+        The formula; None for measures that exist only as ready estimates.
+    ratio
+        Whether the natural scale is a ratio and the analysis scale its log.
+    vtypes
+        Sampling variances on offer, the default first.
+    default_to
+        The zero-cell rule used when none is given: ``"only0"``, or ``"none"`` for measures that
+        exist with zero cells. Empty for measures without counts.
+    correctable
+        Whether ``correct=False`` (no bias correction) is on offer.
+    """
+
+    name: str
+    family: str
+    columns: tuple[str, ...]
+    label: str
+    analysis_label: str
+    scale: Scale
+    compute: Compute | None = None
+    ratio: bool = False
+    vtypes: tuple[str, ...] = ("LS",)
+    default_to: str = ""
+    correctable: bool = False
+
+    @property
+    def null(self) -> float | None:
+        """Reference line on the analysis scale; None where there is none."""
+        return self.scale.null
+
+    @property
+    def null_natural(self) -> float | None:
+        """Reference line on the natural scale; None where there is none."""
+        return None if self.scale.null is None else float(self.to_natural(self.scale.null))
+
+    @property
+    def axis_label(self) -> str:
+        """Label of a plot axis that shows the natural scale."""
+        return f"{self.label} (log scale)" if self.ratio else self.label
+
+    def to_natural(self, values: ArrayLike, n: ArrayLike | None = None) -> Array:
+        """Return analysis-scale `values` on the natural scale.
+
+        Parameters
+        ----------
+        values
+            Effects or interval limits on the analysis scale.
+        n
+            Sample size (``PFT``) or person-time (``IRFT``); for a pooled effect the harmonic mean of
+            the studies' (Miller 1978, Am. Stat. 32:138). Ignored by every other measure.
+
+        Raises
+        ------
+        DataError
+            If the measure needs `n` and it was not given.
+        """
+        return self.scale.to_natural(_floats(values), self._size(n))
+
+    def from_natural(self, values: ArrayLike, n: ArrayLike | None = None) -> Array:
+        """Return natural-scale `values` on the analysis scale; the inverse of `to_natural`."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return self.scale.from_natural(_floats(values), self._size(n))
+
+    def _size(self, n: ArrayLike | None) -> Array | None:
+        if not self.scale.needs_n:
+            return None
+        if n is None:
+            raise DataError(
+                f"The {self.analysis_label} ({self.name}) has no inverse without a sample size: give n=..., "
+                "for a pooled effect the harmonic mean of the studies' sample sizes."
+            )
+        return _floats(n)
+
+
+def _floats(values: ArrayLike) -> Array:
+    return np.asarray(values, dtype=np.float64)
+
+
+IDENTITY = Scale(lambda y, n: y, lambda x, n: x)
+LOG = Scale(lambda y, n: np.exp(y), lambda x, n: np.log(x))
+
+MEASURES: dict[str, Measure] = {}
+
+
+def register(measure: Measure) -> Measure:
+    """Put `measure` in `MEASURES` under its name."""
+    MEASURES[measure.name] = measure
+    return measure
+
+
+def group_mean(values: Array, weights: Array, group: Groups) -> Array:
+    """Return, for every study, the weighted mean of `values` over the meta-analysis it belongs to.
+
+    Parameters
+    ----------
+    values, weights
+        ``(k,)`` numbers.
+    group
+        ``(k,)`` index of each study's meta-analysis, from 0; None when all are one.
+    """
+    used = np.isfinite(values) & np.isfinite(weights)
+    w = np.where(used, weights, 0.0)
+    product = np.where(used, values, 0.0) * w
+    if group is None:
+        return np.full(len(values), product.sum() / w.sum() if w.any() else np.nan)
+    total, weight = np.bincount(group, product), np.bincount(group, w)
+    with np.errstate(invalid="ignore"):
+        return np.asarray((total / weight)[group])
