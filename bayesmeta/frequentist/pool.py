@@ -1,0 +1,206 @@
+"""Pooling of effect sizes: inverse-variance weights, any tau2 estimator, any rule for the interval."""
+
+from typing import Literal
+
+import numpy as np
+
+from bayesmeta.errors import ConvergenceError, DataError, ModelError, unknown
+from bayesmeta.frequentist.result import PREDICTION_REFERENCES, PooledFit, PredictionRule, chi2_p
+from bayesmeta.frequentist.tau2 import TAU2_ESTIMATORS, estimate_tau2
+from bayesmeta.frequentist.weighted import At, Model, mean_model, regression_model
+from bayesmeta.studies import EffectSizes
+from bayesmeta.values import Array
+
+type CiRule = Literal["wald", "hksj", "adhoc", "t"]
+
+CI_RULES: dict[str, str] = {
+    "wald": "normal quantile and the inverse-variance standard error",
+    "hksj": "t with k - p df and the Hartung-Knapp-Sidik-Jonkman standard error",
+    "adhoc": "t with k - p df; the Hartung-Knapp factor is not let below 1 (Roever, Knapp & Friede 2015)",
+    "t": "t with k - p df and the inverse-variance standard error",
+}
+_SPELLINGS = {"z": "wald", "knha": "hksj", "hk": "hksj", "hkn": "hksj"}
+_SUBTINY = 1e-24
+"""A Hartung-Knapp factor below this is the square of rounding error, not of disagreement between studies."""
+
+
+def pool(
+    effects: EffectSizes,
+    *,
+    method: str = "DL",
+    ci: CiRule = "wald",
+    level: float = 0.95,
+    prediction: PredictionRule = "metafor",
+) -> PooledFit:
+    r"""Pool effect sizes by inverse variance: ``mu = sum(w y) / sum(w)``, ``w = 1 / (v + tau2)``.
+
+    With moderators in ``effects.X`` this is a mixed-effects meta-regression.
+
+    Parameters
+    ----------
+    effects
+        ``k`` effects on the analysis scale (log for ratio measures) with standard errors.
+    method
+        Estimator of tau2, a key of ``TAU2_ESTIMATORS``; ``"EE"`` or ``"FE"`` for tau2 = 0.
+    ci
+        ``"wald"``, ``"hksj"``, ``"adhoc"`` or ``"t"``; see ``CI_RULES``.
+    level
+        Coverage of all intervals, e.g. ``0.95``.
+    prediction
+        Rule for the prediction interval; see :func:`prediction_interval`.
+
+    Returns
+    -------
+    PooledFit
+        On the analysis scale; printing it gives one readable block.
+
+    Raises
+    ------
+    ModelError
+        If `method`, `ci`, `level` or `prediction` is not known or impossible with these data.
+    DataError
+        If there are no more studies than coefficients, or the design is collinear.
+    ConvergenceError
+        If no finite answer exists; the message says what to use instead.
+
+    Examples
+    --------
+    >>> fit = pool(EffectSizes(yi=[0.2, 0.5, 0.3], sei=[0.1, 0.2, 0.15]), method="DL")
+    >>> round(fit.mu, 4), round(fit.se, 4)
+    (0.2656, 0.0768)
+    """
+    rule = _check(method, ci, level, prediction)
+    model, notes = _model(effects, method, rule), []
+    estimator = TAU2_ESTIMATORS[method]
+    if model.df == 0:
+        tau2, tau2_se = 0.0, None
+        notes.append("A single study: its own estimate is shown; tau2 cannot be estimated and is taken as 0.")
+    else:
+        tau2, tau2_se = estimate_tau2(model, estimator)
+    common = method in ("EE", "FE")
+    null = model.at(0.0)
+    at = model.at(tau2 / model.scale / model.scale) if tau2 > 0 else null
+    vcov = at.bread * model.scale**2
+    df = None if rule == "wald" else model.df
+    if rule in ("hksj", "adhoc"):
+        vcov = vcov * _scale_factor(at, model, rule)
+    w = 1.0 / (effects.sei**2 + tau2)
+    i2, h2 = _i2_h2(model, null, tau2 / model.scale / model.scale, common=common)
+    beta = at.beta * model.scale
+    if model.shift:
+        beta[0] += model.shift
+    _require_finite(method, beta, vcov)
+    return PooledFit(
+        method=method,
+        ci_rule=rule,
+        level=level,
+        measure=effects.measure,
+        study=effects.study,
+        terms=effects.terms,
+        beta=beta,
+        vcov=vcov,
+        df=df,
+        tau2=tau2,
+        tau2_se=tau2_se,
+        Q=null.Q,
+        Q_df=model.df,
+        Q_p=chi2_p(null.Q, model.df),
+        I2=i2,
+        H2=h2,
+        weights=100.0 * w / w.sum(),
+        effects=effects,
+        reference=estimator.reference,
+        prediction_rule=prediction,
+        predicts=not common and model.df > 0,
+        intercept=model.X is None or has_intercept(effects),
+        notes=tuple(notes),
+    )
+
+
+def _check(method: str, ci: str, level: float, prediction: str) -> str:
+    if method not in TAU2_ESTIMATORS:
+        raise unknown("tau2 method", method, TAU2_ESTIMATORS)
+    rule = _SPELLINGS.get(ci, ci)
+    if rule not in CI_RULES:
+        raise unknown("confidence interval rule", ci, CI_RULES)
+    if prediction not in PREDICTION_REFERENCES:
+        raise unknown("prediction rule", prediction, PREDICTION_REFERENCES)
+    if not 0.0 < level < 1.0:
+        raise ModelError(f"level is {level!r}; it is a coverage strictly between 0 and 1, e.g. 0.95 for 95%.")
+    return rule
+
+
+def has_intercept(effects: EffectSizes) -> bool:
+    """Return whether the first column of the design is a column of ones."""
+    assert effects.X is not None
+    return bool((effects.X[:, 0] == 1.0).all())
+
+
+def model_of(effects: EffectSizes) -> Model:
+    """Return the normal form of `effects`."""
+    X, vi = effects.X, effects.sei**2
+    assert X is not None
+    if X.shape[1] == 1 and has_intercept(effects):
+        return mean_model(effects.yi, vi)
+    return regression_model(effects.yi, vi, X, intercept=has_intercept(effects))
+
+
+def _model(effects: EffectSizes, method: str, rule: str) -> Model:
+    assert effects.X is not None
+    k, p = effects.X.shape
+    if p > 1 or not has_intercept(effects):
+        from bayesmeta.frequentist.regression import check_design
+
+        check_design(effects)
+    if k == p == 1:
+        if rule != "wald":
+            raise ModelError(
+                f"ci={rule!r} needs at least two studies (t with k - 1 = 0 degrees of freedom). With one study use ci='wald'."
+            )
+    elif k <= p:
+        raise DataError(
+            f"{k} studies cannot support {p} coefficients ({', '.join(effects.terms)}): "
+            f"there must be more studies than coefficients. Use fewer moderators."
+        )
+    return model_of(effects)
+
+
+def _scale_factor(at: At, model: Model, rule: str) -> float:
+    factor = at.Q / model.df
+    if rule == "adhoc":
+        return max(1.0, factor)
+    if factor < _SUBTINY * max(1.0, float(np.abs(model.y).max()) ** 2):
+        raise ConvergenceError(
+            "The Hartung-Knapp-Sidik-Jonkman standard error is 0: all effects are equal, so their scatter says nothing "
+            "about precision. Use ci='adhoc' (never narrower than Wald) or ci='wald'."
+        )
+    return factor
+
+
+def hksj_vcov(effects: EffectSizes, tau2: float) -> Array:
+    """Return the Hartung-Knapp-Sidik-Jonkman covariance of the coefficients at `tau2`."""
+    model = model_of(effects)
+    at = model.at(tau2 / model.scale / model.scale)
+    return np.asarray(at.bread * (model.scale**2 * at.Q / model.df))
+
+
+def typical_variance(model: Model, null: At) -> float:
+    """Return Higgins and Thompson's typical sampling variance, ``(k - p) / tr P`` at tau2 = 0."""
+    return model.df / null.trP
+
+
+def _i2_h2(model: Model, null: At, tau2: float, *, common: bool) -> tuple[float, float]:
+    if model.df == 0:
+        return 0.0, 1.0
+    if common:
+        return (max(0.0, 100.0 * (null.Q - model.df) / null.Q) if null.Q > 0 else 0.0), null.Q / model.df
+    typical = typical_variance(model, null)
+    return 100.0 * tau2 / (typical + tau2), tau2 / typical + 1.0
+
+
+def _require_finite(method: str, beta: Array, vcov: Array) -> None:
+    if not (np.isfinite(beta).all() and np.isfinite(vcov).all()):
+        raise ConvergenceError(
+            f"{method} gave a result that is not finite: the effects or variances exceed what double precision can hold. "
+            "Check yi and sei for a unit error, or rescale the outcome."
+        )
