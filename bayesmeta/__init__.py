@@ -5,15 +5,19 @@ The public names are below; everything else is private. Names load on first use,
 """
 
 import importlib
+import sys
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bayesmeta import frequentist as frequentist
     from bayesmeta import plots as plots
     from bayesmeta import priors as priors
+    from bayesmeta.compare import compare as compare
     from bayesmeta.effects import effect_sizes as effect_sizes
     from bayesmeta.fit import fit as fit
     from bayesmeta.posterior import probability as probability
+    from bayesmeta.report import report as report
     from bayesmeta.studies import EffectSizes as EffectSizes
     from bayesmeta.studies import StudyTable as StudyTable
     from bayesmeta.studies import TwoByTwo as TwoByTwo
@@ -29,12 +33,14 @@ _PUBLIC: dict[str, str | None] = {
     "EffectSizes": "studies",
     "StudyTable": "studies",
     "TwoByTwo": "studies",
+    "compare": "compare",
     "effect_sizes": "effects",
     "fit": "fit",
     "frequentist": None,
     "plots": None,
     "priors": None,
     "probability": "posterior",
+    "report": "report",
 }
 
 __all__ = ["__version__", *sorted(_PUBLIC)]  # noqa: PLE0604  (names are strings, built from the table above)
@@ -54,3 +60,19 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return list(__all__)
+
+
+class _Package(ModuleType):
+    """The package itself: a submodule never hides the public function of its name.
+
+    Importing ``bayesmeta.fit`` binds the module as an attribute of the package, so that ``bm.fit(...)``
+    would stop working as soon as anything had imported it.
+    """
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if isinstance(value, ModuleType) and _PUBLIC.get(name) == name:
+            value = getattr(value, name)
+        super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
