@@ -41,11 +41,11 @@ def prediction_interval(fit: PooledFit, rule: "PredictionRule" = "metafor") -> I
         return None
     df, se = fit.df, fit.se
     if rule in ("hts", "riley"):
-        df = fit.k - fit.p - 1
+        df = fit.Q_df - 1
     elif rule == "hksj":
         from bayesmeta.frequentist.pool import hksj_vcov
 
-        df, se = fit.k - fit.p, sqrt(hksj_vcov(fit.effects, fit.tau2)[0, 0])
+        df, se = fit.Q_df, sqrt(hksj_vcov(fit.effects, fit.tau2)[0, 0])
     if df is not None and df < 1:
         return None
     half = quantile(fit.level, df) * sqrt(se**2 + fit.tau2)
