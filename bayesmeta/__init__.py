@@ -14,9 +14,12 @@ if TYPE_CHECKING:
     from bayesmeta import plots as plots
     from bayesmeta import priors as priors
     from bayesmeta.compare import compare as compare
+    from bayesmeta.datasets import list_datasets as list_datasets
+    from bayesmeta.datasets import load_dataset as load_dataset
     from bayesmeta.effects import effect_sizes as effect_sizes
     from bayesmeta.fit import fit as fit
     from bayesmeta.posterior import probability as probability
+    from bayesmeta.reading import read_studies as read_studies
     from bayesmeta.report import report as report
     from bayesmeta.studies import EffectSizes as EffectSizes
     from bayesmeta.studies import StudyTable as StudyTable
@@ -37,9 +40,12 @@ _PUBLIC: dict[str, str | None] = {
     "effect_sizes": "effects",
     "fit": "fit",
     "frequentist": None,
+    "list_datasets": "datasets",
+    "load_dataset": "datasets",
     "plots": None,
     "priors": None,
     "probability": "posterior",
+    "read_studies": "reading",
     "report": "report",
 }
 

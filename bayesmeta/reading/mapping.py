@@ -1,0 +1,78 @@
+"""Which column holds what: the user's word first, then known spellings, never a guess."""
+
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+
+from bayesmeta.errors import DataError, unknown
+from bayesmeta.reading.names import ALIASES, AMBIGUOUS, CANONICAL, FAMILIES, normalise
+
+
+def map_columns(headers: Sequence[str], stated: Mapping[str, str] | None, name: str) -> dict[str, str]:
+    """Return bayesmeta's name to the header that holds it.
+
+    Parameters
+    ----------
+    headers
+        Of the file.
+    stated
+        The user's own mapping, bayesmeta's name to header; it goes before every spelling.
+    name
+        Of the file, for messages.
+
+    Raises
+    ------
+    DataError
+        If a stated name or header does not exist, or two columns claim the same meaning.
+    """
+    mapping = _stated(headers, stated or {}, name)
+    taken = set(mapping.values())
+    claims: dict[str, list[str]] = {}
+    for header in headers:
+        canonical = ALIASES.get(normalise(header))
+        if header not in taken and canonical and canonical not in mapping:
+            claims.setdefault(canonical, []).append(header)
+    for canonical, found in claims.items():
+        exact = [h for h in found if h == canonical]
+        if len(found) > 1 and not exact:
+            raise DataError(
+                f"{name}: columns {' and '.join(map(repr, found))} both look like {canonical}. "
+                f"State which one is: columns={{{canonical!r}: {found[0]!r}}}."
+            )
+        mapping[canonical] = (exact or found)[0]
+    return mapping
+
+
+def _stated(headers: Sequence[str], stated: Mapping[str, str], name: str) -> dict[str, str]:
+    for canonical, header in stated.items():
+        if canonical not in CANONICAL:
+            raise unknown("column name in columns=", canonical, CANONICAL, DataError)
+        if header not in headers:
+            close = get_close_matches(header, headers, n=1)
+            hint = f" Did you mean {close[0]!r}?" if close else ""
+            raise DataError(f"{name} has no column {header!r} (for {canonical}).{hint} Columns: {', '.join(headers)}.")
+    return dict(stated)
+
+
+def available(mapping: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+    """Return the families of columns from which effects can be computed, given what was found."""
+    return {family: needed for family, needed in FAMILIES.items() if all(name in mapping for name in needed)}
+
+
+def nothing_usable(headers: Sequence[str], mapping: Mapping[str, str], name: str) -> DataError:
+    """Return the error for a table from which no effect can be computed."""
+    for header in headers:
+        readings = AMBIGUOUS.get(normalise(header))
+        if readings and header not in mapping.values():
+            (first, meaning1), (second, meaning2) = readings
+            return DataError(
+                f"{name}: column {header!r} may be {meaning1} or {meaning2}, and the two give different answers. "
+                f"State it: columns={{{first!r}: {header!r}}} or columns={{{second!r}: {header!r}}}."
+            )
+    nearest = max(FAMILIES.values(), key=lambda needed: sum(n in mapping for n in needed) / len(needed))
+    missing = [n for n in nearest if n not in mapping]
+    return DataError(
+        f"{name}: no column for {', '.join(missing)}. Columns: {', '.join(headers)}. "
+        f"Name the right ones, e.g. columns={{{missing[0]!r}: {headers[-1]!r}}}, or give another set: "
+        + "; ".join(f"{family} ({', '.join(needed)})" for family, needed in FAMILIES.items())
+        + "."
+    )
