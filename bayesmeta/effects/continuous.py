@@ -4,6 +4,8 @@ Every formula takes means ``m1, m2``, standard deviations ``s1, s2`` and sample 
 1 is the treatment arm.
 """
 
+from math import pi, sqrt
+
 import numpy as np
 from scipy.special import gammaln
 
@@ -63,18 +65,21 @@ def standardized_mean_difference(
     ----------
     Hedges (1981), J. Educ. Stat. 6:107-128; Hedges (1983), Psychol. Bull. 93:388-395 (UB).
     """
-    df, n = n1 + n2 - 2, n1 + n2
     d = (m1 - m2) / np.sqrt(pooled_variance(s1, n1, s2, n2))
-    j = hedges_correction(df)
-    g = j * d if how.correct else d
-    base = 1 / n1 + 1 / n2
+    n = n1 + n2
+    return _standardized(d, 1 / n1 + 1 / n2, n - 2, n, n, how)
+
+
+def _standardized(d: Array, base: Array, df: Array, size: Array, weight: Array, how: Options) -> tuple[Array, Array]:
+    """Return a standardized difference and its variance ``base + d^2 / (2 size)`` in the kind asked for."""
+    j = hedges_correction(df) if how.correct else np.ones_like(d)
+    g = j * d
     if how.vtype == "LS2":
-        factor = j**2 if how.correct else np.ones_like(j)
-        return g, factor * (base + d**2 / (2 * n))
+        return g, j**2 * (base + d**2 / (2 * size))
     if how.vtype == "UB":
-        return g, base + (1 - (df - 2) / (df * j**2)) * g**2
-    at = group_mean(g, n, how.group) if how.vtype == "AV" else g
-    return g, base + at**2 / (2 * n)
+        return g, base + (1 - (df - 2) / (df * hedges_correction(df) ** 2)) * g**2
+    at = group_mean(g, weight, how.group) if how.vtype == "AV" else g
+    return g, base + at**2 / (2 * size)
 
 
 def smd_heteroscedastic(
@@ -103,8 +108,7 @@ def smd_control_sd(
     Hedges (1981), J. Educ. Stat. 6:107-128.
     """
     d = (m1 - m2) / s2
-    g = hedges_correction(n2 - 1) * d if how.correct else d
-    return g, 1 / n1 + 1 / n2 + g**2 / (2 * n2)
+    return _standardized(d, 1 / n1 + 1 / n2, n2 - 1, n2, n1 + n2, how)
 
 
 def log_ratio_of_means(
@@ -129,7 +133,7 @@ def log_ratio_of_means(
         v = pooled_variance(s1, n1, s2, n2)
         return yi, v / (n1 * m1**2) + v / (n2 * m2**2)
     if how.vtype in ("AV", "AVHO"):
-        a1, a2 = group_mean(s1 / m1, n1, how.group) ** 2, group_mean(s2 / m2, n2, how.group) ** 2
+        a1, a2 = group_mean(np.abs(s1 / m1), n1, how.group) ** 2, group_mean(np.abs(s2 / m2), n2, how.group) ** 2
         if how.vtype == "AVHO":
             w1, w2 = group_mean(n1, np.ones_like(n1), how.group), group_mean(n2, np.ones_like(n2), how.group)
             a1 = a2 = (w1 * a1 + w2 * a2) / (w1 + w2)
@@ -159,12 +163,27 @@ def log_cv_ratio(m1: Array, s1: Array, n1: Array, m2: Array, s2: Array, n2: Arra
     Nakagawa et al. (2015), Methods Ecol. Evol. 6:143-152; bias correction: Senior, Viechtbauer &
     Nakagawa (2020), Res. Synth. Methods 11:553-567.
     """
+    # A coefficient of variation is a magnitude of ratio-scale data: negative means have none.
+    m1, m2 = np.where(m1 > 0, m1, np.nan), np.where(m2 > 0, m2, np.nan)
     sd_ratio, sd_v = log_variability_ratio(m1, s1, n1, m2, s2, n2, how)
     mean_ratio, mean_v = log_ratio_of_means(m1, s1, n1, m2, s2, n2, Options(correct=how.correct))
     return sd_ratio - mean_ratio, sd_v + mean_v
 
 
-_VTYPES = {"MD": ("LS", "UB", "HO"), "SMD": ("LS", "LS2", "UB", "AV"), "ROM": ("LS", "LS2", "HO", "AV", "AVHO")}
+def _log_odds_from_d(factor: float) -> Compute:
+    def compute(m1: Array, s1: Array, n1: Array, m2: Array, s2: Array, n2: Array, how: Options) -> tuple[Array, Array]:
+        d, v = standardized_mean_difference(m1, s1, n1, m2, s2, n2, Options(correct=False))
+        return d * factor, v * factor**2
+
+    return compute
+
+
+_VTYPES = {
+    "MD": ("LS", "UB", "HO"),
+    "SMD": ("LS", "LS2", "UB", "AV"),
+    "ROM": ("LS", "LS2", "HO", "AV", "AVHO"),
+    "SMD1": ("LS", "LS2", "UB", "AV"),
+}
 _BIASED = {"SMD", "SMDH", "SMD1", "ROM", "VR", "CVR"}
 
 
@@ -194,3 +213,8 @@ _register("SMD1", "Standardized mean difference", "standardized mean difference 
 _register("ROM", "Ratio of means", "log ratio of means", log_ratio_of_means, LOG)
 _register("CVR", "Coefficient of variation ratio", "log coefficient of variation ratio", log_cv_ratio, LOG)
 _register("VR", "Variability ratio", "log variability ratio", log_variability_ratio, LOG)
+# Cohen's d, times pi / sqrt(3) for a logistic outcome (Chinn 2000, Stat. Med. 19:3127-3131) or times 1.65
+# for a normal one (Cox & Snell 1989, Analysis of Binary Data); D2OR is another name of the former.
+_register("D2OR", "Odds ratio", "log odds ratio from means (logistic)", _log_odds_from_d(pi / sqrt(3)), LOG)
+_register("D2ORL", "Odds ratio", "log odds ratio from means (logistic)", _log_odds_from_d(pi / sqrt(3)), LOG)
+_register("D2ORN", "Odds ratio", "log odds ratio from means (normal)", _log_odds_from_d(1.65), LOG)

@@ -52,12 +52,16 @@ class Scale:
         No effect on the analysis scale; None where no value means "no effect" (single-arm measures).
     needs_n
         Whether the functions need the second argument.
+    low, high
+        Range of the natural scale, limits included.
     """
 
     to_natural: Transform
     from_natural: Transform
     null: float | None = 0.0
     needs_n: bool = False
+    low: float = -np.inf
+    high: float = np.inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,9 +142,29 @@ class Measure:
         return self.scale.to_natural(_floats(values), self._size(n))
 
     def from_natural(self, values: ArrayLike, n: ArrayLike | None = None) -> Array:
-        """Return natural-scale `values` on the analysis scale; the inverse of `to_natural`."""
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return self.scale.from_natural(_floats(values), self._size(n))
+        """Return natural-scale `values` on the analysis scale; the inverse of `to_natural`.
+
+        Parameters
+        ----------
+        values
+            On the natural scale; the end of its range may map to an infinite value (log of 0).
+        n
+            As in `to_natural`.
+
+        Raises
+        ------
+        DataError
+            If a value lies outside the natural scale, or `n` is needed and was not given.
+        """
+        x = _floats(values)
+        outside = (x < self.scale.low) | (x > self.scale.high)
+        if outside.any():
+            raise DataError(
+                f"{float(x[outside].flat[0]):g} is no {self.label.lower()}: "
+                f"values lie in [{self.scale.low:g}, {self.scale.high:g}]."
+            )
+        with np.errstate(divide="ignore"):
+            return self.scale.from_natural(x, self._size(n))
 
     def _size(self, n: ArrayLike | None) -> Array | None:
         if not self.scale.needs_n:
@@ -158,7 +182,7 @@ def _floats(values: ArrayLike) -> Array:
 
 
 IDENTITY = Scale(lambda y, n: y, lambda x, n: x)
-LOG = Scale(lambda y, n: np.exp(y), lambda x, n: np.log(x))
+LOG = Scale(lambda y, n: np.exp(y), lambda x, n: np.log(x), low=0.0)
 
 MEASURES: dict[str, Measure] = {}
 
