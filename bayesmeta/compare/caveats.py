@@ -1,0 +1,89 @@
+"""What an answer rests on when the data are thin or not all printed in a source, in sentences."""
+
+import numpy as np
+
+from bayesmeta.studies import EffectSizes, StudyTable, TwoByTwo
+from bayesmeta.words import joined
+
+RECONSTRUCTED = "reconstructed"
+
+
+def reconstructed(data: EffectSizes | TwoByTwo | StudyTable) -> tuple[str, ...]:
+    """Return the studies whose counts were reconstructed, not read in a source."""
+    if isinstance(data, EffectSizes):
+        return () if data.counts is None else reconstructed(data.counts)
+    status = data.status if isinstance(data, TwoByTwo) else data.columns.get("status", ())
+    if len(status) == 0:
+        return ()
+    return tuple(s for s, kind in zip(data.study, status, strict=True) if str(kind).strip().lower() == RECONSTRUCTED)
+
+
+def caveats(effects: EffectSizes) -> tuple[str, ...]:
+    """Return what a reader must know before relying on the pooled answer.
+
+    Parameters
+    ----------
+    effects
+        The effect sizes pooled, with the counts behind them where there are any.
+    """
+    said = [_few(effects.k), *_zeros(effects)]
+    names = reconstructed(effects)
+    if names:
+        said.append(
+            f"† The counts of {joined(names)} are not printed in any source that could be read; they were "
+            "reconstructed. The rows without that data show what rests on it."
+        )
+    return tuple(s for s in said if s)
+
+
+def _few(k: int) -> str:
+    if k == 1:
+        return (
+            "k = 1: one study cannot show how much studies differ, so the posterior of tau is its prior, and the "
+            "pooled effect and the prediction rest on that prior and on this one study."
+        )
+    if k == 2:
+        return (
+            "k = 2: two studies say almost nothing about how much studies differ, so tau, and with it the width of "
+            "the credible interval, rests mostly on its prior; the Hartung-Knapp interval has one degree of freedom."
+        )
+    if k < 5:
+        return (
+            f"k = {k}: with fewer than five studies the between-study standard deviation is poorly determined; the "
+            "prior of tau matters, so read the sensitivity analysis with the result."
+        )
+    return ""
+
+
+def _zeros(effects: EffectSizes) -> list[str]:
+    counts = effects.counts
+    if counts is None:
+        return []
+    said = [_one_sided(counts, arm) for arm in ("treatment", "control")]
+    if effects.adjusted:
+        said.append(f"{joined([a.study for a in effects.adjusted])}: {effects.rule or effects.adjusted[0].what}.")
+    empty = _double_zero(counts)
+    if empty:
+        said.append(
+            f"{joined(empty)}: no event, or only events, in both arms; such a study says almost nothing about a "
+            "ratio, and what it adds comes from the constant added to its cells."
+        )
+    return said
+
+
+def _one_sided(counts: TwoByTwo, arm: str) -> str:
+    events, n = getattr(counts, f"events_{arm}"), getattr(counts, f"n_{arm}")
+    if events.any() and (events < n).any():
+        return ""
+    what = "without an event" if events.any() else "with an event"
+    return (
+        f"No study has a patient {what} in the {arm} arm: the size of the effect rests on the constant added to zero "
+        "cells and on the prior. Fit the counts with an exact likelihood (model 'binomial_normal') before relying "
+        "on it."
+    )
+
+
+def _double_zero(counts: TwoByTwo) -> list[str]:
+    none = (counts.events_treatment == 0) & (counts.events_control == 0)
+    every = (counts.events_treatment == counts.n_treatment) & (counts.events_control == counts.n_control)
+    return [s for s, empty in zip(counts.study, np.asarray(none | every), strict=True) if empty]

@@ -1,0 +1,199 @@
+"""How each method fills a row: published, Mantel-Haenszel, inverse variance, Bayesian."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from bayesmeta.compare.values import Absent, Benefit, Row
+from bayesmeta.effects import MEASURES
+from bayesmeta.errors import BayesMetaError
+from bayesmeta.fit import fit
+from bayesmeta.frequentist import mantel_haenszel, pool
+from bayesmeta.frequentist.result import PooledFit
+from bayesmeta.model import Model, load_model
+from bayesmeta.posterior import Posterior
+from bayesmeta.studies import EffectSizes, PublishedResult, TwoByTwo
+from bayesmeta.values import Interval
+
+type MHMeasure = Literal["OR", "RR", "RD"]
+MH_MEASURES: tuple[MHMeasure, ...] = ("OR", "RR", "RD")
+ENGINE_LABELS = {"auto": "auto", "quadrature": "quadrature", "nuts": "NUTS"}
+MH_RANDOM = "Mantel-Haenszel, random effects"
+MH_COMMON = "Mantel-Haenszel, common effect"
+DL_WALD = "DerSimonian-Laird"
+DL_HKSJ = "DerSimonian-Laird, HKSJ"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to compute for every row of a comparison; fields as the options of `compare`."""
+
+    level: float
+    benefit: Benefit | None
+    models: tuple[str, ...]
+    priors: Mapping[str, Any] | None
+    engines: tuple[str, ...]
+    seed: int | None
+    common_effect: bool
+    sampling: Mapping[str, Any]
+
+
+def published_row(published: PublishedResult, effects: EffectSizes) -> Row:
+    """Return the row of a published result, its figures moved to the analysis scale."""
+    scale = MEASURES[effects.measure]
+
+    def analysis(text: str | None) -> float | None:
+        return None if text is None else float(scale.from_natural(float(text)))
+
+    low, high = analysis(published.low), analysis(published.high)
+    interval = None
+    if low is not None and high is not None:
+        interval = Interval(low, high, published.level, "confidence", "as printed")
+    return Row(
+        method="Published",
+        kind="published",
+        mu=analysis(published.estimate),
+        interval=interval,
+        tau=None if published.tau2 is None else float(published.tau2) ** 0.5,
+        I2=None if published.i2 is None else float(published.i2),
+        note=published.method,
+        source=published,
+    )
+
+
+def make_rows(
+    effects: EffectSizes, counts: TwoByTwo | None, plan: Plan, without: tuple[str, ...]
+) -> tuple[tuple[Row, ...], tuple[Absent, ...]]:
+    """Return the classical and Bayesian rows, and those that cannot be, with the reason."""
+    results = [
+        *(_classical(method, compute, without) for method, compute in _methods(effects, counts, plan).items()),
+        *(_bayesian(name, engine, effects, counts, plan, without) for name in plan.models for engine in plan.engines),
+    ]
+    rows = tuple(r for r in results if isinstance(r, Row))
+    return rows, tuple(r for r in results if isinstance(r, Absent))
+
+
+type Method = Callable[[], PooledFit] | str
+
+
+def _methods(effects: EffectSizes, counts: TwoByTwo | None, plan: Plan) -> dict[str, Method]:
+    """Return each classical method as a call, or as the reason why there is none."""
+    level = plan.level
+    known = next((m for m in MH_MEASURES if m == effects.measure), None)
+
+    def pooled(*, random: bool) -> PooledFit:
+        assert known is not None
+        assert counts is not None
+        return mantel_haenszel(counts, measure=known, random=random, level=level)
+
+    missing = ""
+    if known is None:
+        missing = f"Mantel-Haenszel pooling exists for {', '.join(MH_MEASURES)}, not for {effects.measure}"
+    elif counts is None:
+        missing = "Mantel-Haenszel pooling needs the 2x2 counts, and the data are ready estimates"
+    methods: dict[str, Method] = {MH_RANDOM: missing or (lambda: pooled(random=True))}
+    if plan.common_effect:
+        methods[MH_COMMON] = missing or (lambda: pooled(random=False))
+    methods[DL_WALD] = lambda: pool(effects, method="DL", ci="wald", level=level)
+    methods[DL_HKSJ] = lambda: pool(effects, method="DL", ci="hksj", level=level)
+    return methods
+
+
+def _classical(method: str, compute: Method, without: tuple[str, ...]) -> Row | Absent:
+    if isinstance(compute, str):
+        return Absent(method, compute, without)
+    try:
+        return classical_row(method, compute(), without)
+    except BayesMetaError as error:
+        return Absent(method, str(error), without)
+
+
+def classical_row(method: str, fit: PooledFit, without: tuple[str, ...] = ()) -> Row:
+    """Return the row of a classical fit."""
+    variance = fit.tau2_ci
+    return Row(
+        method=method,
+        kind="classical",
+        k=fit.k,
+        mu=fit.mu,
+        interval=fit.ci,
+        tau=fit.tau,
+        tau_interval=None if variance is None else replace(variance, low=variance.low**0.5, high=variance.high**0.5),
+        I2=fit.I2,
+        prediction=fit.prediction,
+        p_value=fit.p_value,
+        without=without,
+        note=" ".join(fit.notes),
+        source=fit,
+    )
+
+
+def _bayesian(
+    name: str, engine: str, effects: EffectSizes, counts: TwoByTwo | None, plan: Plan, without: tuple[str, ...]
+) -> Row | Absent:
+    model = load_model(name)
+    label = f"Bayesian {model.name}" if len(plan.models) > 1 else "Bayesian"
+    method = f"{label}, {ENGINE_LABELS[_engine_for(model, engine)]}"
+    if model.data_type is TwoByTwo and counts is None:
+        return Absent(method, f"model {model.name!r} needs the 2x2 counts, and the data are ready estimates", without)
+    if model.data_type is TwoByTwo and effects.measure != "OR":
+        return Absent(method, f"model {model.name!r} estimates an odds ratio, not {effects.measure}", without)
+    if engine == "quadrature" and model.gaussian_marginal is None and model.study_likelihoods is None:
+        return Absent(method, f"model {model.name!r} offers no quadrature", without)
+    try:
+        posterior = _posterior(model, engine, effects, counts, plan)
+    except BayesMetaError as error:
+        # The primary analysis must fail loudly; a repeat on fewer studies may be impossible on its own.
+        if not without:
+            raise
+        return Absent(method, str(error), without)
+    return bayesian_row(
+        method, posterior, measure=effects.measure, level=plan.level, benefit=plan.benefit, without=without
+    )
+
+
+def _engine_for(model: Model, engine: str) -> str:
+    if engine != "auto":
+        return engine
+    return "nuts" if model.gaussian_marginal is None and model.study_likelihoods is None else "quadrature"
+
+
+def _posterior(model: Model, engine: str, effects: EffectSizes, counts: TwoByTwo | None, plan: Plan) -> Posterior:
+    engine = _engine_for(model, engine)
+    priors = {
+        name: prior for name, prior in (plan.priors or {}).items() if len(plan.models) == 1 or name in model.priors
+    }
+    options = dict(plan.sampling) if engine == "nuts" else {}
+    data = counts if model.data_type is TwoByTwo else effects
+    return fit(data, model, priors=priors, engine=engine, seed=plan.seed, **options)
+
+
+def bayesian_row(
+    method: str,
+    posterior: Posterior,
+    *,
+    measure: str,
+    level: float,
+    benefit: Benefit | None,
+    without: tuple[str, ...] = (),
+) -> Row:
+    """Return the row of a posterior: medians, equal-tailed intervals, probabilities of benefit."""
+    null = MEASURES[measure].null
+    has_tau = "tau" in posterior.marginals
+    tail = None if null is None else {"higher": "sf", "lower": "cdf"}.get(benefit or "")
+    return Row(
+        method=method,
+        kind="bayesian",
+        k=posterior.k,
+        mu=posterior.mu.median(),
+        interval=posterior.mu.eti(level),
+        tau=posterior.tau.median() if has_tau else None,
+        tau_interval=posterior.tau.eti(level) if has_tau else None,
+        I2=posterior["I2"].median() if "I2" in posterior.marginals else None,
+        prediction=replace(posterior.theta_new.eti(level), kind="posterior prediction"),
+        p_benefit_mean=None if tail is None else float(getattr(posterior.mu, tail)(null)),
+        p_benefit_new=None if tail is None else float(getattr(posterior.theta_new, tail)(null)),
+        without=without,
+        note="" if posterior.diagnostics.ok else posterior.diagnostics.verdict,
+        source=posterior,
+    )

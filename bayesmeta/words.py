@@ -1,0 +1,134 @@
+"""Numbers as text: one rule each for estimates, intervals, p-values, probabilities and percentages."""
+
+import math
+from decimal import ROUND_HALF_UP, Decimal
+
+from bayesmeta.values import Interval
+
+DAGGER = "†"
+CAP = 0.999
+DASH = "–"
+
+INTERVAL_WORDS = {
+    "confidence": "confidence interval",
+    "credible": "credible interval",
+    "prediction": "prediction interval",
+    "posterior prediction": "posterior prediction interval",
+}
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """Return `value` with `digits` significant digits and no exponent where it can be avoided.
+
+    Examples
+    --------
+    >>> number(2.8749), number(0.0391), number(252.3), number(0.0), number(None)
+    ('2.87', '0.0391', '252', '0.00', '–')
+    """
+    if value is None:
+        return DASH
+    if math.isnan(value):
+        return "undefined"
+    if math.isinf(value):
+        return "∞" if value > 0 else "-∞"
+    if value == 0:
+        return f"{0:.{digits - 1}f}"
+    rounded = float(f"{value:.{digits - 1}e}")
+    magnitude = math.floor(math.log10(abs(rounded)))
+    if not -5 < magnitude < 6:
+        return f"{value:.{digits - 1}e}"
+    return f"{rounded:.{max(0, digits - 1 - magnitude)}f}"
+
+
+def small_number(value: float | None, decimals: int = 2) -> str:
+    """Return `value` with fixed decimals, for tau and its like; tiny positive values as ``<0.01``.
+
+    Examples
+    --------
+    >>> small_number(0.337), small_number(0.0), small_number(0.0004)
+    ('0.34', '0', '<0.01')
+    """
+    if value is None or not math.isfinite(value):
+        return number(value)
+    if value == 0:
+        return "0"
+    if 0 < value < 0.5 * 10.0**-decimals:
+        return f"<{10.0**-decimals:.{decimals}f}"
+    return f"{value:.{decimals}f}" if abs(value) < 100 else number(value)
+
+
+def percent(value: float | None, decimals: int = 1) -> str:
+    """Return a percentage, e.g. ``41.7%``."""
+    return DASH if value is None else f"{value:.{decimals}f}%"
+
+
+def p_value(value: float | None) -> str:
+    """Return a p-value as journals print it.
+
+    Examples
+    --------
+    >>> p_value(0.0337), p_value(0.00002), p_value(None)
+    ('0.034', '<0.001', '–')
+    """
+    if value is None:
+        return DASH
+    return "<0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def probability_text(value: float | None, decimals: int = 5) -> str:
+    """Return a posterior probability, capped: no posterior probability is printed as 0 or 1.
+
+    Examples
+    --------
+    >>> probability_text(0.98605), probability_text(0.99999), probability_text(0.0), probability_text(None)
+    ('0.98605', '>0.999', '<0.001', '–')
+    """
+    if value is None:
+        return DASH
+    if value > CAP:
+        return f">{CAP}"
+    if value < 1 - CAP:
+        return f"<{1 - CAP:.3f}"
+    return f"{value:.{decimals}f}"
+
+
+def interval_text(low: float | None, high: float | None, digits: int = 3) -> str:
+    """Return ``low to high``; a dash where there is none."""
+    if low is None or high is None:
+        return DASH
+    return f"{number(low, digits)} to {number(high, digits)}"
+
+
+def level_text(level: float) -> str:
+    """Return e.g. ``95%``; 99.9% keeps its decimal."""
+    return f"{100 * level:.6g}%"
+
+
+def interval_name(interval: Interval) -> str:
+    """Return e.g. ``95% credible interval``."""
+    return f"{level_text(interval.level)} {INTERVAL_WORDS[interval.kind]}"
+
+
+def round_like(value: float, printed: str) -> str:
+    """Return `value` rounded half up to as many decimals as `printed` shows.
+
+    Examples
+    --------
+    >>> round_like(0.38541, "0.39"), round_like(43.27, "43"), round_like(2.0, "2.00")
+    ('0.39', '43', '2.00')
+    """
+    decimals = len(printed.partition(".")[2])
+    return str(Decimal(value).quantize(Decimal(1).scaleb(-decimals), ROUND_HALF_UP))
+
+
+def joined(words: "list[str] | tuple[str, ...]") -> str:
+    """Return ``a, b and c``.
+
+    Examples
+    --------
+    >>> joined(["a", "b", "c"])
+    'a, b and c'
+    """
+    if len(words) < 2:
+        return "".join(words)
+    return f"{', '.join(words[:-1])} and {words[-1]}"
