@@ -2,7 +2,8 @@
 
 from bayesmeta.priors.base import PRIORS, Base, Prior, register
 from bayesmeta.priors.half import Exponential, HalfCauchy, HalfLogistic, HalfNormal, HalfStudentT, Lomax
-from bayesmeta.priors.line import Beta, Cauchy, Flat, Logistic, Normal, Point, StudentT
+from bayesmeta.priors.interval import Beta, Flat, Point, Uniform
+from bayesmeta.priors.line import Cauchy, Logistic, Normal, StudentT
 from bayesmeta.priors.positive import (
     Gamma,
     InverseChi,
@@ -10,15 +11,26 @@ from bayesmeta.priors.positive import (
     LogNormal,
     LogStudentT,
     Rayleigh,
-    Uniform,
 )
+from bayesmeta.priors.scaled import DuMouchel, Shrinkage, UniformI2
 from bayesmeta.priors.text import parse_prior
+from bayesmeta.priors.uninformative import (
+    BergerDeely,
+    Conventional,
+    Jeffreys,
+    OverallJeffreys,
+    Sqrt,
+    min_studies,
+)
 
 __all__ = [
     "PRIORS",
     "Base",
+    "BergerDeely",
     "Beta",
     "Cauchy",
+    "Conventional",
+    "DuMouchel",
     "Exponential",
     "Flat",
     "Gamma",
@@ -28,16 +40,22 @@ __all__ = [
     "HalfStudentT",
     "InverseChi",
     "InverseGamma",
+    "Jeffreys",
     "LogNormal",
     "LogStudentT",
     "Logistic",
     "Lomax",
     "Normal",
+    "OverallJeffreys",
     "Point",
     "Prior",
     "Rayleigh",
+    "Shrinkage",
+    "Sqrt",
     "StudentT",
     "Uniform",
+    "UniformI2",
+    "min_studies",
     "parse_prior",
     "register",
 ]

@@ -95,7 +95,7 @@ class Base:
 
     def __post_init__(self) -> None:
         for f in fields(self):  # type: ignore[arg-type]
-            value = _as_number(self, f.name, getattr(self, f.name))
+            value = as_number(self, f.name, getattr(self, f.name))
             object.__setattr__(self, f.name, value)
         for key, value in self.parameters().items():
             if not math.isfinite(value):
@@ -276,7 +276,8 @@ class Base:
         }
 
 
-def _as_number(prior: Base, key: str, value: Any) -> float:
+def as_number(prior: Base, key: str, value: Any) -> float:
+    """Return a parameter as a float, or say which one is not a number."""
     try:
         return float(value)
     except (TypeError, ValueError) as error:

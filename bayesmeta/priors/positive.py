@@ -1,4 +1,4 @@
-"""Families on (0, inf) whose density may vanish at 0, and the uniform on an interval."""
+"""Families on (0, inf) whose density may vanish at 0."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 from scipy import special
 
-from bayesmeta.errors import ModelError
-from bayesmeta.priors.base import Base, number, register
+from bayesmeta.priors.base import Base, register
 from bayesmeta.priors.half import log_t_constant
 from bayesmeta.values import Array
 
@@ -321,91 +320,3 @@ class Rayleigh(Base):
             return scale * pt.sqrt(2 * pm.Exponential.dist(1.0, size=size))
 
         return "CustomDist", (p["scale"],), {"dist": rayleigh}
-
-
-@register("uniform")
-@dataclass(frozen=True, slots=True, repr=False)
-class Uniform(Base):
-    """Uniform prior between `lower` and `upper`; ``uniform()`` is the improper one on (0, inf).
-
-    The improper one gives a proper posterior from 3 studies on (flat mu; Roever 2020,
-    J Stat Softw 93(6), section 2.2).
-    """
-
-    lower: float = 0.0
-    upper: float = math.inf
-    rescales: ClassVar[Mapping[str, str]] = {"lower": "times", "upper": "times"}
-    example: ClassVar[str] = "uniform(0, 4)"
-
-    def __post_init__(self) -> None:
-        for key in ("lower", "upper"):
-            object.__setattr__(self, key, float(getattr(self, key)))
-        if not self.lower < self.upper:
-            raise ModelError(f"{self!r}: lower must be less than upper. Write e.g. {self.example}.")
-        if not math.isfinite(self.lower) or (math.isinf(self.upper) and self.lower != 0):
-            raise ModelError(
-                f"{self!r}: the limits must be finite. uniform() is the improper uniform prior on (0, inf) "
-                "for tau; flat() is the one on the whole line for mu."
-            )
-
-    def __repr__(self) -> str:
-        return f"uniform({number(self.lower)}, {number(self.upper)})" if self.proper else "uniform()"
-
-    def parameters(self) -> dict[str, Any]:
-        return {"lower": self.lower, "upper": self.upper} if self.proper else {}
-
-    @property
-    def proper(self) -> bool:
-        return math.isfinite(self.upper)
-
-    @property
-    def support(self) -> tuple[float, float]:
-        return (self.lower, self.upper)
-
-    @property
-    def structure(self) -> str:
-        return "uniform" if self.proper else "uniform()"
-
-    @property
-    def tail_exponent(self) -> float:
-        return math.inf if self.proper else 0.0
-
-    @property
-    def origin_exponent(self) -> float:
-        return 0.0 if self.lower <= 0 else math.inf
-
-    def scale_hint(self) -> float:
-        return Base.scale_hint(self) if self.proper else math.inf
-
-    def _logpdf(self, x: Array) -> Array:
-        return np.full_like(x, -math.log(self.upper - self.lower) if self.proper else 0.0)
-
-    def _cdf(self, x: Array) -> Array:
-        if not self.proper:
-            raise self._improper("distribution function")
-        return (x - self.lower) / (self.upper - self.lower)
-
-    def _sf(self, x: Array) -> Array:
-        if not self.proper:
-            raise self._improper("distribution function")
-        return (self.upper - x) / (self.upper - self.lower)
-
-    def _ppf(self, q: Array) -> Array:
-        if not self.proper:
-            raise self._improper("quantiles")
-        return self.lower + q * (self.upper - self.lower)
-
-    def mean(self) -> float:
-        if not self.proper:
-            raise self._improper("mean")
-        return 0.5 * (self.lower + self.upper)
-
-    def sd(self) -> float:
-        if not self.proper:
-            raise self._improper("standard deviation")
-        return (self.upper - self.lower) / math.sqrt(12)
-
-    def _pymc(self, p: Mapping[str, Any]) -> tuple[str, tuple[Any, ...], dict[str, Any]]:
-        if self.proper:
-            return "Uniform", (), {"lower": p["lower"], "upper": p["upper"]}
-        return "HalfFlat", (), {}
