@@ -1,0 +1,26 @@
+"""Plots: each file has a pure ``NAME_data(...)`` and ``NAME(..., ax=None)``, which returns matplotlib Axes.
+
+``PLOTS`` finds them by name; a new file in this folder is picked up by being there.
+"""
+
+import importlib
+import pkgutil
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bayesmeta.plots.forest import forest as forest
+    from bayesmeta.plots.funnel import funnel as funnel
+    from bayesmeta.plots.prior_posterior import prior_posterior as prior_posterior
+    from bayesmeta.plots.prior_sets import prior_sets as prior_sets
+    from bayesmeta.plots.ranks import ranks as ranks
+
+PLOTS: dict[str, Callable[..., Any]] = {}
+
+for _found in pkgutil.iter_modules(__path__):
+    if not _found.name.startswith("_"):
+        # Importing the module binds it under its name; the plot of that name takes its place.
+        _module = importlib.import_module(f"{__name__}.{_found.name}")
+        PLOTS[_found.name] = globals()[_found.name] = getattr(_module, _found.name)
+
+__all__ = ["PLOTS", *sorted(PLOTS)]  # noqa: PLE0604  (names are strings, from the folder)
