@@ -10,6 +10,9 @@ from pathlib import Path
 from types import MappingProxyType, ModuleType
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+from numpy.typing import ArrayLike
+
 from bayesmeta.errors import ModelError, unknown
 from bayesmeta.priors import Prior, parse_prior
 from bayesmeta.resources import models_dir
@@ -88,6 +91,9 @@ class Model:
 
     Optional abilities are None where the file does not offer them. ``variants`` are other PyMC
     programs of the same posterior (non-centred, centred), tried as remedies when sampling goes badly.
+    ``inputs(data)`` names the arrays that ``build`` declares as pm.Data. ``theta_given(data, draws)``
+    is the mean and the standard deviation, ``(chains, draws, k)``, of the true effects' normal
+    distribution given everything that was drawn.
     """
 
     name: str
@@ -100,6 +106,8 @@ class Model:
     gaussian_marginal: Callable[[Any, Mapping[str, Prior]], GaussianMarginal] | None = None
     study_likelihoods: Callable[[Any, Mapping[str, Prior]], StudyLikelihoods] | None = None
     variants: Mapping[str, Callable[[Any, Mapping[str, Prior]], "pm.Model"]] = field(default_factory=dict)
+    inputs: Callable[[Any], Mapping[str, ArrayLike]] | None = None
+    theta_given: Callable[[Any, Mapping[str, Array]], tuple[Array, Array]] | None = None
     module: ModuleType | None = None
 
     @property
@@ -126,6 +134,21 @@ class Model:
                 raise unknown(f"prior parameter of model {self.name!r}:", name, self.priors)
             chosen[name] = parse_prior(prior)
         return MappingProxyType(chosen)
+
+
+def data_slots(arrays: Mapping[str, ArrayLike], *, dims: str | tuple[str, ...]) -> dict[str, Any]:
+    """Declare arrays as pm.Data in the PyMC model in context, so that one compilation serves other data.
+
+    Parameters
+    ----------
+    arrays
+        Name to array, as the model file's ``inputs`` returns them.
+    dims
+        Dimensions of every array here.
+    """
+    import pymc as pm
+
+    return {name: pm.Data(name, np.asarray(values, dtype=np.float64), dims=dims) for name, values in arrays.items()}
 
 
 def list_models() -> list[str]:
@@ -203,5 +226,7 @@ def _from_module(module: ModuleType, path: Path, digest: str) -> Model:
         gaussian_marginal=getattr(module, "gaussian_marginal", None),
         study_likelihoods=getattr(module, "study_likelihoods", None),
         variants=MappingProxyType(dict(getattr(module, "VARIANTS", {}))),
+        inputs=getattr(module, "inputs", None),
+        theta_given=getattr(module, "theta_given", None),
         module=module,
     )

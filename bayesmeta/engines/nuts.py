@@ -1,27 +1,42 @@
-"""The model's PyMC program, sampled with NUTS (nutpie)."""
+"""The model's PyMC program, sampled with NUTS; remedies are tried where sampling goes badly, and recorded."""
 
 import math
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from importlib.metadata import version
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from bayesmeta.draws import DrawsMarginal
-from bayesmeta.engines.diagnostics import diagnose
+from bayesmeta.engines.chains import Run, Settings, run
+from bayesmeta.engines.datatree import datatree
+from bayesmeta.engines.diagnostics import BFMI_LIMIT, diagnose
+from bayesmeta.engines.program_cache import DEFAULT_VARIANT, prepare
 from bayesmeta.engines.quantities import Quantities, derive
+from bayesmeta.errors import ModelError, unknown
 from bayesmeta.model import Model
-from bayesmeta.posterior import Posterior
+from bayesmeta.posterior import Diagnostics, Posterior
 from bayesmeta.priors import Prior
 from bayesmeta.values import Array
 
-if TYPE_CHECKING:
-    import xarray as xr
-
-VERSIONS = ("bayesmeta", "pymc", "nutpie", "arviz", "numpy", "scipy")
+VERSIONS = ("pymc", "pytensor", "nutpie", "numba", "arviz", "numpy", "scipy")
 SUPPORT = {"tau": (0.0, math.inf), "tau2": (0.0, math.inf), "I2": (0.0, 100.0)}
+ATTEMPTS = 5
+CAREFUL, VERY_CAREFUL = 0.99, 0.999
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Attempt:
+    """One run of the sampler, and what it is worth."""
+
+    settings: Settings
+    variant: str
+    run: Run
+    quantities: Quantities
+    diagnostics: Diagnostics
 
 
 def sample(
@@ -30,10 +45,12 @@ def sample(
     priors: Mapping[str, Prior],
     *,
     seed: int | None = None,
-    draws: int = 2000,
+    draws: int = 2500,
     tune: int = 1000,
     chains: int = 4,
     target_accept: float = 0.95,
+    variant: str = DEFAULT_VARIANT,
+    remedies: bool = True,
     progress: bool = False,
 ) -> Posterior:
     """Return the posterior of `model`, sampled with NUTS.
@@ -48,48 +65,124 @@ def sample(
         Draws kept and warm-up draws of each chain, and number of chains.
     target_accept
         Mean acceptance probability that the step size is tuned to, between 0 and 1.
+    variant
+        Which of the model's PyMC programs; ``"default"`` is its ``build``.
+    remedies
+        Whether to try again when diagnostics are bad: with smaller steps, in another
+        parametrisation, for longer. What was tried is in ``diagnostics.remedies``.
     progress
-        Whether to show a progress bar.
-    """
-    import nutpie
+        Whether to show a progress bar for each chain, on a terminal.
 
+    Raises
+    ------
+    ModelError
+        If an option is out of range, or the model has no such variant.
+    ConvergenceError
+        If the sampler cannot start.
+    """
     seed = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed
-    compiled = nutpie.compile_pymc_model(model.build(data, priors))
-    trace = nutpie.sample(
-        compiled, draws=draws, tune=tune, chains=chains, seed=seed, target_accept=target_accept, progress_bar=progress
+    settings = Settings(draws=draws, tune=tune, chains=chains, target_accept=target_accept, seed=seed)
+    _check(settings, model, variant)
+    first = best = _attempt(model, data, priors, settings, variant, progress)
+    tried: list[str] = []
+    last = first
+    while remedies and not best.diagnostics.ok and len(tried) < ATTEMPTS - 1:
+        step = _remedy(last, first, model)
+        if step is None:
+            break
+        what, settings, variant = step
+        last = _attempt(model, data, priors, settings, variant, progress)
+        tried.append(what)
+        best = min(best, last, key=_badness)
+    return _posterior(model, data, priors, best, tuple(tried))
+
+
+def _check(settings: Settings, model: Model, variant: str) -> None:
+    for name, least in (("draws", 4), ("tune", 1), ("chains", 1)):
+        value = getattr(settings, name)
+        if not isinstance(value, int) or value < least:
+            raise ModelError(f"{name}={value!r}: it must be a whole number of at least {least}.")
+    if not 0.0 < settings.target_accept < 1.0:
+        raise ModelError(f"target_accept={settings.target_accept!r}: it must lie between 0 and 1, e.g. 0.95.")
+    if not isinstance(settings.seed, int) or not 0 <= settings.seed < 2**64:
+        raise ModelError(f"seed={settings.seed!r}: it must be a whole number from 0 to 2**64 - 1.")
+    if variant != DEFAULT_VARIANT and variant not in model.variants:
+        raise unknown(f"variant of model {model.name!r}:", variant, [DEFAULT_VARIANT, *model.variants])
+
+
+def _attempt(
+    model: Model, data: Any, priors: Mapping[str, Prior], settings: Settings, variant: str, progress: bool
+) -> Attempt:
+    result = run(prepare(model, data, priors, variant), settings, progress=progress)
+    quantities = derive(model, data, priors, result, settings.seed)
+    diagnostics = diagnose(quantities.named(data.study), result.stats["diverging"], result.stats["energy"])
+    return Attempt(settings, variant, result, quantities, diagnostics)
+
+
+def _badness(attempt: Attempt) -> tuple[float, ...]:
+    figures = attempt.diagnostics.figures
+    size = min(figures["min_ess_bulk"], figures["min_ess_tail"])
+    return (float(not attempt.diagnostics.ok), figures["divergences"], -size if math.isfinite(size) else 0.0)
+
+
+def _remedy(last: Attempt, first: Attempt, model: Model) -> tuple[str, Settings, str] | None:
+    """Return what to try next, in words, and its settings; None when nothing is left."""
+    figures, settings = last.diagnostics.figures, last.settings
+    rough = figures["divergences"] > 0 or not figures["min_bfmi"] > BFMI_LIMIT
+    untried = [name for name in model.variants if name != first.variant]
+    if rough and settings.target_accept < CAREFUL:
+        what = f"target_accept raised from {settings.target_accept:g} to {CAREFUL:g}, after {_why(last)}"
+        return what, replace(settings, target_accept=CAREFUL), last.variant
+    if settings.draws < 4 * first.settings.draws:
+        longer = replace(settings, draws=4 * settings.draws, tune=2 * settings.tune)
+        if not rough:
+            return (
+                f"run longer, {longer.draws} draws a chain after {longer.tune} of warm-up, after {_why(last)}",
+                (longer),
+                last.variant,
+            )
+        settings = longer
+    following = untried[untried.index(last.variant) + 1 :] if last.variant in untried else untried
+    if following:
+        return (
+            f"parametrisation {following[0]!r} in place of {last.variant!r}, after {_why(last)}",
+            (settings),
+            following[0],
+        )
+    if settings.target_accept < VERY_CAREFUL:
+        what = f"target_accept raised to {VERY_CAREFUL:g}, after {_why(last)}"
+        return what, replace(settings, target_accept=VERY_CAREFUL), first.variant
+    return None
+
+
+def _why(attempt: Attempt) -> str:
+    figures = attempt.diagnostics.figures
+    return (
+        f"{figures['divergences']:.0f} divergences, R-hat {figures['max_rhat']:.3f}, "
+        f"effective sample size {min(figures['min_ess_bulk'], figures['min_ess_tail']):.0f}"
     )
-    raw = {str(name): np.asarray(value) for name, value in trace.posterior.data_vars.items()}
-    quantities = derive(model, data, priors, raw, seed)
-    stats = trace.sample_stats
-    named = {**quantities.scalars, **_per_study(data.study, quantities.theta)}
+
+
+def _posterior(
+    model: Model, data: Any, priors: Mapping[str, Prior], attempt: Attempt, remedies: tuple[str, ...]
+) -> Posterior:
+    options = {**asdict(attempt.settings), "variant": attempt.variant}
     return Posterior(
         data=data,
         model=model,
         priors=priors,
         engine="nuts",
-        marginals=_marginals(quantities),
-        theta=MappingProxyType(
-            {s: DrawsMarginal(d) for s, d in zip(data.study, _columns(quantities.theta), strict=False)}
-        ),
-        diagnostics=diagnose(named, np.asarray(stats.diverging), np.asarray(stats.energy)),
-        datatree=partial(_datatree, trace, quantities, tuple(data.study)),
-        seed=seed,
-        options=MappingProxyType(
-            {"draws": draws, "tune": tune, "chains": chains, "target_accept": target_accept, "variant": "default"}
-        ),
+        marginals=_marginals(attempt.quantities.reported(data.study)),
+        theta=_marginals(attempt.quantities.by_study(data.study)),
+        diagnostics=replace(attempt.diagnostics, remedies=remedies),
+        datatree=partial(datatree, model, data, priors, attempt.run, attempt.quantities, options),
+        seed=options.pop("seed"),
+        options=MappingProxyType(options),
         versions=MappingProxyType({name: version(name) for name in VERSIONS}),
     )
 
 
-def _columns(theta: Array | None) -> list[Array]:
-    return [] if theta is None else [theta[..., i] for i in range(theta.shape[-1])]
-
-
-def _per_study(study: tuple[str, ...], theta: Array | None) -> dict[str, Array]:
-    return {f"theta[{label}]": column for label, column in zip(study, _columns(theta), strict=False)}
-
-
-def _marginals(quantities: Quantities) -> Mapping[str, DrawsMarginal]:
+def _marginals(quantities: Mapping[str, Array]) -> Mapping[str, DrawsMarginal]:
     return MappingProxyType(
         {
             name: DrawsMarginal(
@@ -97,20 +190,6 @@ def _marginals(quantities: Quantities) -> Mapping[str, DrawsMarginal]:
                 support=SUPPORT.get(name, (-math.inf, math.inf)),
                 kind="posterior prediction" if name == "theta_new" else "credible",
             )
-            for name, value in quantities.scalars.items()
+            for name, value in quantities.items()
         }
     )
-
-
-def _datatree(
-    trace: "xr.DataTree", quantities: Quantities, study: tuple[str, ...], draws: int, seed: int | None
-) -> "xr.DataTree":
-    import xarray as xr
-
-    posterior = trace.posterior.to_dataset()
-    for name, value in quantities.scalars.items():
-        posterior[name] = (("chain", "draw"), value)
-    if quantities.theta is not None:
-        posterior = posterior.drop_vars("theta", errors="ignore").assign_coords(study=list(study))
-        posterior["theta"] = (("chain", "draw", "study"), quantities.theta)
-    return xr.DataTree.from_dict({"/posterior": posterior, "/sample_stats": trace.sample_stats.to_dataset()})

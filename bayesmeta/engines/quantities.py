@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from bayesmeta.engines.chains import Run
 from bayesmeta.model import GaussianMarginal, Model, StudyLikelihoods
 from bayesmeta.priors import Prior
 from bayesmeta.values import Array
@@ -19,7 +20,7 @@ type Draws = Mapping[str, Array]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Quantities:
-    """Draws of everything that is reported.
+    """Draws of everything that is reported or diagnosed.
 
     Parameters
     ----------
@@ -27,10 +28,31 @@ class Quantities:
         Name to ``(chains, draws)``: mu or ``beta[term]``, tau, tau2, I2, theta_new, and the model's own.
     theta
         ``(chains, draws, k)`` true effects, or None where the model has none.
+    per_study
+        Name to ``(chains, draws, k)`` of what the model computes for each study, e.g. its weight.
+    sampled
+        Name to ``(chains, draws, n)`` of further sampled vectors, diagnosed but not reported.
     """
 
     scalars: dict[str, Array] = field(default_factory=dict)
     theta: Array | None = None
+    per_study: dict[str, Array] = field(default_factory=dict)
+    sampled: dict[str, Array] = field(default_factory=dict)
+
+    def by_study(self, study: tuple[str, ...]) -> dict[str, Array]:
+        """Return study label to ``(chains, draws)`` of its true effect."""
+        return {} if self.theta is None else {label: self.theta[..., i] for i, label in enumerate(study)}
+
+    def reported(self, study: tuple[str, ...]) -> dict[str, Array]:
+        """Return name to ``(chains, draws)`` of everything reported but theta."""
+        vectors = self.per_study.items()
+        return {**self.scalars, **{f"{n}[{label}]": v[..., i] for n, v in vectors for i, label in enumerate(study)}}
+
+    def named(self, study: tuple[str, ...]) -> dict[str, Array]:
+        """Return name to ``(chains, draws)`` of everything that is diagnosed."""
+        theta = {f"theta[{label}]": draws for label, draws in self.by_study(study).items()}
+        rest = {f"{n}[{i}]": v[..., i] for n, v in self.sampled.items() for i in range(v.shape[-1])}
+        return {**self.reported(study), **theta, **rest}
 
 
 def typical_variance(v: Array, X: Array) -> float | None:
@@ -75,38 +97,56 @@ def _new_study(
     return mu + tau * rng.standard_normal(mu.shape)
 
 
-def derive(model: Model, data: Any, priors: Mapping[str, Prior], draws: Draws, seed: int) -> Quantities:
-    """Return every reported quantity's draws.
+def derive(model: Model, data: Any, priors: Mapping[str, Prior], run: Run, seed: int) -> Quantities:
+    """Return every quantity's draws.
 
     Parameters
     ----------
-    draws
-        Variable name to ``(chains, draws, ...)``, on the analysis scale.
+    run
+        What the sampler returned.
     seed
         Of what is drawn here.
     """
-    rng = np.random.default_rng(seed)
+    # A stream of its own: the sampler's chains use the seed itself.
+    rng = np.random.default_rng([seed, 1])
     gaussian = model.gaussian_marginal(data, priors) if model.gaussian_marginal else None
     likelihoods = model.study_likelihoods(data, priors) if model.study_likelihoods else None
+    draws = run.draws
+    vectors = {name: value for name, value in draws.items() if value.ndim == 3 and name not in ("theta", "beta")}
+    return Quantities(
+        scalars=_scalars(draws, gaussian, likelihoods, rng),
+        theta=_theta(model, data, gaussian, draws, rng),
+        per_study={n: v for n, v in vectors.items() if n in run.derived and v.shape[-1] == len(data.study)},
+        sampled={n: v for n, v in vectors.items() if n not in run.derived},
+    )
+
+
+def _theta(
+    model: Model, data: Any, gaussian: GaussianMarginal | None, draws: Draws, rng: np.random.Generator
+) -> Array | None:
+    if "theta" in draws:
+        return draws["theta"]
+    if model.theta_given is not None:
+        mean, sd = model.theta_given(data, draws)
+        return mean + sd * rng.standard_normal(mean.shape)
+    return None if gaussian is None else _theta_given_rest(gaussian, draws, rng)
+
+
+def _scalars(
+    draws: Draws, gaussian: GaussianMarginal | None, likelihoods: StudyLikelihoods | None, rng: np.random.Generator
+) -> dict[str, Array]:
     scalars: dict[str, Array] = {}
-    if gaussian is not None and gaussian.terms != ("mu",):
-        beta = coefficients(draws, gaussian.terms)
-        scalars |= {f"beta[{term}]": beta[..., j] for j, term in enumerate(gaussian.terms)}
-    scalars |= {
-        name: value
-        for name, value in draws.items()
-        if value.ndim == 2 and not (gaussian is not None and name.startswith("beta"))
-    }
+    regression = gaussian is not None and gaussian.terms != ("mu",)
+    if gaussian is not None and regression:
+        scalars |= {f"beta[{term}]": draws["beta"][..., j] for j, term in enumerate(gaussian.terms)}
+    scalars |= {n: v for n, v in draws.items() if v.ndim == 2 and not (regression and n.startswith("beta"))}
     tau = draws.get("tau")
-    theta = draws.get("theta")
-    if theta is None and gaussian is not None:
-        theta = _theta_given_rest(gaussian, draws, rng)
     if tau is not None:
         scalars["tau2"] = tau**2
-    if gaussian is not None and tau is not None:
-        typical = typical_variance(gaussian.v, gaussian.X)
+        typical = None if gaussian is None else typical_variance(gaussian.v, gaussian.X)
         if typical is not None:
             scalars["I2"] = 100.0 * tau**2 / (tau**2 + typical)
-    if "theta_new" not in scalars and "mu" in draws and (gaussian is not None or likelihoods is not None):
+    offered = gaussian is not None or likelihoods is not None
+    if offered and "mu" in draws and "theta_new" not in scalars:
         scalars["theta_new"] = _new_study(draws, tau, likelihoods, rng)
-    return Quantities(scalars, theta)
+    return scalars
