@@ -89,6 +89,9 @@ class Posterior:
         Makes the ArviZ DataTree: ``datatree(draws, seed)``.
     versions
         Package name to version.
+    details
+        What the engine knows beyond the marginals: linear combinations, joint density, weights of
+        studies. None where it knows nothing more.
     """
 
     data: Any
@@ -103,6 +106,7 @@ class Posterior:
     seed: int | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
+    details: Any = None
 
     def __getitem__(self, name: str) -> Marginal:
         if name not in self.marginals:

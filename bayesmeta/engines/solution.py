@@ -1,0 +1,279 @@
+"""A solved normal model: nodes of tau, the Gaussian posterior at each, and the marginals they make."""
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from bayesmeta.engines.gaussian import Conditional, Problem, condition, true_effect
+from bayesmeta.engines.nodes import Rule
+from bayesmeta.engines.quantities import typical_variance
+from bayesmeta.errors import ModelError, unknown
+from bayesmeta.marginals import Density, NormalMixture, Transformed
+from bayesmeta.model import GaussianMarginal
+from bayesmeta.posterior import Marginal
+from bayesmeta.values import Array, IntervalKind
+
+# How far (log scale) beyond the data the growth of a variance with tau is read off.
+_FAR = (1e15, 1e17)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Solution:
+    """The posterior as nodes.
+
+    Parameters
+    ----------
+    given, problem
+        The model's data and the same in safe coordinates.
+    rule
+        Panels of tau; None where tau is fixed.
+    tau, mass
+        ``(n,)`` nodes and their posterior probabilities.
+    log_normaliser
+        Log of the integral of prior times likelihood: the evidence where all priors are proper.
+    tail_exponent
+        The posterior density of tau falls as ``tau ** -tail_exponent``.
+    error_estimate
+        Largest relative change when every panel was last cut in two.
+    """
+
+    given: GaussianMarginal
+    problem: Problem
+    rule: Rule | None
+    tau: Array
+    mass: Array
+    log_normaliser: float
+    tail_exponent: float
+    error_estimate: float
+    at: Conditional = field(init=False)
+
+    def __post_init__(self) -> None:
+        sums = None if self.rule is None else self.rule.extra.reshape(len(self.tau), -1)
+        object.__setattr__(self, "at", condition(self.problem, self.tau, sums))
+
+    @property
+    def weights(self) -> Array:
+        """``(n, C)`` posterior probabilities of node and prior component."""
+        return self.mass[:, None] * np.exp(self.at.logw - self.at.loglik[:, None])
+
+    def tail(self, growth: float) -> float:
+        """Return the weight at the last node that stands for the tail beyond, of what grows as ``tau ** growth``."""
+        if self.rule is None or math.isinf(self.tail_exponent):
+            return 0.0
+        density = math.exp(float(self.rule.logg[-1, -1]) - self.log_normaliser)
+        return density / (self.tail_exponent - 1.0 - growth)
+
+    def log_density_tau(self, tau: Array) -> Array:
+        """Return the log posterior density of tau."""
+        assert self.given.tau is not None
+        return condition(self.problem, tau).loglik + self.given.tau.logpdf(tau) - self.log_normaliser
+
+    def terms_of(self, x: ArrayLike) -> Array:
+        """Return `x` as ``(p,)`` values of the design's columns.
+
+        Raises
+        ------
+        ModelError
+            If it does not have one value for each coefficient.
+        """
+        values = np.asarray(x, dtype=float).ravel()
+        if values.shape != (self.problem.p,) or not np.isfinite(values).all():
+            raise ModelError(
+                f"x needs {self.problem.p} finite value(s), one for each of {', '.join(self.problem.terms)}; "
+                f"got {values.tolist()}."
+            )
+        return values
+
+    def linear(self, x: ArrayLike) -> NormalMixture:
+        """Return the posterior of ``x' beta``: a fitted value, a contrast, a single coefficient."""
+        x = self.terms_of(x)
+        mean, var = self.at.combination(self.problem.to_gamma(x))
+        return self.mixture(mean, var, float(x @ self.problem.origin), "credible")
+
+    def predicted(self, x: ArrayLike) -> NormalMixture:
+        """Return the posterior predictive distribution of a new study's true effect at design row `x`."""
+        x = self.terms_of(x)
+        mean, var = self.at.combination(self.problem.to_gamma(x))
+        origin = float(x @ self.problem.origin)
+        return self.mixture(mean, var + (self.tau**2)[:, None], origin, "posterior prediction")
+
+    def true_effect(self, i: int) -> NormalMixture:
+        """Return the posterior of study i's true effect."""
+        mean, var, _ = true_effect(self.problem, self.at, i)
+        return self.mixture(mean, var, float(self.given.X[i] @ self.problem.origin), "credible")
+
+    def mixture(self, mean: Array, var: Array, origin: float, kind: IntervalKind) -> NormalMixture:
+        """Return the mixture over nodes and components, and say which moments it does not have."""
+        growth = self._growth(mean, var)
+        notes = self._missing(growth)
+        infinite = self.tail_exponent - growth <= 1.0 + 1e-4
+        extra = 0.0 if infinite or growth < 0.1 else self.tail(growth) * float(np.max(var[-1]))
+        return NormalMixture(
+            self.weights.ravel(),
+            mean.ravel(),
+            np.sqrt(var).ravel(),
+            origin,
+            infinite,
+            notes,
+            kind,
+            extra_variance=extra,
+        )
+
+    def _growth(self, mean: Array, var: Array) -> float:
+        """Return the power of tau that the second moment grows with, far from the data."""
+        if self.rule is None or math.isinf(self.tail_exponent):
+            return 0.0
+        share = np.exp(self.at.logw - self.at.loglik[:, None])
+        second = (share * (var + mean**2)).sum(axis=1)
+        last, before = -1, int(np.searchsorted(self.tau, self.tau[-1] * 0.01))
+        slope = math.log(second[last] / second[before]) / math.log(self.tau[last] / self.tau[before])
+        return float(np.round(slope, 3))
+
+    def _missing(self, growth: float) -> tuple[str, ...]:
+        a = self.tail_exponent
+        if a - growth > 1.0 + 1e-4:
+            return ()
+        why = f"the posterior density of tau falls only as tau^-{a:g}"
+        notes = [f"The variance is infinite: {why}."]
+        if a - growth / 2.0 <= 1.0 + 1e-4:
+            notes.append(
+                f"The mean does not exist as an absolutely convergent integral ({why}); the mean given is that of "
+                "E(quantity | tau), a principal value. Use the median."
+            )
+        return tuple(notes)
+
+    def notes(self) -> tuple[str, ...]:
+        """Return what does not exist in this posterior, and why."""
+        a = self.tail_exponent
+        missing = [f"mean of {name}" for name, power in (("tau", 1.0), ("tau2", 2.0)) if a <= power + 1.0 + 1e-4]
+        missing += [f"SD of {name}" for name, power in (("tau", 2.0), ("tau2", 4.0)) if a <= power + 1.0 + 1e-4]
+        if self.rule is not None and self.predicted(self.given.X.mean(axis=0)).infinite_sd:
+            missing.append("SD of theta_new")
+        if not missing:
+            return ()
+        return (f"Infinite, because the posterior density of tau falls only as tau^-{a:g}: {', '.join(missing)}.",)
+
+    def density_tau(self) -> Density:
+        """Return the posterior of tau."""
+        assert self.rule is not None
+        assert self.given.tau is not None
+        a, panels = self.tail_exponent, self.rule.panels
+        note = f"the posterior density of tau falls only as tau^-{a:g}"
+        notes = [
+            f"The {name} is infinite: {note}." for name, power in (("mean", 1.0), ("SD", 2.0)) if a <= power + 1.0001
+        ]
+        last = float(self.tau[-1])
+        return Density(
+            self.log_density_tau,
+            self.tau,
+            self.mass,
+            panels.lower,
+            panels.upper,
+            panels.left,
+            panels.right,
+            self.mass.reshape(self.rule.x.shape).sum(axis=1),
+            self.given.tau.support,
+            infinite_mean=a <= 2.0001,
+            infinite_sd=a <= 3.0001,
+            notes=tuple(notes),
+            extra_first=0.0 if a <= 2.0001 else self.tail(1.0) * last,
+            extra_second=0.0 if a <= 3.0001 else self.tail(2.0) * last**2,
+        )
+
+    def density_tau2(self) -> Transformed:
+        """Return the posterior of tau squared."""
+        a, last = self.tail_exponent, float(self.tau[-1])
+        note = f"the posterior density of tau falls only as tau^-{a:g}"
+        notes = [
+            f"The {name} is infinite: {note}." for name, power in (("mean", 2.0), ("SD", 4.0)) if a <= power + 1.0001
+        ]
+        return Transformed(
+            self.density_tau(),
+            np.square,
+            np.sqrt,
+            lambda x: -np.log(2.0) - 0.5 * np.log(x),
+            infinite_mean=a <= 3.0001,
+            infinite_sd=a <= 5.0001,
+            notes=tuple(notes),
+            extra_first=0.0 if a <= 3.0001 else self.tail(2.0) * last**2,
+            extra_second=0.0 if a <= 5.0001 else self.tail(4.0) * last**4,
+        )
+
+    def density_i2(self, typical: float) -> Transformed:
+        """Return the posterior of I2 in percent, ``100 tau^2 / (tau^2 + typical)``."""
+        return Transformed(
+            self.density_tau(),
+            lambda tau: 100.0 / (1.0 + typical / np.square(tau)),
+            lambda x: np.sqrt(typical * x / (100.0 - x)),
+            lambda x: 0.5 * np.log(typical) + np.log(50.0) - 0.5 * np.log(x) - 1.5 * np.log(100.0 - x),
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Lazy(Mapping[str, Marginal]):
+    """Named marginals, each made when it is first asked for."""
+
+    names: Mapping[str, Callable[[], Marginal]]
+    made: dict[str, Marginal] = field(default_factory=dict)
+
+    def __getitem__(self, name: str) -> Marginal:
+        if name not in self.made:
+            self.made[name] = self.names[name]()
+        return self.made[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+def marginals(solution: Solution) -> Lazy:
+    """Return the named marginals of a solution."""
+    p, terms = solution.problem.p, solution.problem.terms
+    names: dict[str, Callable[[], Marginal]] = {}
+    for j, term in enumerate(terms):
+        name = "mu" if terms == ("mu",) else f"beta[{term}]"
+        names[name] = partial(solution.linear, np.eye(p)[j])
+    if solution.rule is not None:
+        names["tau"] = solution.density_tau
+        names["tau2"] = solution.density_tau2
+        typical = typical_variance(solution.given.v, solution.given.X)
+        if typical is not None:
+            names["I2"] = lambda: solution.density_i2(typical)
+    if terms == ("mu",):
+        names["theta_new"] = lambda: solution.predicted([1.0])
+    return Lazy(names)
+
+
+class Studies(Mapping[str, Marginal]):
+    """Study label to the marginal of its true effect, each made when it is first asked for."""
+
+    __slots__ = ("index", "made", "solution")
+
+    def __init__(self, solution: Solution) -> None:
+        self.solution = solution
+        self.index = {label: i for i, label in enumerate(solution.problem.study)}
+        self.made: dict[str, Marginal] = {}
+
+    def __getitem__(self, study: str) -> Marginal:
+        if study not in self.index:
+            raise KeyError(str(unknown("study", study, self.index)))
+        if study not in self.made:
+            self.made[study] = self.solution.true_effect(self.index[study])
+        return self.made[study]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.index)
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+
+def thetas(solution: Solution) -> Studies:
+    """Return the marginals of the studies' true effects."""
+    return Studies(solution)
