@@ -32,6 +32,7 @@ _PUBLIC: dict[str, str | None] = {
     "BayesMetaError": "errors",
     "ConvergenceError": "errors",
     "DataError": "errors",
+    "DataWarning": "errors",
     "ModelError": "errors",
     "EffectSizes": "studies",
     "StudyTable": "studies",

@@ -12,6 +12,10 @@ class DataError(BayesMetaError, ValueError):
     """The data cannot be read or pooled; the message names file, row, study, value and rule."""
 
 
+class DataWarning(UserWarning):
+    """The data can be used but look wrong; the message names the study and what to check."""
+
+
 class ModelError(BayesMetaError, ValueError):
     """A model, prior, engine or option is unknown or cannot be used with these data."""
 

@@ -14,7 +14,7 @@ from bayesmeta.values import Array, frozen_array
 if TYPE_CHECKING:
     import pandas as pd
 
-RATIO_MEASURES = frozenset({"OR", "RR", "HR", "PETO", "IRR", "ROM", "CVR", "ROMC"})
+RATIO_MEASURES = frozenset({"OR", "RR", "HR", "PETO", "IRR", "ROM", "CVR", "VR", "ROMC", "D2OR", "D2ORL", "D2ORN"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +159,78 @@ def _check_arm(study: Sequence[str], arm: str, events: Array, n: Array) -> None:
             )
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class PersonTime:
+    """Events and person-time of ``k`` two-arm studies.
+
+    Parameters
+    ----------
+    events_treatment, events_control
+        ``(k,)`` whole numbers ``>= 0``.
+    time_treatment, time_control
+        ``(k,)`` person-time at risk, ``> 0``, one unit for all studies.
+    study
+        ``(k,)`` unique labels; numbered when not given.
+    status
+        ``(k,)`` provenance of the counts, as in `TwoByTwo`.
+
+    Raises
+    ------
+    DataError
+        If a count is negative, fractional or not finite, or a time is not finite and positive.
+    """
+
+    events_treatment: Array
+    time_treatment: Array
+    events_control: Array
+    time_control: Array
+    study: tuple[str, ...] = ()
+    status: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        names = ("events_treatment", "time_treatment", "events_control", "time_control")
+        arrays = {name: frozen_array(np.atleast_1d(getattr(self, name))) for name in names}
+        k = len(arrays["events_treatment"])
+        study = _labels(self.study or None, k)
+        _check_labels(study, {name: len(a) for name, a in arrays.items()})
+        status = tuple(str(s) for s in self.status) or ("",) * k
+        for name, value in [*arrays.items(), ("study", study), ("status", status)]:
+            object.__setattr__(self, name, value)
+        for name, values in arrays.items():
+            for label, value in zip(study, values, strict=True):
+                _check_events_or_time(label, name, value)
+
+    @property
+    def k(self) -> int:
+        """Number of studies."""
+        return len(self.study)
+
+    def drop(self, study: Iterable[str]) -> "PersonTime":
+        """Return the counts without the studies named."""
+        keep = _keep(self.study, study)
+        return PersonTime(
+            self.events_treatment[keep],
+            self.time_treatment[keep],
+            self.events_control[keep],
+            self.time_control[keep],
+            study=tuple(np.array(self.study, dtype=object)[keep]),
+            status=tuple(np.array(self.status, dtype=object)[keep]),
+        )
+
+
+def _check_events_or_time(label: str, name: str, value: float) -> None:
+    if name.startswith("events") and not (np.isfinite(value) and value >= 0 and value == np.floor(value)):
+        raise DataError(
+            f"Study {label!r}: {name} is {value:g}; a count must be a whole number >= 0. "
+            "Give the number of events, not a rate."
+        )
+    if name.startswith("time") and not (np.isfinite(value) and value > 0):
+        raise DataError(
+            f"Study {label!r}: {name} is {value:g}; person-time at risk must be finite and > 0, "
+            "in one unit for all studies."
+        )
+
+
 def _keep(study: Sequence[str], drop: Iterable[str]) -> NDArray[np.bool_]:
     names = set(drop)
     absent = names - set(study)
@@ -196,6 +268,9 @@ class EffectSizes:
         Studies that are not analysed, with the reason.
     rule
         How the effect sizes were computed, for the report (zero-cell rule, variance type).
+    scale
+        Must be ``"analysis"``: state ``"natural"`` for ratios as papers print them, and you are told how to bring
+        them to the log scale instead of pooling them as they are.
 
     Raises
     ------
@@ -214,10 +289,12 @@ class EffectSizes:
     adjusted: tuple[Adjustment, ...] = ()
     excluded: tuple[Exclusion, ...] = ()
     rule: str = ""
+    scale: str = "analysis"
 
     def __post_init__(self) -> None:
         yi, sei = frozen_array(np.atleast_1d(self.yi)), frozen_array(np.atleast_1d(self.sei))
         study = _labels(self.study or None, len(yi))
+        _check_scale(self.scale, self.measure, study, yi)
         _check_labels(study, {"yi": len(yi), "sei": len(sei)})
         bad = ~(np.isfinite(yi) & np.isfinite(sei) & (sei > 0))
         if bad.any():
@@ -279,6 +356,18 @@ class EffectSizes:
         import pandas as pd
 
         return pd.DataFrame({"study": self.study, "yi": self.yi, "sei": self.sei, "vi": self.vi})
+
+
+def _check_scale(scale: str, measure: str, study: Sequence[str], yi: Array) -> None:
+    if scale == "natural" and measure != "GEN":
+        first = f"Study {study[0]!r}: {measure} = {yi[0]:g}" if len(study) else measure
+        raise DataError(
+            f"{first} is on the natural scale, where it cannot be pooled. Put the estimates and their confidence "
+            "limits in a table under 'estimate', 'ci_low', 'ci_high' and call bm.effect_sizes(table, "
+            f"measure={measure!r}), which takes them to the analysis scale (the log, for a ratio)."
+        )
+    if scale not in ("analysis", "natural"):
+        raise DataError(f"scale = {scale!r} is unknown: effects are on the 'analysis' scale (log for ratios).")
 
 
 def _terms(X: Array) -> tuple[str, ...]:
@@ -363,6 +452,26 @@ class StudyTable:
                 self.column("n_treatment"),
                 self.column("events_control"),
                 self.column("n_control"),
+                study=self.study,
+                status=tuple(str(s) for s in self.columns.get("status", np.array([""] * self.k))),
+            )
+        except DataError as error:
+            raise DataError(f"{self.source}: {error}" if self.source else str(error)) from None
+
+    def person_time(self) -> PersonTime:
+        """Return events and person-time by arm.
+
+        Raises
+        ------
+        DataError
+            If a column is missing, or a value is impossible; the message names file and study.
+        """
+        try:
+            return PersonTime(
+                self.column("events_treatment"),
+                self.column("time_treatment"),
+                self.column("events_control"),
+                self.column("time_control"),
                 study=self.study,
                 status=tuple(str(s) for s in self.columns.get("status", np.array([""] * self.k))),
             )

@@ -36,7 +36,7 @@ def _columns(data: dict[str, Any], family: str) -> dict[str, np.ndarray]:
         },
         "rate": {"events": "x1i", "time": "t1i"},
         "proportion": {"events": "xi", "n": "ni"},
-        "correlation": {"r": "ri", "n": "ni"},
+        "correlation": {"ri": "ri", "n": "ni"},
         "means": {
             "mean_treatment": "m1i",
             "sd_treatment": "sd1i",
@@ -51,7 +51,7 @@ def _columns(data: dict[str, Any], family: str) -> dict[str, np.ndarray]:
             "sd_treatment": "sd1i",
             "sd_control": "sd2i",
             "n": "ni",
-            "r": "ri",
+            "ri": "ri",
         },
     }[family]
     return {ours: x[theirs] for ours, theirs in names.items()}

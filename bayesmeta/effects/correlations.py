@@ -8,7 +8,7 @@ from bayesmeta.effects.continuous import pooled_variance
 from bayesmeta.effects.measure import Compute, Measure, Options, Scale, group_mean, register
 from bayesmeta.values import Array
 
-COLUMNS = ("r", "n")
+COLUMNS = ("ri", "n")
 
 
 def correlation(r: Array, n: Array, how: Options) -> tuple[Array, Array]:

@@ -74,7 +74,7 @@ class Measure:
         metafor's string.
     family
         Kind of raw data: ``"two_by_two"``, ``"person_time"``, ``"means"``, ``"paired"``,
-        ``"proportion"``, ``"rate"``, ``"correlation"`` or ``"estimate"``.
+        ``"proportion"``, ``"rate"``, ``"mean"``, ``"correlation"`` or ``"estimate"`` (ready estimates only).
     columns
         Canonical names of the columns needed, in the order `compute` takes them.
     label
@@ -185,6 +185,18 @@ IDENTITY = Scale(lambda y, n: y, lambda x, n: x)
 LOG = Scale(lambda y, n: np.exp(y), lambda x, n: np.log(x), low=0.0)
 
 MEASURES: dict[str, Measure] = {}
+
+FAMILY_WORDS = {
+    "two_by_two": "2x2 counts",
+    "person_time": "events and person-time in two arms",
+    "means": "means and standard deviations in two arms",
+    "paired": "paired means and standard deviations",
+    "proportion": "events and sample size in one group",
+    "rate": "events and person-time in one group",
+    "mean": "mean and standard deviation in one group",
+    "correlation": "correlations",
+    "estimate": "ready estimates",
+}
 
 
 def register(measure: Measure) -> Measure:

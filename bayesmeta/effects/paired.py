@@ -11,7 +11,7 @@ from bayesmeta.effects.continuous import hedges_correction
 from bayesmeta.effects.measure import IDENTITY, LOG, Compute, Measure, Options, Scale, register
 from bayesmeta.values import Array
 
-COLUMNS = ("mean_treatment", "mean_control", "sd_treatment", "sd_control", "n", "r")
+COLUMNS = ("mean_treatment", "mean_control", "sd_treatment", "sd_control", "n", "ri")
 
 
 def change_variance(s1: Array, s2: Array, r: Array) -> Array:

@@ -1,4 +1,4 @@
-"""Effect measures of single groups: proportions (PR PLN PLO PAS PFT) and incidence rates (IR IRLN IRS IRFT).
+"""Effect measures of single groups: proportions (PR PLN PLO PAS PFT), incidence rates (IR IRLN IRS IRFT), means (MN).
 
 Formulas of proportions take events ``x`` and non-events ``m``; those of rates take events ``x`` and
 person-time ``t``.
@@ -9,7 +9,7 @@ from math import pi
 import numpy as np
 from scipy.special import expit, logit
 
-from bayesmeta.effects.measure import Compute, Measure, Options, Scale, group_mean, register
+from bayesmeta.effects.measure import IDENTITY, Compute, Measure, Options, Scale, group_mean, register
 from bayesmeta.values import Array
 
 
@@ -204,3 +204,15 @@ for _name, (_compute, _analysis, _scale) in _RATES.items():
             default_to="none" if _name in ("IRS", "IRFT") else "only0",
         )
     )
+
+
+def mean(m: Array, s: Array, n: Array, how: Options) -> tuple[Array, Array]:
+    """Mean of one group; variance ``sd^2 / n``."""
+    return m, s**2 / n
+
+
+register(
+    Measure(
+        "MN", "mean", ("mean", "sd", "n"), "Mean", "mean", Scale(IDENTITY.to_natural, IDENTITY.from_natural, None), mean
+    )
+)

@@ -2,13 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from bayesmeta.effects.checks import check_columns
 from bayesmeta.effects.design import design
-from bayesmeta.effects.measure import MEASURES, Measure, Options
-from bayesmeta.effects.zero_cells import DESCRIPTION, Corrected, ZeroRule, correct_zeros
+from bayesmeta.effects.measure import FAMILY_WORDS, MEASURES, Measure, Options
+from bayesmeta.effects.ready import SOURCES, ready_estimates, source_of
+from bayesmeta.effects.zero_cells import ADDED_TO, Corrected, ZeroRule, correct_zeros, describe
 from bayesmeta.errors import DataError, ModelError, unknown
 from bayesmeta.studies import Adjustment, EffectSizes, Exclusion, StudyTable, TwoByTwo
 from bayesmeta.values import Array
@@ -136,43 +139,210 @@ def effect_sizes(
     drop00: bool = False,
     vtype: str | None = None,
     correct: bool = True,
+    inestimable: Literal["raise", "exclude"] = "raise",
     moderators: str | Sequence[str] | None = None,
+    level: float = 0.95,
 ) -> EffectSizes:
-    """Return effect sizes and standard errors, one per study, on the analysis scale of `measure`."""
+    """Return effect sizes and standard errors, one per study, on the analysis scale of `measure`.
+
+    Raw data are used where the table has the measure's columns. Otherwise ready estimates are: ``yi`` with
+    ``sei``, ``vi`` or limits, on the analysis scale, or ``estimate`` with ``ci_low`` and ``ci_high`` on the
+    natural scale. ``rule`` of the result says which, and what was done to zero cells.
+
+    Parameters
+    ----------
+    data
+        Table of studies, or 2x2 counts.
+    measure
+        One of ``MEASURES``, metafor's names.
+    add, to, drop00
+        Zero cells: `add` goes to every cell of studies with a zero (``to="only0"``), of all studies (``"all"``),
+        of all if any has a zero (``"if0all"``), or of none (``"none"``). None chooses ``"only0"``, or ``"none"``
+        for measures that exist with zero cells (AS, PHI, PAS, PFT, IRS, IRFT, IRSD). ``drop00=True`` first sets
+        aside studies without events, or with events only, in both arms.
+    vtype
+        Kind of sampling variance, one of the measure's ``vtypes``; the first when None.
+    correct
+        Whether standardized mean differences and log ratios of means or SDs are corrected for small-sample bias.
+    inestimable
+        What happens to a study whose effect does not exist (a zero cell with ``to="none"``): ``"raise"``, or
+        ``"exclude"``, which lists it with its reason in ``excluded``.
+    moderators
+        Columns of the table for the design matrix; text is dummy-coded against its first level.
+    level
+        Confidence level of ready estimates' limits.
+
+    Raises
+    ------
+    DataError
+        If a column is missing, a number impossible, or an effect not estimable; the message names the study.
+    ModelError
+        If the measure or its `vtype` is unknown.
+
+    Examples
+    --------
+    >>> from bayesmeta.studies import TwoByTwo
+    >>> effects = effect_sizes(TwoByTwo([6, 0], [17, 20], [2, 3], [28, 21], study=["A", "B"]), "OR")
+    >>> effects.yi.round(4).tolist(), effects.adjusted[0].study
+    ([1.9588, -2.0486], 'B')
+    """
     chosen = find_measure(measure)
-    columns = _columns(data, chosen)
-    raw = compute_effects(measure, columns, add=add, to=to, drop00=drop00, vtype=vtype, correct=correct)
-    keep = ~raw.dropped
-    bad = keep & ~(np.isfinite(raw.yi) & (raw.vi > 0))
-    if bad.any():
-        names = ", ".join(s for s, b in zip(data.study, bad, strict=True) if b)
-        raise DataError(f"{measure} cannot be estimated for {names}.")
-    X, terms = design(data, moderators)
-    counts = data if isinstance(data, TwoByTwo) else (data.two_by_two() if chosen.family == "two_by_two" else None)
-    dropped = tuple(s for s, d in zip(data.study, raw.dropped, strict=True) if d)
-    study = tuple(s for s, kept in zip(data.study, keep, strict=True) if kept)
-    ni = sum((columns[n] for n in chosen.columns if n in ("n", "n_treatment", "n_control")), start=np.zeros(len(keep)))
-    return EffectSizes(
-        raw.yi[keep],
-        np.sqrt(raw.vi[keep]),
-        study=study,
-        measure=measure,
-        X=None if X is None else X[keep],
-        terms=terms,
-        ni=ni[keep] if ni.any() else None,
-        counts=counts.drop(dropped) if counts is not None else None,
-        adjusted=tuple(
-            Adjustment(s, f"{add:g} added to every cell") for s, a in zip(data.study, raw.added, strict=True) if a
-        ),
-        excluded=(
-            *(data.excluded if isinstance(data, StudyTable) else ()),
-            *(Exclusion(s, "no event, or only events, in both arms (drop00=True)") for s in dropped),
-        ),
-        rule=DESCRIPTION[to or chosen.default_to].format(add=add) if chosen.default_to else "",
+    if inestimable not in ("raise", "exclude"):
+        raise unknown("inestimable =", inestimable, ("raise", "exclude"))
+    try:
+        columns = _columns(data, chosen)
+        X, terms = design(data, moderators)
+        if columns is None:
+            return _from_ready(data, chosen, X, terms, vtype=vtype, level=level)
+        check_columns(chosen, columns, data.study)
+        raw = compute_effects(measure, columns, add=add, to=to, drop00=drop00, vtype=vtype, correct=correct)
+        excluded = _excluded(data, chosen, raw, inestimable)
+    except DataError as error:
+        source = getattr(data, "source", "")
+        raise DataError(f"{source}: {error}" if source and source not in str(error) else str(error)) from None
+    keep = np.isfinite(raw.yi) & (raw.vi > 0)
+    if not keep.any():
+        raise DataError(f"{measure}: no study is left. {excluded[-1].study}: {excluded[-1].reason}.")
+    return _assemble(
+        data, chosen, columns, raw, keep, X, terms, excluded, ZeroRule(add, _rule(chosen, to), drop00), vtype
     )
 
 
-def _columns(data: StudyTable | TwoByTwo, measure: Measure) -> dict[str, Array]:
+def _rule(measure: Measure, to: str | None) -> str:
+    return to or measure.default_to or "none"
+
+
+def _columns(data: StudyTable | TwoByTwo, measure: Measure) -> dict[str, Array] | None:
+    """Return the measure's raw columns; None where the table has ready estimates instead."""
     if isinstance(data, TwoByTwo):
+        if measure.family != "two_by_two":
+            known = ", ".join(name for name, m in MEASURES.items() if m.family == "two_by_two")
+            raise DataError(f"{measure.name} needs the columns {', '.join(measure.columns)}; 2x2 counts give {known}.")
         return {name: getattr(data, name) for name in measure.columns}
-    return {name: data.column(name) for name in measure.columns}
+    names = {name: _spelling(data, name) for name in measure.columns}
+    if measure.compute is not None and all(name in data.columns for name in names.values()):
+        return {ours: data.column(theirs) for ours, theirs in names.items()}
+    if source_of(data.columns, measure) is not None:
+        return None
+    missing = [name for name, theirs in names.items() if theirs not in data.columns]
+    raise DataError(
+        f"{measure.name} ({measure.label.lower()}) needs the column {missing[0]!r}. It takes "
+        f"{', '.join(measure.columns)}, or ready estimates: {'; '.join(', '.join(s) for s in SOURCES[:4])}. "
+        f"Columns: {', '.join(data.columns) or 'none'}."
+    )
+
+
+def _spelling(data: StudyTable, name: str) -> str:
+    """Return the table's own name of a column: a correlation may be ``ri`` or ``r``."""
+    return "r" if name == "ri" and "ri" not in data.columns and "r" in data.columns else name
+
+
+def _from_ready(
+    data: StudyTable | TwoByTwo,
+    measure: Measure,
+    X: Array | None,
+    terms: tuple[str, ...],
+    *,
+    vtype: str | None,
+    level: float,
+) -> EffectSizes:
+    assert isinstance(data, StudyTable)
+    if vtype is not None:
+        raise ModelError(
+            f"vtype={vtype!r} chooses a formula for raw data, but the table has ready estimates. Leave it out."
+        )
+    names = {name for source in SOURCES for name in source} & set(data.columns)
+    yi, sei, rule = ready_estimates(measure, {name: data.column(name) for name in names}, data.study, level=level)
+    return EffectSizes(
+        yi,
+        sei,
+        study=data.study,
+        measure=measure.name,
+        X=X,
+        terms=terms,
+        ni=_sizes(data.columns),
+        excluded=data.excluded,
+        rule=f"{measure.label}: {rule}",
+    )
+
+
+def _sizes(columns: Mapping[str, ArrayLike]) -> Array | None:
+    """Return total sample sizes, where they are known for every study."""
+    for names in (("n_treatment", "n_control"), ("n",)):
+        if all(name in columns for name in names):
+            total = np.sum([np.asarray(columns[name], dtype=np.float64) for name in names], axis=0)
+            return total if np.isfinite(total).all() else None
+    return None
+
+
+def _excluded(
+    data: StudyTable | TwoByTwo, measure: Measure, raw: RawEffects, inestimable: str
+) -> tuple[Exclusion, ...]:
+    """Return the exclusions read with the data and those made here, or raise for studies without an effect."""
+    lines = data.row if isinstance(data, StudyTable) and data.row else (None,) * len(data.study)
+    before = data.excluded if isinstance(data, StudyTable) else ()
+    dropped = [
+        Exclusion(data.study[i], "no events, or events only, in both arms (drop00=True)", lines[i])
+        for i in np.flatnonzero(raw.dropped)
+    ]
+    bad = np.flatnonzero(~raw.dropped & ~(np.isfinite(raw.yi) & (raw.vi > 0)))
+    if not len(bad):
+        return (*before, *dropped)
+    reason = f"the {measure.analysis_label} or its variance does not exist for these data"
+    if raw.zero[bad].any():
+        reason += " (a zero cell to which nothing was added)"
+    if inestimable == "raise":
+        names = ", ".join(repr(data.study[i]) for i in bad[:20])
+        more = f" and {len(bad) - 20} more" if len(bad) > 20 else ""
+        raise DataError(
+            f"{measure.name} is not estimable in {len(bad)} of {len(data.study)} studies: {names}{more}: {reason}. "
+            "For zero cells choose to='only0' with add=0.5, or fit the 'binomial_normal' model on the counts; "
+            "to set the studies aside with their reason, use inestimable='exclude'."
+        )
+    return (*before, *dropped, *(Exclusion(data.study[i], reason, lines[i]) for i in bad))
+
+
+def _assemble(
+    data: StudyTable | TwoByTwo,
+    measure: Measure,
+    columns: Mapping[str, Array],
+    raw: RawEffects,
+    keep: NDArray[np.bool_],
+    X: Array | None,
+    terms: tuple[str, ...],
+    excluded: tuple[Exclusion, ...],
+    zeros: ZeroRule,
+    vtype: str | None,
+) -> EffectSizes:
+    ni = columns["time"] if measure.name == "IRFT" else _sizes(columns)
+    counts = None
+    if measure.family == "two_by_two":
+        counts = data if isinstance(data, TwoByTwo) else data.two_by_two()
+        counts = counts.drop(s for s, kept in zip(data.study, keep, strict=True) if not kept)
+    added = [data.study[i] for i in np.flatnonzero(raw.added & keep)]
+    what = f"{zeros.add:g} added to {ADDED_TO.get(measure.family, '')}"
+    return EffectSizes(
+        raw.yi[keep],
+        np.sqrt(raw.vi[keep]),
+        study=tuple(data.study[i] for i in np.flatnonzero(keep)),
+        measure=measure.name,
+        X=None if X is None else X[keep],
+        terms=terms,
+        ni=None if ni is None else ni[keep],
+        counts=counts,
+        adjusted=tuple(Adjustment(label, what) for label in added),
+        excluded=excluded,
+        rule=_sentence(measure, raw, zeros, vtype),
+    )
+
+
+def _sentence(measure: Measure, raw: RawEffects, zeros: ZeroRule, vtype: str | None) -> str:
+    """Return how the effects were computed, in one sentence for the report."""
+    parts = [f"{measure.label}, computed from {FAMILY_WORDS[measure.family]} as {measure.analysis_label}"]
+    if measure.default_to:
+        parts.append(describe(zeros, int(raw.zero.sum()), int(raw.added.sum()), ADDED_TO[measure.family]))
+    if zeros.drop00 and raw.dropped.any():
+        parts.append(f"{raw.dropped.sum()} studies without events, or with events only, in both arms were set aside")
+    if vtype is not None and len(measure.vtypes) > 1:
+        parts.append(f"sampling variance {vtype}")
+    return "; ".join(parts)

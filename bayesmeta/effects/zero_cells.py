@@ -9,11 +9,12 @@ from bayesmeta.errors import DataError, unknown
 from bayesmeta.values import Array
 
 RULES = ("only0", "all", "if0all", "none")
-DESCRIPTION = {
-    "only0": "{add:g} was added to every cell of the studies with a zero cell, and only of those",
-    "all": "{add:g} was added to every cell of every study",
-    "if0all": "{add:g} was added to every cell of every study, because at least one study has a zero cell",
-    "none": "nothing was added to zero cells",
+# What `add` goes to, by family of measure.
+ADDED_TO = {
+    "two_by_two": "each of the four cells",
+    "person_time": "the events of both arms",
+    "proportion": "events and non-events",
+    "rate": "the events",
 }
 
 
@@ -101,3 +102,27 @@ def correct_zeros(
     added = added & ~dropped & (rule.add > 0)
     constant = np.where(dropped, np.nan, np.where(added, rule.add, 0.0))
     return Corrected(tuple(cell + constant for cell in cells), zero, added, dropped)
+
+
+def describe(rule: ZeroRule, zeros: int, added: int, where: str) -> str:
+    """Return one clause that says what was done about zero cells.
+
+    Parameters
+    ----------
+    rule
+        The rule applied.
+    zeros, added
+        Number of studies with a zero cell, and of those that had something added.
+    where
+        What it was added to.
+    """
+    if added:
+        which = {
+            "only0": f"the {added} {'study' if added == 1 else 'studies'} with a zero cell, and no others",
+            "all": "every study",
+            "if0all": f"every study, because {zeros} of them {'has' if zeros == 1 else 'have'} a zero cell",
+        }[rule.to]
+        return f"{rule.add:g} was added to {where} of {which}"
+    if zeros:
+        return f"nothing was added to the zero cells of {zeros} {'study' if zeros == 1 else 'studies'}"
+    return "no study has a zero cell, and nothing was added"
