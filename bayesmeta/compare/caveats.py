@@ -61,7 +61,8 @@ def _zeros(effects: EffectSizes) -> list[str]:
         return []
     said = [_one_sided(counts, arm) for arm in ("treatment", "control")]
     if effects.adjusted:
-        said.append(f"{joined([a.study for a in effects.adjusted])}: {effects.rule or effects.adjusted[0].what}.")
+        names = joined([a.study for a in effects.adjusted])
+        said.append(f"Counts of {names} were changed before pooling. {effects.rule or effects.adjusted[0].what}.")
     empty = _double_zero(counts)
     if empty:
         said.append(

@@ -18,10 +18,10 @@ from bayesmeta.values import Interval
 type MHMeasure = Literal["OR", "RR", "RD"]
 MH_MEASURES: tuple[MHMeasure, ...] = ("OR", "RR", "RD")
 ENGINE_LABELS = {"auto": "auto", "quadrature": "quadrature", "nuts": "NUTS"}
-MH_RANDOM = "Mantel-Haenszel, random effects"
-MH_COMMON = "Mantel-Haenszel, common effect"
+MH_RANDOM = "Mantel-Haenszel random"
+MH_COMMON = "Mantel-Haenszel common"
 DL_WALD = "DerSimonian-Laird"
-DL_HKSJ = "DerSimonian-Laird, HKSJ"
+DL_HKSJ = "DerSimonian-Laird HKSJ"
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +133,7 @@ def _bayesian(
 ) -> Row | Absent:
     model = load_model(name)
     label = f"Bayesian {model.name}" if len(plan.models) > 1 else "Bayesian"
-    method = f"{label}, {ENGINE_LABELS[_engine_for(model, engine)]}"
+    method = f"{label} {ENGINE_LABELS[_engine_for(model, engine)]}"
     if model.data_type is TwoByTwo and counts is None:
         return Absent(method, f"model {model.name!r} needs the 2x2 counts, and the data are ready estimates", without)
     if model.data_type is TwoByTwo and effects.measure != "OR":

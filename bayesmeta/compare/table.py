@@ -8,7 +8,7 @@ import numpy as np
 from bayesmeta.compare.caveats import reconstructed
 from bayesmeta.compare.values import Comparison, Row
 from bayesmeta.effects import MEASURES
-from bayesmeta.posterior import Marginal, Posterior
+from bayesmeta.posterior import Posterior
 from bayesmeta.studies import EffectSizes, PublishedResult
 from bayesmeta.values import Interval
 from bayesmeta.words import (
@@ -21,8 +21,6 @@ from bayesmeta.words import (
     probability_text,
     small_number,
 )
-
-KIND_SHORT = {"confidence": "conf.", "credible": "cred.", "prediction": "pred.", "posterior prediction": "post. pred."}
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,41 +122,83 @@ def _published_row(row: Row, published: PublishedResult) -> TableRow:
     )
 
 
-COLUMNS = ("method", "k", "estimate", "interval", "interval_kind", "tau", "I2", "prediction", "p")
-HEADINGS = {
-    "method": "Method",
-    "k": "k",
-    "interval_kind": "kind",
-    "tau": "tau",
-    "I2": "I²",
-    "p": "p",
-}
+KIND_SHORT = {"confidence": "conf.", "credible": "cred."}
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """Rows on the same studies, under one heading, as cells in the order of `headings`."""
+
+    heading: str
+    rows: tuple[tuple[str, ...], ...]
+    kinds: tuple[str, ...]
+
+
+def headings(comparison: Comparison) -> tuple[str, ...]:
+    """Return the column headings of `sections`, each in one or two lines."""
+    level = f"{100 * comparison.level:g}%"
+    heads = ("Method", "k", comparison.measure, f"{level}\ninterval", "kind", "tau", "I²", "prediction\ninterval", "p")
+    event = benefit_words(comparison)
+    return heads if not event else (*heads, f"P({event})\nmean", f"P({event})\nnew")
+
+
+def benefit_words(comparison: Comparison) -> str:
+    """Return what counts as a benefit, e.g. ``OR < 1``; empty when no direction was given."""
+    null = MEASURES[comparison.measure].null_natural
+    if comparison.benefit is None or null is None:
+        return ""
+    return f"{comparison.measure} {'>' if comparison.benefit == 'higher' else '<'} {null:g}"
+
+
+def sections(comparison: Comparison) -> tuple[Section, ...]:
+    """Return the table in parts: all studies first, then without the studies left out."""
+    parts: dict[str, list[TableRow]] = {}
+    for row in table_rows(comparison):
+        parts.setdefault(row.without, []).append(row)
+    with_p = bool(benefit_words(comparison))
+    return tuple(
+        Section(
+            f"Without {without}" if without else "All studies",
+            tuple(_cells(row, with_p=with_p) for row in rows),
+            tuple(row.kind for row in rows),
+        )
+        for without, rows in parts.items()
+    )
+
+
+def _cells(row: TableRow, *, with_p: bool) -> tuple[str, ...]:
+    kind = KIND_SHORT.get(row.interval_kind, row.interval_kind)
+    cells = (row.method, row.k, row.estimate, row.interval, kind, row.tau, row.I2, row.prediction, row.p)
+    return (*cells, row.p_benefit_mean, row.p_benefit_new) if with_p else cells
+
+
+def footnotes(comparison: Comparison) -> tuple[str, ...]:
+    """Return what stands below the table: how to read it, missing rows, and what it rests on."""
+    event = benefit_words(comparison)
+    read = (
+        "conf. = confidence interval, cred. = credible interval; Bayesian estimates, tau and I² are posterior medians."
+    )
+    probability = f"P({event}): posterior probability for the mean effect, and for the true effect of a new study."
+    missing = (
+        f"Not shown: {a.method}{' without ' + ', '.join(a.without) if a.without else ''}. {a.reason}"
+        for a in comparison.absent
+    )
+    return (read, *((probability,) if event else ()), *missing, *comparison.caveats)
 
 
 def text_table(comparison: Comparison) -> str:
     """Return the comparison as one block of plain text."""
-    rows = table_rows(comparison)
-    level = f"{100 * comparison.level:g}%"
-    heads = {**HEADINGS, "estimate": comparison.measure, "interval": f"{level} interval", "prediction": "prediction"}
-    columns = list(COLUMNS)
-    if comparison.benefit is not None:
-        columns += ["p_benefit_mean", "p_benefit_new"]
-        heads |= {"p_benefit_mean": "P(benefit) mean", "p_benefit_new": "P(benefit) new study"}
-    lines = [[heads[c] for c in columns]]
-    for row in rows:
-        cells = [getattr(row, c) for c in columns]
-        cells[0] += f" without {row.without}" if row.without else ""
-        lines.append(cells)
-    widths = [max(len(line[i]) for line in lines) for i in range(len(columns))]
-    text = [_aligned(line, widths) for line in lines]
-    return "\n".join([*text, *(f"{a.method}: not shown, {a.reason}" for a in comparison.absent), *comparison.caveats])
+    parts = sections(comparison)
+    heads = [h.split("\n") for h in headings(comparison)]
+    top = [("", *(h[0] if len(h) > 1 else "" for h in heads[1:])), tuple(h[-1] for h in heads)]
+    lines = [*top, *(row for part in parts for row in part.rows)]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(heads))]
+    text = [_aligned(line, widths) for line in top]
+    for part in parts:
+        text += ([f"{part.heading}:"] if len(parts) > 1 else []) + [_aligned(row, widths) for row in part.rows]
+    return "\n".join([*text, *footnotes(comparison)])
 
 
-def _aligned(line: list[str], widths: list[int]) -> str:
-    first, *rest = (c.rjust(w) for c, w in zip(line, widths, strict=True))
-    return "  ".join([line[0].ljust(len(first)), *rest]).rstrip()
-
-
-def tail_mass(marginal: Marginal, threshold: float, benefit: str) -> float:
-    """Return P(effect beyond `threshold` in the direction of benefit), analysis scale."""
-    return float(marginal.sf(threshold) if benefit == "higher" else marginal.cdf(threshold))
+def _aligned(line: tuple[str, ...], widths: list[int]) -> str:
+    cells = [c.ljust(w) if i == 0 else c.rjust(w) for i, (c, w) in enumerate(zip(line, widths, strict=True))]
+    return "  ".join(cells).rstrip()

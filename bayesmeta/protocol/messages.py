@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -76,10 +76,15 @@ def _inner_section(annotation: Any) -> type[BaseModel] | None:
 
 
 def _allowed(section: type[BaseModel], name: str) -> str:
-    options = get_args(section.model_fields[name].annotation)
-    if not options or not all(isinstance(option, str) for option in options):
-        return ""
-    return f": it must be {' or '.join(map(repr, options))}"
+    options = [option for option in _options(section.model_fields[name].annotation) if isinstance(option, str)]
+    return f": it must be {' or '.join(map(repr, options))}" if options else ""
+
+
+def _options(annotation: Any) -> list[object]:
+    """Return the values of a Literal, looking through ``| None``."""
+    if get_origin(annotation) is Literal:
+        return list(get_args(annotation))
+    return [option for part in get_args(annotation) for option in _options(part)]
 
 
 def _dotted(location: Sequence[int | str]) -> str:

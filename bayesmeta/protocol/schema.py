@@ -136,10 +136,16 @@ class Published(_Section):
 
 
 class Outcome(_Section):
-    """One question asked of the data: what counts as a benefit, and how much would matter."""
+    """One question asked of the data: what counts as a benefit, and how much would matter.
 
+    `rows` is the value in the data's outcome column that picks this outcome's rows: its own name when
+    not given, and ``""`` when the data have no such column. A file must state `benefit`; only a
+    protocol made in Python may leave it None, and then no probability of benefit is computed.
+    """
+
+    rows: str | None = None
     label: str = ""
-    benefit: Benefit
+    benefit: Benefit | None
     thresholds: tuple[float, ...] = ()
     thresholds_source: str = ""
     published: Published | None = None

@@ -1,0 +1,293 @@
+"""Everything a report says, computed: a protocol and its data in, one frozen value out."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bayesmeta.compare import Comparison, compare
+from bayesmeta.compare.published import FigureCheck, check_published, why_q_differs
+from bayesmeta.compare.rows import MH_RANDOM, bayesian_row
+from bayesmeta.compare.run import Data
+from bayesmeta.compare.values import Benefit, Row
+from bayesmeta.effects import MEASURES
+from bayesmeta.errors import BayesMetaError, unknown
+from bayesmeta.fit import fit
+from bayesmeta.model import load_model
+from bayesmeta.posterior import Marginal, Posterior
+from bayesmeta.protocol import Alternative, Outcome, Protocol
+from bayesmeta.studies import StudyTable, TwoByTwo
+
+type Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PriorSet:
+    """The analysis repeated under one set of priors.
+
+    `row` and `posterior` are None where these priors give no answer; `reason` says why.
+    """
+
+    label: str
+    justification: str
+    priors: Mapping[str, str]
+    row: Row | None = None
+    posterior: Posterior | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ThresholdRow:
+    """How probable it is that the effect is beyond a threshold, in the direction of benefit.
+
+    `low_mean` ... `high_new` are the smallest and largest values over the prior sets.
+    """
+
+    threshold: float
+    p_mean: float
+    p_new: float
+    low_mean: float
+    high_mean: float
+    low_new: float
+    high_new: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OutcomeResult:
+    """One outcome, analysed."""
+
+    name: str
+    plan: Outcome
+    data: Data
+    comparison: Comparison
+    checks: tuple[FigureCheck, ...]
+    why_q: str
+    prior_sets: tuple[PriorSet, ...]
+    thresholds: tuple[ThresholdRow, ...]
+
+    @property
+    def label(self) -> str:
+        """What the reader calls this outcome."""
+        return self.plan.label or self.name or "All studies"
+
+    @property
+    def posterior(self) -> Posterior:
+        """The primary posterior: quadrature's where it was run."""
+        row = next(r for r in self.comparison.rows if isinstance(r.source, Posterior) and not r.without)
+        assert isinstance(row.source, Posterior)
+        return row.source
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Analysis:
+    """A protocol, carried out."""
+
+    protocol: Protocol
+    outcomes: tuple[OutcomeResult, ...]
+    engine: str
+    seed: int
+    data_sha256: str
+    versions: Mapping[str, str] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+def analyse(
+    protocol: Protocol,
+    *,
+    tables: Mapping[str, Data] | None = None,
+    outcomes: tuple[str, ...] = (),
+    engine: str = "both",
+    seed: int | None = None,
+    sampling: Mapping[str, Any] | None = None,
+    tell: Tell = lambda _: None,
+) -> Analysis:
+    """Return the protocol's analyses of all outcomes, or of the ones named.
+
+    Parameters
+    ----------
+    protocol
+        What to do.
+    tables
+        Outcome to study table; read from the protocol's data file when not given.
+    outcomes
+        Names of outcomes; all when empty.
+    engine
+        ``"both"``, ``"quadrature"``, ``"nuts"`` or ``"auto"``.
+    seed
+        In place of the protocol's.
+    sampling
+        Options of the NUTS engine.
+    tell
+        Called with one line before each step.
+
+    Raises
+    ------
+    DataError
+        If the data cannot be read or pooled.
+    ModelError
+        If an outcome is unknown, or the priors give no proper posterior.
+    ConvergenceError
+        If a posterior was not reached with the accuracy asked for.
+    """
+    for name in outcomes:
+        if name not in protocol.outcomes:
+            raise unknown("outcome", name, protocol.outcomes)
+    chosen = {name: plan for name, plan in protocol.outcomes.items() if not outcomes or name in outcomes}
+    seed = protocol.seed if seed is None else seed
+    # All data are read before anything is computed: a fault in the last outcome should not wait for the first.
+    tables = read_tables(protocol, tuple(chosen)) if tables is None else tables
+    results = []
+    for name, plan in chosen.items():
+        tell(plan.label or name or "All studies")
+        results.append(_outcome(protocol, name, plan, tables[name], engine, seed, dict(sampling or {})))
+    return Analysis(
+        protocol=protocol,
+        outcomes=tuple(results),
+        engine=engine,
+        seed=seed,
+        data_sha256=next((t.sha256 for t in tables.values() if isinstance(t, StudyTable) and t.sha256), ""),
+        versions=versions(tuple(r.posterior for r in results)),
+        options=dict(sampling or {}),
+    )
+
+
+def read_tables(protocol: Protocol, outcomes: tuple[str, ...] = ()) -> dict[str, Data]:
+    """Return the study table of each outcome named, or of all, read from the protocol's data file."""
+    return {name: _read(protocol, name) for name in outcomes or protocol.outcomes}
+
+
+def _read(protocol: Protocol, name: str) -> StudyTable:
+    from bayesmeta.reading import read_studies
+
+    rows = protocol.outcomes[name].rows
+    chosen = name if rows is None else rows
+    table: StudyTable = read_studies(protocol.data_path, outcome=chosen or None)
+    return table
+
+
+def protocol_for(
+    path: Path, *, measure: str, benefit: Benefit | None, outcome: str | None = None, seed: int | None = None
+) -> Protocol:
+    """Return the protocol that stands for a bare data file: one outcome, default priors.
+
+    Parameters
+    ----------
+    path
+        The data file.
+    measure
+        Effect measure.
+    benefit
+        Direction that is a benefit.
+    outcome
+        Value of the outcome column, where the file has one.
+    seed
+        Of the sampler; the default of a protocol otherwise.
+    """
+    name = outcome or path.stem
+    plan = Outcome(benefit=benefit, rows=outcome or "", label=outcome or "")
+    protocol = Protocol(data=str(path.absolute()), measure=measure, outcomes={name: plan}, title=path.stem)
+    return protocol if seed is None else protocol.model_copy(update={"seed": seed})
+
+
+def _outcome(
+    protocol: Protocol, name: str, plan: Outcome, data: Data, engine: str, seed: int, sampling: dict[str, Any]
+) -> OutcomeResult:
+    published = protocol.published(name)
+    comparison = compare(
+        data,
+        measure=protocol.measure,
+        level=protocol.level,
+        benefit=plan.benefit,
+        published=published,
+        model=protocol.models,
+        priors=protocol.priors.texts(),
+        engine=engine,
+        seed=seed,
+        add=protocol.zero_cells.add,
+        to=protocol.zero_cells.to,
+        common_effect=True,
+        sampling=sampling,
+    )
+    known = {row.method: row for row in comparison.rows if not row.without}
+    said = published or next(iter(data.published), None) if isinstance(data, StudyTable) else published
+    checks = () if said is None or MH_RANDOM not in known else check_published(known[MH_RANDOM], said, protocol.measure)
+    sets = _prior_sets(protocol, comparison, plan.benefit, seed, sampling)
+    return OutcomeResult(
+        name=name,
+        plan=plan,
+        data=data,
+        comparison=comparison,
+        checks=checks,
+        why_q=why_q_differs(comparison),
+        prior_sets=sets,
+        thresholds=_thresholds(plan, protocol.measure, sets),
+    )
+
+
+def _prior_sets(
+    protocol: Protocol, comparison: Comparison, benefit: Benefit | None, seed: int, sampling: dict[str, Any]
+) -> tuple[PriorSet, ...]:
+    primary = next(r for r in comparison.rows if isinstance(r.source, Posterior) and not r.without)
+    assert isinstance(primary.source, Posterior)
+    texts = {name: repr(prior) for name, prior in primary.source.priors.items()}
+    first = PriorSet("primary analysis", "as planned", texts, primary, primary.source)
+    others = [
+        _prior_set(alternative, texts, protocol, comparison, benefit, seed, sampling)
+        for alternative in protocol.sensitivity
+    ]
+    return (first, *others)
+
+
+def _prior_set(
+    alternative: Alternative,
+    primary: Mapping[str, str],
+    protocol: Protocol,
+    comparison: Comparison,
+    benefit: Benefit | None,
+    seed: int,
+    sampling: dict[str, Any],
+) -> PriorSet:
+    model = load_model(protocol.models[0])
+    named = {name: text for name, text in alternative.priors().items() if name in model.priors}
+    priors = {**primary, **named}
+    effects = comparison.effects
+    data = effects.counts if model.data_type is TwoByTwo else effects
+    deterministic = model.gaussian_marginal is not None or model.study_likelihoods is not None
+    engine, options = ("quadrature", {}) if deterministic else ("nuts", sampling)
+    asked = {**protocol.priors.texts(), **named}
+    try:
+        posterior = fit(data, model, priors=asked, engine=engine, seed=seed, **options)
+    except BayesMetaError as error:
+        return PriorSet(alternative.label, alternative.justification, priors, reason=str(error))
+    row = bayesian_row(alternative.label, posterior, measure=protocol.measure, level=protocol.level, benefit=benefit)
+    return PriorSet(alternative.label, alternative.justification, priors, row, posterior)
+
+
+def beyond(marginal: Marginal, threshold: float, benefit: Benefit) -> float:
+    """Return the probability of an effect beyond a threshold, analysis scale, in the direction of benefit."""
+    return float(marginal.sf(threshold) if benefit == "higher" else marginal.cdf(threshold))
+
+
+def _thresholds(plan: Outcome, measure: str, sets: tuple[PriorSet, ...]) -> tuple[ThresholdRow, ...]:
+    if plan.benefit is None:
+        return ()
+    posteriors = [s.posterior for s in sets if s.posterior is not None]
+    rows = []
+    for threshold in plan.thresholds:
+        at = float(MEASURES[measure].from_natural(threshold))
+        mean = [beyond(p.mu, at, plan.benefit) for p in posteriors]
+        new = [beyond(p.theta_new, at, plan.benefit) for p in posteriors]
+        rows.append(ThresholdRow(threshold, mean[0], new[0], min(mean), max(mean), min(new), max(new)))
+    return tuple(rows)
+
+
+def versions(posteriors: tuple[Posterior, ...]) -> dict[str, str]:
+    """Return the versions of everything that took part."""
+    import platform
+    from importlib.metadata import version
+
+    known = {"Python": platform.python_version()}
+    known |= {name: version(name) for name in ("bayesmeta", "numpy", "scipy")}
+    for posterior in posteriors:
+        known |= posterior.versions
+    return known
