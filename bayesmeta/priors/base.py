@@ -52,7 +52,7 @@ class Prior(Protocol):
     def isf(self, q: ArrayLike) -> Array: ...
     def mean(self) -> float: ...
     def sd(self) -> float: ...
-    def rv(self, name: str) -> TensorVariable: ...
+    def rv(self, name: str, *, dims: str | None = None) -> TensorVariable: ...
     def resolve(self, sei: ArrayLike) -> Prior: ...
     def rescale(self, factor: float) -> Prior: ...
 
@@ -236,8 +236,8 @@ class Base:
         """Return the PyMC class, its positional and its keyword arguments given parameters `p`."""
         raise NotImplementedError
 
-    def rv(self, name: str) -> TensorVariable:
-        """Add the random variable `name` to the PyMC model in context.
+    def rv(self, name: str, *, dims: str | None = None) -> TensorVariable:
+        """Add the random variable `name` to the PyMC model in context; a vector of independent ones given `dims`.
 
         Its parameters are ``pm.Data`` named ``{name}_prior_{parameter}``.
         """
@@ -246,6 +246,8 @@ class Base:
         family, args, kwargs = self._pymc(self._data(name))
         if family == "CustomDist":
             kwargs = {**kwargs, "transform": self._transform(), "initval": self._initval()}
+        if dims is not None:
+            kwargs = {**kwargs, "dims": dims}
         return getattr(pm, family)(name, *args, **kwargs)
 
     def log_density(self, value: Any, p: Mapping[str, Any]) -> Any:

@@ -171,10 +171,15 @@ class Point(Base):
     def sd(self) -> float:
         return 0.0
 
-    def rv(self, name: str) -> Any:
+    def rv(self, name: str, *, dims: str | None = None) -> Any:
         import pymc as pm
+        import pytensor.tensor as pt
 
-        return pm.Deterministic(name, self._data(name)["value"] * 1.0)
+        value = self._data(name)["value"]
+        if dims is None:
+            return pm.Deterministic(name, value * 1.0)
+        length = pm.modelcontext(None).dim_lengths[dims]
+        return pm.Deterministic(name, pt.full((length,), value), dims=dims)
 
 
 @register("beta")

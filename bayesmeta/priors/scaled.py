@@ -85,9 +85,9 @@ class _Scaled(Base):
             raise unresolved(self)
         return self.scale
 
-    def rv(self, name: str) -> Any:
+    def rv(self, name: str, *, dims: str | None = None) -> Any:
         _ = self.s0
-        return Base.rv(self, name)
+        return Base.rv(self, name, dims=dims)
 
     def sd(self) -> float:
         return math.inf
