@@ -7,20 +7,54 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from bayesmeta.frequentist.asymmetry import egger as egger
+    from bayesmeta.frequentist.asymmetry_counts import deeks as deeks
+    from bayesmeta.frequentist.asymmetry_counts import harbord as harbord
+    from bayesmeta.frequentist.asymmetry_counts import peters as peters
+    from bayesmeta.frequentist.diagnostics import baujat as baujat
+    from bayesmeta.frequentist.diagnostics import influence as influence
+    from bayesmeta.frequentist.fail_safe import fail_safe_n as fail_safe_n
+    from bayesmeta.frequentist.funnel_data import funnel as funnel
     from bayesmeta.frequentist.pool import CI_RULES as CI_RULES
     from bayesmeta.frequentist.pool import pool as pool
+    from bayesmeta.frequentist.precision_effect import pet_peese as pet_peese
     from bayesmeta.frequentist.prediction import prediction_interval as prediction_interval
+    from bayesmeta.frequentist.rank_test import begg as begg
+    from bayesmeta.frequentist.refits import cumulative as cumulative
+    from bayesmeta.frequentist.refits import leave_one_out as leave_one_out
     from bayesmeta.frequentist.result import PooledFit as PooledFit
     from bayesmeta.frequentist.tau2 import TAU2_ESTIMATORS as TAU2_ESTIMATORS
+    from bayesmeta.frequentist.trim_fill import trim_and_fill as trim_and_fill
     from bayesmeta.frequentist.two_by_two import mantel_haenszel as mantel_haenszel
     from bayesmeta.frequentist.two_by_two import peto as peto
 
 # Public name -> module of this package that defines it.
 _PUBLIC: dict[str, str] = {
+    "baujat": "diagnostics",
+    "begg": "rank_test",
+    "cumulative": "refits",
+    "deeks": "asymmetry_counts",
+    "egger": "asymmetry",
+    "fail_safe_n": "fail_safe",
+    "funnel": "funnel_data",
+    "harbord": "asymmetry_counts",
+    "influence": "diagnostics",
+    "leave_one_out": "refits",
+    "pet_peese": "precision_effect",
+    "peters": "asymmetry_counts",
+    "trim_and_fill": "trim_fill",
     "CI_RULES": "pool",
     "PooledFit": "result",
     "TAU2_ESTIMATORS": "tau2",
+    "Heterogeneity": "heterogeneity",
+    "PermutationTest": "permutation",
+    "PersonTime": "counts",
+    "design_matrix": "formula",
+    "heterogeneity_intervals": "heterogeneity",
     "mantel_haenszel": "two_by_two",
+    "permutation_test": "permutation",
+    "regress": "regression",
+    "tau2_interval": "heterogeneity",
     "peto": "two_by_two",
     "prediction_interval": "prediction",
 }

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from scipy.special import chdtr
 
 from bayesmeta.errors import DataError
-from bayesmeta.frequentist.pool import CiRule, pool
-from bayesmeta.frequentist.refits import LEAVE_ONE_OUT, refit_without
+from bayesmeta.frequentist.pool import CiRule, model_of, pool
+from bayesmeta.frequentist.refits import LEAVE_ONE_OUT, refit_without, subset
 from bayesmeta.frequentist.result import PooledFit
 from bayesmeta.frequentist.small_study import block
 from bayesmeta.studies import EffectSizes
@@ -168,9 +168,8 @@ def influence(effects: EffectSizes, *, method: str = "REML", ci: CiRule = "wald"
     full, X = deletions.full, effects.X
     assert X is not None
     total = deletions.leverage_total
-    bread = _bread(X, total)
-    hat, free = _leverage(X, total, bread)
-    residual = effects.yi - X @ full.beta
+    hat, free, without = _leave_out(effects, full.tau2 or 0.0)
+    residual = free * without
     change = full.beta - deletions.beta
     moved = np.einsum("ij,ij->i", X, change)
     deleted = effects.yi - np.einsum("ij,ij->i", X, deletions.beta)
@@ -195,7 +194,7 @@ def influence(effects: EffectSizes, *, method: str = "REML", ci: CiRule = "wald"
         fit=full,
         hat=frozen_array(hat),
         residual=frozen_array(residual),
-        standardized=frozen_array(residual / np.sqrt(total * free)),
+        standardized=frozen_array(without * np.sqrt(free / total)),
         rstudent=frozen_array(deleted / np.sqrt(total_del * deletions.factor + predicted)),
         pearson=frozen_array(residual / np.sqrt(total)),
         dffits=frozen_array(dffits),
@@ -323,12 +322,20 @@ def _bread(X: Array, total: Array) -> Array:
     return product
 
 
-def _leverage(X: Array, total: Array, bread: Array) -> tuple[Array, Array]:
-    """Return the leverages ``h`` and ``1 - h``, the latter without cancellation for a common mean."""
-    hat = np.einsum("ij,jk,ik->i", X, bread, X) / total
-    free = 1.0 - hat
-    if X.shape[1] == 1:
-        w = X[:, 0] ** 2 / total
-        heaviest = int(w.argmax())
-        free[heaviest] = np.delete(w, heaviest).sum() / w.sum()
-    return hat, free
+def _leave_out(effects: EffectSizes, tau2: float) -> tuple[Array, Array, Array]:
+    """Return leverages ``h``, ``1 - h`` and the residuals from the fits without each study, `tau2` held fixed.
+
+    Both follow from the fit of the other studies, ``(1 - h) / h = total / x'Vx``, so a study that outweighs all the
+    others together loses no digits to ``1 - h``.
+    """
+    X = effects.X
+    assert X is not None
+    ratio, residual = np.empty(effects.k), np.empty(effects.k)
+    for i in range(effects.k):
+        form = model_of(subset(effects, np.arange(effects.k) != i))
+        at = form.at(tau2 / form.scale / form.scale)
+        beta = at.beta * form.scale
+        beta[0] += form.shift
+        ratio[i] = (X[i] @ at.bread @ X[i]) * form.scale**2 / (effects.vi[i] + tau2)
+        residual[i] = effects.yi[i] - X[i] @ beta
+    return ratio / (1.0 + ratio), 1.0 / (1.0 + ratio), residual
