@@ -79,7 +79,7 @@ def fail_safe_n(
     p
         Target p-value of Rosenthal and Rosenberg.
     target
-        Target effect of Orwin; half the observed one when not given. Same sign as the observed, nearer to 0.
+        Size of the target effect of Orwin, on the side of the observed mean; half the mean when not given.
 
     Raises
     ------
@@ -120,11 +120,9 @@ def _orwin(effects: EffectSizes, target: float | None) -> FailSafeN:
     mean = _mean(effects)
     if mean == 0:
         raise DataError("Orwin's fail-safe N has no meaning for a mean effect of exactly 0: there is nothing to undo.")
-    aim = mean / 2.0 if target is None else float(target)
-    if not aim * mean > 0:
-        raise ModelError(
-            f"target is {aim:g} but the mean effect is {mean:.4g}: the target must have its sign and not be 0."
-        )
+    if target is not None and not 0.0 < abs(target) < float("inf"):
+        raise ModelError(f"target is {target!r}; it is the size of an effect, finite and not 0.")
+    aim = mean / 2.0 if target is None else float(np.copysign(target, mean))
     # A ratio that is whole but for rounding must not be rounded up to the next study.
     N = effects.k * (mean - aim) / aim
     whole = round(N)

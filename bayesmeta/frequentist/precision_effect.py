@@ -209,5 +209,5 @@ def _caution(effects: EffectSizes) -> str:
     if effects.k < 10:
         text = f"Do not rely on this: there are {effects.k} studies. " + text
     if effects.measure in ("SMD", "OR", "PETO"):
-        text += f" The standard error of a {effects.measure} depends on the effect itself, which biases both."
+        text += f" Standard errors of {effects.measure} depend on the effect itself, which biases both."
     return text

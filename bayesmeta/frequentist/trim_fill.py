@@ -11,8 +11,6 @@ from bayesmeta.errors import ConvergenceError, DataError, ModelError, unknown
 from bayesmeta.frequentist.pool import CiRule, pool
 from bayesmeta.frequentist.result import PooledFit
 from bayesmeta.frequentist.small_study import block, interval_text, require_one_mean, sqrt_or_none
-from bayesmeta.frequentist.tau2 import TAU2_ESTIMATORS, estimate_tau2
-from bayesmeta.frequentist.weighted import mean_model
 from bayesmeta.studies import EffectSizes
 from bayesmeta.values import Array, frozen_array
 
@@ -213,9 +211,7 @@ def _missing_side(effects: EffectSizes, method: str) -> Side:
 
 
 def _centre(yi: Array, vi: Array, method: str) -> float:
-    form = mean_model(yi, vi)
-    tau2 = estimate_tau2(form, TAU2_ESTIMATORS[method])[0] if len(yi) > 1 else 0.0
-    return float(form.at(tau2 / form.scale / form.scale).beta[0]) * form.scale + form.shift
+    return pool(EffectSizes(yi, np.sqrt(vi)), method=method).mu
 
 
 def _trim(yi: Array, vi: Array, method: str, estimator: str) -> tuple[int, float | None, float]:
