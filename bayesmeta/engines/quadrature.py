@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from bayesmeta.engines import normal
+from bayesmeta.engines import exact, normal
 from bayesmeta.errors import ModelError
 from bayesmeta.model import Model
 from bayesmeta.posterior import Posterior
@@ -33,4 +33,6 @@ def solve(
     options = {name: value for name, value in options.items() if value is not None}
     if model.gaussian_marginal is not None:
         return normal.solve(model, data, priors, model.gaussian_marginal(data, priors), seed=seed, **options)
+    if model.study_likelihoods is not None:
+        return exact.solve(model, data, priors, model.study_likelihoods(data, priors), seed=seed, **options)
     raise ModelError(f"Model {model.name!r} offers no quadrature. Use engine='nuts'.")

@@ -7,3 +7,4 @@ density is known and was integrated on panels; `Transformed` a monotone function
 from bayesmeta.marginals.density import Density as Density
 from bayesmeta.marginals.density import Transformed as Transformed
 from bayesmeta.marginals.mixture import NormalMixture as NormalMixture
+from bayesmeta.marginals.sinc import SincDensity as SincDensity

@@ -1,0 +1,280 @@
+"""Exact likelihoods: the posterior of mu and tau in two dimensions, and the marginals it makes.
+
+Nothing is approximated by a normal: each study enters with its own likelihood. Studies without
+events need no correction.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from bayesmeta.engines.convolve import convolve
+from bayesmeta.engines.nodes import ORDER, Rule
+from bayesmeta.engines.plane import Plane, plane
+from bayesmeta.engines.smooth import Smoother
+from bayesmeta.engines.solution import Lazy
+from bayesmeta.engines.versions import versions
+from bayesmeta.errors import ConvergenceError, ModelError
+from bayesmeta.marginals import Density, SincDensity, Transformed
+from bayesmeta.marginals.axis import log_jacobian, to_axis
+from bayesmeta.marginals.sinc import sinc_basis, tabulate
+from bayesmeta.model import Model, StudyLikelihoods
+from bayesmeta.posterior import Diagnostics, Marginal, Posterior
+from bayesmeta.priors import Prior
+from bayesmeta.values import Array
+
+TOLERANCE = 1e-8
+_X, _W = (np.asarray(a) for a in np.polynomial.legendre.leggauss(ORDER))
+_TO_LEGENDRE = (np.polynomial.legendre.legvander(_X, ORDER - 1) * _W[:, None]).T * (np.arange(ORDER)[:, None] + 0.5)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ExactSolution:
+    """A solved exact-likelihood model.
+
+    Parameters
+    ----------
+    given
+        The studies' likelihoods and the priors.
+    plane
+        Joint posterior of mu and tau on nodes.
+    rule
+        Panels of tau with the log marginal posterior on their nodes, normalised; None where tau is 0.
+    tail_exponent
+        The posterior density of tau falls as ``tau ** -tail_exponent``.
+    error_estimate
+        Largest relative error that the checks found.
+    """
+
+    given: StudyLikelihoods
+    plane: Plane
+    rule: Rule | None
+    tail_exponent: float
+    error_estimate: float
+    made: dict[int, Smoother] = field(default_factory=dict)
+
+    def mu(self) -> SincDensity:
+        """Return the posterior of the pooled effect."""
+        mean, sd = self.plane.moments()
+        return tabulate(self._density_mu, mean, sd)
+
+    def _density_mu(self, x: Array) -> Array:
+        at = self.plane
+        out = np.empty(len(x))
+        rows = at.weight > 1e-17
+        size = max(1, 2_000_000 // (int(rows.sum()) * len(at.u)))
+        scaled = at.mass[rows] / (at.step * at.scale[rows, None])
+        for start in range(0, len(x), size):
+            u = (x[start : start + size, None] - at.center[rows]) / at.scale[rows]
+            basis = sinc_basis(u / at.step, at.m)
+            # Beyond its grid the density is negligible, but its sinc interpolant rings.
+            basis *= ((u >= at.u[0]) & (u <= at.u[-1]))[:, :, None]
+            out[start : start + size] = np.einsum("xtm,tm->x", basis, scaled)
+        return np.maximum(out, 0.0)
+
+    def theta_new(self) -> SincDensity:
+        """Return the posterior predictive distribution of a new study's true effect."""
+        mean, sd = self.plane.moments()
+        tau2 = float(self.plane.weight @ np.minimum(self.plane.tau, 50.0 * self._median_tau()) ** 2)
+        smoother = Smoother(self.plane, np.zeros_like(self.plane.mass))
+        return tabulate(smoother.density, mean, math.sqrt(sd**2 + tau2), kind="posterior prediction")
+
+    def _median_tau(self) -> float:
+        share = np.cumsum(self.plane.weight)
+        return float(self.plane.tau[min(int(np.searchsorted(share, 0.5)), len(share) - 1)])
+
+    def true_effect(self, i: int) -> SincDensity:
+        """Return the posterior of study i's true effect."""
+        at = self.plane
+        own = at.curves.one(i)
+        each = convolve(own, at.mu.ravel(), np.repeat(at.tau, len(at.u)))
+        log_own = each.log.reshape(at.mass.shape)
+        mass = at.mass.ravel()
+        mean = float(mass @ each.mean[0])
+        sd = math.sqrt(float(mass @ (each.var[0] + (each.mean[0] - mean) ** 2)))
+        top = float(log_own[at.mass > 1e-18].max())
+        smoother = Smoother(at, log_own - top)
+
+        def density(x: Array) -> Array:
+            log_likelihood = own(x[None, :])[0]
+            with np.errstate(divide="ignore"):
+                value = log_likelihood - top + np.log(smoother.density(x))
+            return np.asarray(np.exp(value))
+
+        return tabulate(density, mean, sd)
+
+    def tau(self) -> Density:
+        """Return the posterior of tau."""
+        assert self.rule is not None
+        assert self.given.tau is not None
+        panels, mass = self.rule.panels, self.plane.weight
+        a = self.tail_exponent
+        note = f"the posterior density of tau falls only as tau^-{a:.3g}"
+        infinite = [name for name, power in (("mean", 1.0), ("SD", 2.0)) if a <= power + 1.05]
+        return Density(
+            partial(log_density, self.rule),
+            self.plane.tau,
+            mass,
+            panels.lower,
+            panels.upper,
+            panels.left,
+            panels.right,
+            mass.reshape(self.rule.x.shape).sum(axis=1),
+            self.given.tau.support,
+            infinite_mean=a <= 2.05,
+            infinite_sd=a <= 3.05,
+            notes=tuple(f"The {name} is infinite: {note}." for name in infinite),
+        )
+
+    def tau2(self) -> Transformed:
+        """Return the posterior of tau squared."""
+        a = self.tail_exponent
+        return Transformed(
+            self.tau(),
+            np.square,
+            np.sqrt,
+            lambda value: -np.log(2.0) - 0.5 * np.log(value),
+            infinite_mean=a <= 3.05,
+            infinite_sd=a <= 5.05,
+        )
+
+
+def log_density(rule: Rule, tau: Array) -> Array:
+    """Return the log density of tau between the nodes: the Legendre series of every panel's 16 values."""
+    panels = rule.panels
+    edge = np.searchsorted(rule.x[:, 0], tau, side="right")
+    panel = np.clip(edge - 1, 0, len(panels) - 1)
+    for step in (0, 1):
+        candidate = np.clip(panel + step, 0, len(panels) - 1)
+        u = to_axis(tau, panels.lower[candidate], panels.upper[candidate])
+        later = (u > panels.right[panel]) & (candidate > panel) & (u >= panels.left[candidate])
+        panel = np.where(later, candidate, panel)
+    u = to_axis(tau, panels.lower[panel], panels.upper[panel])
+    half = 0.5 * (panels.right - panels.left)[panel]
+    place = (u - panels.left[panel]) / half - 1.0
+    series = (rule.logg @ _TO_LEGENDRE.T)[panel]
+    value = np.polynomial.legendre.legval(np.clip(place, -1.0, 1.0), series.T, tensor=False)
+    value = np.where((place < -1.0 - 1e-9) | (place > 1.0 + 1e-9), -np.inf, value)
+    return np.asarray(value - log_jacobian(u, panels.lower[panel], panels.upper[panel]))
+
+
+def integrate(given: StudyLikelihoods, *, tolerance: float = TOLERANCE) -> ExactSolution:
+    """Return the solved posterior of an exact-likelihood model.
+
+    Raises
+    ------
+    ModelError
+        If the random effects are of a kind this engine does not do, or the posterior is improper.
+    ConvergenceError
+        If the error estimate stays above `tolerance`.
+    """
+    if given.random_effects != "normal":
+        raise ModelError("Quadrature of study likelihoods is for normal random effects. Use engine='nuts'.")
+    exponent = _tail_exponent(given)
+    at = plane(given)
+    if at.rule is None:
+        return ExactSolution(given, at, None, math.inf, at.error)
+    weights = at.rule.panels.weights()
+    with np.errstate(divide="ignore"):
+        logg = np.log(at.weight.reshape(at.rule.x.shape) / weights)
+    rule = Rule(at.rule.panels, at.rule.x, logg, at.rule.extra)
+    error = max(at.error, _panel_error(rule))
+    if not error <= tolerance:
+        raise ConvergenceError(
+            f"The error estimate of the posterior is {error:.1e}, above {tolerance:g}. "
+            "Check the priors, raise tolerance=, or use engine='nuts'."
+        )
+    return ExactSolution(given, at, rule, exponent, error)
+
+
+def _panel_error(rule: Rule) -> float:
+    """Return the size of the last Legendre coefficients of the density of tau, squared: what Gauss's rule errs by."""
+    density = np.exp(rule.logg - rule.logg.max())
+    half = 0.5 * (rule.panels.right - rule.panels.left)
+    tail = np.abs(density @ _TO_LEGENDRE[-3:].T).max(axis=1) * half
+    return float((tail.max() / (density * rule.panels.weights()).sum()) ** 2)
+
+
+def _tail_exponent(given: StudyLikelihoods) -> float:
+    """Return a where the posterior density of tau falls as tau^-a.
+
+    That is the prior's exponent, and one for each study that bounds its theta on both sides. A study
+    whose likelihood stays positive towards one side (no events in one arm) does not.
+
+    Raises
+    ------
+    ModelError
+        If the posterior of tau has no finite mass.
+    """
+    if given.tau is None or math.isfinite(given.tau.support[1]):
+        return math.inf
+    far = 1e5 * np.where(np.isfinite(given.scale), given.scale, 1.0)
+    ends = np.stack([given.center - far, given.center, given.center + far], axis=1)
+    value = given.loglik(ends)
+    bounded = (value[:, [0, 2]] < value[:, [1]] - 30.0).all(axis=1)
+    flat = 0 if given.mu.proper else 1
+    exponent = given.tau.tail_exponent + float(bounded.sum()) - flat
+    if exponent <= 1.0:
+        raise ModelError(
+            f"The posterior is improper: {int(bounded.sum())} of {len(bounded)} studies bound their true effect on "
+            f"both sides, too few for the prior {given.tau!r} of tau. Use a proper one, e.g. half_normal(0.5)."
+        )
+    return exponent
+
+
+def solve(
+    model: Model,
+    data: Any,
+    priors: Mapping[str, Prior],
+    given: StudyLikelihoods,
+    *,
+    seed: int | None = None,
+    tolerance: float = TOLERANCE,
+) -> Posterior:
+    """Return the posterior of a model that gives each study's likelihood."""
+    solution = integrate(given, tolerance=tolerance)
+    proper = (given.tau is None or given.tau.proper) and given.mu.proper
+    names: dict[str, Callable[[], Marginal]] = {"mu": solution.mu}
+    effect: Callable[[int], Callable[[], Marginal]] = lambda i: partial(solution.true_effect, i)  # noqa: E731
+    if solution.rule is None:
+        made = Lazy({"mu": solution.mu})
+        names = {"mu": lambda: made["mu"], "theta_new": lambda: made["mu"]}
+        effect = lambda i: lambda: made["mu"]  # noqa: E731
+    else:
+        names |= {"tau": solution.tau, "tau2": solution.tau2, "theta_new": solution.theta_new}
+    return Posterior(
+        data=data,
+        model=model,
+        priors=priors,
+        engine="quadrature",
+        marginals=Lazy(names),
+        theta=Lazy({study: effect(i) for i, study in enumerate(given.study)}),
+        diagnostics=_diagnostics(solution),
+        datatree=partial(_datatree, solution),
+        log_evidence=solution.plane.log_evidence if proper else None,
+        seed=seed,
+        options=MappingProxyType({"tolerance": tolerance}),
+        versions=versions(),
+        details=solution,
+    )
+
+
+def _diagnostics(solution: ExactSolution) -> Diagnostics:
+    nodes = solution.plane.mass.size
+    verdict = (
+        f"Deterministic integration over {nodes} nodes of mu and tau, exact likelihood; "
+        f"estimated error {solution.error_estimate:.1e} (relative)."
+    )
+    figures = {"error_estimate": solution.error_estimate, "nodes": float(nodes)}
+    return Diagnostics(ok=True, verdict=verdict, figures=MappingProxyType(figures))
+
+
+def _datatree(solution: ExactSolution, draws: int, seed: int | None) -> Any:
+    from bayesmeta.engines.plane_draws import datatree
+
+    return datatree(solution, draws, seed)

@@ -1,0 +1,242 @@
+r"""The joint posterior of (mu, tau) on nodes, for models that give each study's likelihood.
+
+Given tau the posterior of mu is put on a uniform grid about its own mode, on which the trapezoidal
+rule and sinc interpolation converge geometrically; tau lies on the panels of `engines.nodes`, placed
+by a Laplace approximation and then evaluated in full.
+"""
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtr
+
+from bayesmeta.engines import nodes
+from bayesmeta.engines.convolve import LogPrior, convolve, laplace
+from bayesmeta.engines.curves import Curves, tabulate
+from bayesmeta.errors import ConvergenceError
+from bayesmeta.marginals.axis import log_jacobian
+from bayesmeta.marginals.sinc import sinc_basis
+from bayesmeta.model import StudyLikelihoods
+from bayesmeta.priors import Prior
+from bayesmeta.values import Array
+
+# Sinc interpolation of a Gaussian errs by exp(-pi^2 / (2 step^2)) = 7e-13 with this step.
+STEP = 0.42
+# How far the grid of mu reaches, in widths; it grows until what lies at its ends is negligible.
+REACH = 7.6
+EDGE = 1e-13
+# Panels of tau that the Laplace approximation gives less mass than this are left out.
+NEGLIGIBLE_PANEL = 1e-14
+MAX_GRID = 2048
+# Largest error of the interpolated density of mu given tau, relative to its peak.
+TOLERANCE = 1e-10
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Plane:
+    """The joint posterior of mu and tau on ``(T, M)`` nodes.
+
+    Parameters
+    ----------
+    curves
+        The studies' log likelihoods.
+    rule
+        Panels and nodes of tau; None for a common-effect model.
+    tau
+        ``(T,)`` nodes; zero for a common-effect model.
+    center, scale
+        ``(T,)`` place and unit of the grid of mu given each tau.
+    u
+        ``(M,)`` uniform grid: ``mu = center + scale * u``.
+    mass
+        ``(T, M)`` posterior mass of the nodes, adding up to one.
+    log_evidence
+        Log marginal likelihood (of the priors as given; meaningless if one is improper).
+    error
+        Estimate of the error of the density of mu given tau, relative to its peak.
+    """
+
+    curves: Curves
+    rule: nodes.Rule | None
+    tau: Array
+    center: Array
+    scale: Array
+    u: Array
+    mass: Array
+    log_evidence: float
+    error: float
+
+    @property
+    def mu(self) -> Array:
+        """``(T, M)`` nodes of mu."""
+        return np.asarray(self.center[:, None] + self.scale[:, None] * self.u)
+
+    @property
+    def step(self) -> float:
+        """Spacing of `u`."""
+        return float(self.u[1] - self.u[0])
+
+    @property
+    def m(self) -> Array:
+        """``(M,)`` the grid of `u` in whole steps."""
+        return np.rint(self.u / self.step)
+
+    @property
+    def weight(self) -> Array:
+        """``(T,)`` posterior mass of the nodes of tau."""
+        return np.asarray(self.mass.sum(axis=1))
+
+    def moments(self) -> tuple[float, float]:
+        """Return mean and standard deviation of mu."""
+        mean = float(np.sum(self.mass * self.mu))
+        return mean, float(np.sqrt(np.sum(self.mass * (self.mu - mean) ** 2)))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Posed:
+    """What is to be integrated: likelihoods, their tables, and the nodes of tau with their log prior mass."""
+
+    given: StudyLikelihoods
+    curves: Curves
+    tau: Array
+    log_weight: Array
+    center: Array
+    scale: Array
+
+    def log_density(self, rows: NDArray[np.intp], u: Array) -> Array:
+        """Return ``(rows, M)`` log of likelihood times prior of mu, at the given rows of tau."""
+        mu = self.center[rows, None] + self.scale[rows, None] * u
+        tau = np.repeat(self.tau[rows], len(u))
+        if self.given.tau is None:
+            loglik = self.curves(np.tile(mu.ravel(), (len(self.curves.center), 1))).sum(axis=0)
+        else:
+            loglik = convolve(self.curves, mu.ravel(), tau).log.sum(axis=0)
+        return np.asarray(loglik.reshape(mu.shape) + self.given.mu.logpdf(mu))
+
+
+def plane(likelihoods: StudyLikelihoods) -> Plane:
+    """Return the joint posterior of mu and tau on nodes.
+
+    Raises
+    ------
+    ConvergenceError
+        If the posterior cannot be enclosed or resolved.
+    """
+    curves = tabulate(likelihoods, *_theta_range(likelihoods))
+    log_prior = _log_prior(likelihoods.mu)
+    if likelihoods.tau is None:
+        rule = None
+        tau, log_weight = np.array([1e-9 * float(curves.scale.min())]), np.zeros(1)
+    else:
+        rule = _tau_rule(likelihoods, curves)
+        tau, log_weight = rule.x.ravel(), _log_prior_mass(rule, likelihoods.tau)
+    mode = laplace(curves, log_prior, tau)
+    posed = _Posed(likelihoods, curves, tau, log_weight, mode.mu, mode.scale)
+    step, reach = STEP, [REACH, REACH]
+    while True:
+        u = step * np.arange(-np.ceil(reach[0] / step), np.ceil(reach[1] / step) + 1)
+        if len(u) > MAX_GRID:
+            raise ConvergenceError(
+                "The posterior of mu was not enclosed or resolved. Use a prior of mu with lighter tails, "
+                "or engine='nuts'."
+            )
+        log = posed.log_density(np.arange(len(tau)), u) + (log_weight + np.log(posed.scale * step))[:, None]
+        top = float(log.max())
+        mass = np.exp(log - top)
+        total = float(mass.sum())
+        edges = [float(mass[:, 0].sum()) / total, float(mass[:, -1].sum()) / total]
+        if max(edges) > EDGE:
+            reach = [1.6 * r if e > EDGE else r for r, e in zip(reach, edges, strict=True)]
+            continue
+        error = _sinc_error(posed, u, mass, top)
+        if error > TOLERANCE:
+            step /= 1.4
+            continue
+        tau = np.zeros(1) if likelihoods.tau is None else tau
+        evidence = top + np.log(total)
+        return Plane(curves, rule, tau, mode.mu, mode.scale, u, mass / total, float(evidence), error)
+
+
+def _sinc_error(posed: _Posed, u: Array, mass: Array, top: float) -> float:
+    """Compare the sinc interpolant half-way between nodes with the density itself, for typical values of tau."""
+    share = np.cumsum(mass.sum(axis=1))
+    rows = np.unique(np.searchsorted(share / share[-1], [0.02, 0.5, 0.98]).clip(0, len(share) - 1))
+    step = float(u[1] - u[0])
+    between = u[:-1] + 0.5 * step
+    shift = (posed.log_weight[rows] + np.log(posed.scale[rows] * step))[:, None] - top
+    known = np.exp(posed.log_density(rows, between) + shift)
+    guess = mass[rows] @ sinc_basis(between / step, np.rint(u / step)).T
+    return float(np.max(np.abs(guess - known) / mass[rows].max(axis=1, keepdims=True)))
+
+
+def _theta_range(likelihoods: StudyLikelihoods) -> tuple[float, float]:
+    """Return how far any theta, or mu, could matter."""
+    finite = np.where(np.isfinite(likelihoods.scale), likelihoods.scale, 1.0)
+    limit = 1e6 * float(finite.max())
+    low, high = likelihoods.mu.support
+    if likelihoods.mu.proper:
+        tails = np.asarray(likelihoods.mu.ppf(np.array([1e-15, 1.0 - 1e-15])))
+        low, high = max(low, float(tails[0])), min(high, float(tails[1]))
+    spread = 0.0
+    if likelihoods.tau is not None:
+        spread = limit
+        if likelihoods.tau.proper:
+            spread = min(limit, 9.0 * float(likelihoods.tau.ppf(np.array(1.0 - 1e-14))))
+    first = min(float(np.min(likelihoods.center - 40.0 * finite)), max(low, -limit))
+    last = max(float(np.max(likelihoods.center + 40.0 * finite)), min(high, limit))
+    return first - spread, last + spread
+
+
+def _log_prior(prior: Prior) -> LogPrior:
+    """Return the log prior of mu with its first two derivatives, by central differences."""
+
+    def at(mu: Array, unit: Array) -> tuple[Array, Array, Array]:
+        h = 1e-3 * unit
+        low, mid, high = (np.asarray(prior.logpdf(mu + d)) for d in (-h, 0.0 * h, h))
+        return mid, (high - low) / (2.0 * h), (high - 2.0 * mid + low) / h**2
+
+    return at
+
+
+def _log_prior_mass(rule: nodes.Rule, prior: Prior) -> Array:
+    panels = rule.panels
+    slope = log_jacobian(panels.points(), panels.lower[:, None], panels.upper[:, None])
+    return np.asarray((slope + np.log(panels.weights())).ravel() + prior.logpdf(rule.x.ravel()))
+
+
+def _tau_rule(likelihoods: StudyLikelihoods, curves: Curves) -> nodes.Rule:
+    """Return panels of tau on which the posterior is smooth, placed by a Laplace approximation."""
+    prior = likelihoods.tau
+    assert prior is not None
+
+    def approximate(tau: Array) -> tuple[Array, Array]:
+        mode = laplace(curves, _log_prior(likelihoods.mu), tau)
+        return np.asarray(prior.logpdf(tau)) + mode.log, np.column_stack([mode.mu, mode.scale])
+
+    smallest = float(curves.scale.min())
+    landmarks = [smallest / np.sqrt(len(curves.center)), float(curves.scale.max()), np.ptp(curves.center) + smallest]
+    if prior.proper:
+        landmarks += [float(q) for q in prior.ppf(np.array([0.05, 0.5, 0.95]))]
+    low, high = prior.support
+    cuts = sorted({low, *(b for b in prior.breaks if low < b < high), high})
+    first = nodes.first_panels(list(pairwise(cuts)), np.array(landmarks))
+    rule = nodes.refine(approximate, nodes.evaluate(approximate, first))
+    nodes.check_enclosed(rule)
+    rule = nodes.refine(approximate, rule, _features)
+    share = rule.masses().sum(axis=1)
+    return nodes.keep(rule, np.flatnonzero(share > NEGLIGIBLE_PANEL * share.sum()))
+
+
+def _features(rule: nodes.Rule) -> Array:
+    """Return approximate probabilities of mu and of a new study's effect given tau, at a few places of each."""
+    mu, scale = rule.extra[..., 0], rule.extra[..., 1]
+    mass = rule.masses()
+    mass = mass / mass.sum()
+    center = np.sum(mass * mu)
+    found = []
+    for sd in (scale, np.sqrt(scale**2 + rule.x**2)):
+        width = np.exp(np.sum(mass * np.log(sd)))
+        found += [ndtr((center + s * width - mu) / sd) for s in (-6.0, -2.0, 0.0, 2.0, 6.0)]
+    return np.stack(found, axis=-1)

@@ -1,0 +1,111 @@
+"""Independent draws from a solved exact-likelihood model: tau, then mu, then every theta, each by its quantiles."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.special import sici
+
+from bayesmeta.engines.convolve import STEP as THETA_STEP
+from bayesmeta.engines.convolve import conditional_grid
+from bayesmeta.engines.exact import ExactSolution
+from bayesmeta.engines.exact_draws import draw_tau
+from bayesmeta.engines.nodes import ORDER
+from bayesmeta.engines.versions import versions
+from bayesmeta.marginals.axis import to_axis
+from bayesmeta.values import Array
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+_NODES = np.polynomial.legendre.leggauss(ORDER)[0]
+_BARYCENTRIC = 1.0 / np.prod(_NODES[:, None] - _NODES + np.eye(ORDER), axis=1)
+
+
+def _quantiles(mass: Array, uniform: Array) -> Array:
+    """Return, in grid steps from the first point, the quantiles of tabulated densities.
+
+    Parameters
+    ----------
+    mass
+        ``(n, M)`` densities on a uniform grid, a row each.
+    uniform
+        ``(n,)`` probabilities.
+    """
+    n, size = mass.shape
+    mass = mass / mass.sum(axis=1, keepdims=True)
+    grid = np.arange(float(size))
+    low, high = np.zeros(n), np.full(n, size - 1.0)
+    place = np.minimum((np.cumsum(mass, axis=1) < uniform[:, None]).sum(axis=1).astype(float), size - 1.0)
+    for _ in range(60):
+        angle = np.pi * (place[:, None] - grid)
+        excess = np.einsum("ij,ij->i", mass, 0.5 + sici(angle)[0] / np.pi) - uniform
+        slope = np.einsum("ij,ij->i", mass, np.sinc(angle / np.pi))
+        low, high = np.where(excess > 0, low, place), np.where(excess > 0, place, high)
+        new = place - excess / np.maximum(slope, 1e-300)
+        new = np.where((new > low) & (new < high), new, 0.5 * (low + high))
+        moved, place = np.max(np.abs(new - place)), new
+        if moved < 1e-9:
+            break
+    return np.asarray(place)
+
+
+def _interpolated_rows(solution: ExactSolution, tau: Array) -> tuple[Array, Array, Array]:
+    """Return centre, unit and grid densities of mu given each tau, between the nodes of tau.
+
+    All three are smooth in tau, and each panel holds 16 Legendre nodes of it.
+    """
+    at, rule = solution.plane, solution.rule
+    assert rule is not None
+    panels = rule.panels
+    panel = np.clip(np.searchsorted(rule.x[:, 0], tau, side="right") - 1, 0, len(panels) - 1)
+    u = to_axis(tau, panels.lower[panel], panels.upper[panel])
+    half = 0.5 * (panels.right - panels.left)[panel]
+    place = (u - panels.left[panel]) / half - 1.0
+    with np.errstate(divide="ignore"):
+        weight = _BARYCENTRIC / (place[:, None] - _NODES)
+    hit = ~np.isfinite(weight)
+    weight = np.where(hit.any(axis=1, keepdims=True), hit.astype(float), weight)
+    weight /= weight.sum(axis=1, keepdims=True)
+    rows = panel[:, None] * ORDER + np.arange(ORDER)
+    with np.errstate(divide="ignore"):
+        shape = np.log(np.maximum(at.mass / at.mass.max(axis=1, keepdims=True), 1e-300))
+    density = np.exp(np.einsum("nj,njm->nm", weight, shape[rows]))
+    center = np.einsum("nj,nj->n", weight, at.center[rows])
+    scale = np.exp(np.einsum("nj,nj->n", weight, np.log(at.scale)[rows]))
+    return center, scale, density
+
+
+def draw(solution: ExactSolution, n: int, rng: np.random.Generator) -> dict[str, Array]:
+    """Return n joint draws of tau, mu, theta ``(n, k)`` and theta_new."""
+    at = solution.plane
+    k = len(solution.given.study)
+    if solution.rule is None:
+        place = _quantiles(np.broadcast_to(at.mass, (n, len(at.u))), rng.random(n))
+        mu = at.center[0] + at.scale[0] * (at.u[0] + at.step * place)
+        return {"mu": mu, "theta": np.repeat(mu[:, None], k, axis=1), "theta_new": mu}
+    tau = draw_tau(solution.rule, rng.random(n))
+    center, scale, density = _interpolated_rows(solution, tau)
+    mu = center + scale * (at.u[0] + at.step * _quantiles(density, rng.random(n)))
+    theta = np.empty((n, k))
+    for i in range(k):
+        mode, width, first, mass = conditional_grid(at.curves.one(i), mu, tau)
+        place = _quantiles(mass, rng.random(n))
+        theta[:, i] = mode + width * np.sinh(first + THETA_STEP * place)
+    return {"tau": tau, "tau2": tau**2, "mu": mu, "theta": theta, "theta_new": mu + tau * rng.standard_normal(n)}
+
+
+def datatree(solution: ExactSolution, draws: int, seed: int | None) -> "xr.DataTree":
+    """Return exact draws as an ArviZ DataTree with one chain: they are independent."""
+    import xarray as xr
+
+    values = draw(solution, draws, np.random.default_rng(seed))
+    dims = {"theta": ("chain", "draw", "study")}
+    variables = {name: (dims.get(name, ("chain", "draw")), value[None]) for name, value in values.items()}
+    coords = {"chain": [0], "draw": np.arange(draws), "study": list(solution.given.study)}
+    attrs = {
+        "engine": "quadrature",
+        "sampling": "exact independent draws",
+        "bayesmeta_version": versions()["bayesmeta"],
+        **({} if seed is None else {"seed": seed}),
+    }
+    return xr.DataTree.from_dict({"/posterior": xr.Dataset(variables, coords=coords, attrs=attrs)})
