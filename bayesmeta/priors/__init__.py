@@ -1,6 +1,8 @@
 """Prior distributions as frozen values whose repr is their text form; ``PRIORS`` finds the families by name."""
 
 from bayesmeta.priors.base import PRIORS, Base, Prior, register
+from bayesmeta.priors.combine import Mixture, OnTau2, Truncated, mixture, on_tau2, robust, truncated
+from bayesmeta.priors.foreign import from_scipy
 from bayesmeta.priors.half import Exponential, HalfCauchy, HalfLogistic, HalfNormal, HalfStudentT, Lomax
 from bayesmeta.priors.interval import Beta, Flat, Point, Uniform
 from bayesmeta.priors.line import Cauchy, Logistic, Normal, StudentT
@@ -45,7 +47,9 @@ __all__ = [
     "LogStudentT",
     "Logistic",
     "Lomax",
+    "Mixture",
     "Normal",
+    "OnTau2",
     "OverallJeffreys",
     "Point",
     "Prior",
@@ -53,9 +57,15 @@ __all__ = [
     "Shrinkage",
     "Sqrt",
     "StudentT",
+    "Truncated",
     "Uniform",
     "UniformI2",
+    "from_scipy",
     "min_studies",
+    "mixture",
+    "on_tau2",
     "parse_prior",
     "register",
+    "robust",
+    "truncated",
 ]

@@ -245,7 +245,10 @@ class Base:
 
         family, args, kwargs = self._pymc(self._data(name))
         if family == "CustomDist":
-            kwargs = {**kwargs, "transform": self._transform(), "initval": self._initval()}
+            shape = () if dims is None else (int(pm.modelcontext(None).dim_lengths[dims].eval()),)
+            kwargs = {**kwargs, "initval": np.full(shape, self._initval())}
+            if not all(map(math.isinf, self.support)):
+                kwargs["transform"] = self._transform()
         if dims is not None:
             kwargs = {**kwargs, "dims": dims}
         return getattr(pm, family)(name, *args, **kwargs)
@@ -266,8 +269,6 @@ class Base:
         low, high = self.support
         if low == 0 and math.isinf(high):
             return transforms.log
-        if math.isinf(low) and math.isinf(high):
-            return None
         return transforms.Interval(*(None if math.isinf(end) else end for end in (low, high)))
 
     def _data(self, name: str) -> dict[str, Any]:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+import math
+import warnings
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -107,3 +111,46 @@ def invert(increasing: Callable[[Array], Array], target: Array, low: float | Arr
     else:
         raise ConvergenceError("A quantile of a prior was not found: its distribution function is not increasing.")
     return np.asarray(0.5 * (a + b))
+
+
+def expectation(prior: Any, function: Callable[[float], float]) -> float:
+    """Return the expectation of `function` under a proper prior, by adaptive quadrature between its quantiles.
+
+    Raises
+    ------
+    ConvergenceError
+        If the integral was not reached to about ten digits.
+    """
+    from scipy.integrate import IntegrationWarning, quad
+
+    tails = [1e-12, 1e-8, 1e-5, 1e-3, 0.02, 0.1, 0.3, 0.5]
+    inner = [*(float(prior.ppf(q)) for q in tails), *(float(prior.isf(q)) for q in reversed(tails[:-1])), *prior.breaks]
+    low, high = prior.support
+    edges = sorted({low, high, *(x for x in inner if low < x < high)})
+    total = 0.0
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", IntegrationWarning)
+        for a, b in itertools.pairwise(edges):
+            try:
+                total += quad(lambda x: function(x) * float(prior.pdf(x)), a, b, epsabs=0, epsrel=1e-11, limit=200)[0]
+            except IntegrationWarning as error:
+                raise ConvergenceError(f"A moment of {prior!r} was not reached with 10 digits.") from error
+    return total
+
+
+def mean_by_quadrature(prior: Any) -> float:
+    """Return the mean of a proper prior: infinite or undefined where its tail says so."""
+    low, high = prior.support
+    if prior.tail_exponent <= 2:
+        return math.nan if math.isinf(low) and math.isinf(high) else math.copysign(math.inf, high + low)
+    return expectation(prior, lambda x: x)
+
+
+def sd_by_quadrature(prior: Any) -> float:
+    """Return the standard deviation of a proper prior: infinite or undefined where its tail says so."""
+    mean = prior.mean()
+    if not math.isfinite(mean):
+        return math.nan if math.isnan(mean) else math.inf
+    if prior.tail_exponent <= 3:
+        return math.inf
+    return math.sqrt(expectation(prior, lambda x: (x - mean) ** 2))

@@ -7,7 +7,7 @@ import math
 import operator
 import re
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 from bayesmeta.errors import BayesMetaError, ModelError, unknown
@@ -56,7 +56,7 @@ def parse_prior(prior: Any) -> Any:
         tree = ast.parse(text.strip(), mode="eval").body
     except (SyntaxError, ValueError) as error:
         raise ModelError(f"Cannot read the prior {prior!r}: {_HOW}.") from error
-    value = _evaluate(tree, prior)
+    value = _finished(_evaluate(tree, prior))
     if not isinstance(value, Prior):
         raise ModelError(f"Cannot read the prior {prior!r}: {_HOW}.")
     return value
@@ -67,7 +67,35 @@ def _from_value(prior: Any) -> Any:
         raise ModelError(f"{prior.__name__} is a family, not a prior: give its parameters, {_HOW}.")
     if isinstance(prior, Prior):
         return prior
+    if all(callable(getattr(prior, word, None)) for word in ("logpdf", "cdf", "ppf")):
+        from bayesmeta.priors.foreign import from_scipy
+
+        return from_scipy(prior)
     raise ModelError(f"Cannot read the prior {prior!r}: {_HOW}, or give a scipy.stats frozen distribution.")
+
+
+@dataclass(frozen=True)
+class _Terms:
+    """Weighted priors of a mixture while it is being read."""
+
+    pairs: tuple[tuple[float, Any], ...]
+
+
+def _finished(value: Any) -> Any:
+    if isinstance(value, _Terms):
+        from bayesmeta.priors.combine import mixture
+
+        return mixture(value.pairs)
+    return value
+
+
+def _combined(node: ast.BinOp, left: Any, right: Any) -> Any:
+    """Return a weighted prior or a sum of weighted priors, or None where the operator means neither."""
+    if isinstance(node.op, ast.Mult) and isinstance(left, float) and isinstance(right, Prior):
+        return _Terms(((left, right),))
+    if isinstance(node.op, ast.Add) and isinstance(left, _Terms) and isinstance(right, _Terms):
+        return _Terms(left.pairs + right.pairs)
+    return None
 
 
 def _evaluate(node: ast.expr, text: str) -> Any:
@@ -91,6 +119,9 @@ def _evaluate(node: ast.expr, text: str) -> Any:
             if isinstance(node.op, ast.Div) and right == 0:
                 raise ModelError(f"Cannot read the prior {text!r}: division by zero.")
             return _ARITHMETIC[type(node.op)](left, right)
+        combined = _combined(node, left, right)
+        if combined is not None:
+            return combined
     if isinstance(node, ast.Name) and (node.id in PRIORS or node.id in FUNCTIONS):
         raise ModelError(f"Cannot read the prior {text!r}: {node.id} needs its parameters in parentheses; {_HOW}.")
     raise ModelError(f"Cannot read the prior {text!r}: {_HOW}.")
@@ -99,8 +130,8 @@ def _evaluate(node: ast.expr, text: str) -> Any:
 def _call(name: str, node: ast.Call, text: str) -> Any:
     if name not in PRIORS and name not in FUNCTIONS:
         raise unknown("prior", name, [*PRIORS, *FUNCTIONS])
-    arguments = [_evaluate(a, text) for a in node.args]
-    keywords = {k.arg: _evaluate(k.value, text) for k in node.keywords if k.arg is not None}
+    arguments = [_finished(_evaluate(a, text)) for a in node.args]
+    keywords = {k.arg: _finished(_evaluate(k.value, text)) for k in node.keywords if k.arg is not None}
     function = PRIORS.get(name) or FUNCTIONS[name]
     try:
         return function(*arguments, **keywords)

@@ -140,7 +140,7 @@ class _FromStudies(Base):
             raise unresolved(self)
 
         def logp(value: Any, sei: Any, log_constant: Any) -> Any:
-            return self._terms(pt, value, sei**2 + value**2) + log_constant
+            return self._terms(pt, value, sei**2 + pt.expand_dims(value, -1) ** 2) + log_constant
 
         def random(sei: Array, log_constant: Array, rng: np.random.Generator, size: Any) -> Array:
             return self.with_parameters({"sei": sei}).ppf(rng.uniform(size=size))
