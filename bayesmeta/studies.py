@@ -400,6 +400,8 @@ class StudyTable:
         Rows that were read but are not analysed, with the reason.
     published
         Pooled results that the file itself carries.
+    notes
+        What the reader assumed or left out, one sentence each.
     """
 
     study: tuple[str, ...]
@@ -411,6 +413,7 @@ class StudyTable:
     row: tuple[int, ...] = ()
     excluded: tuple[Exclusion, ...] = ()
     published: tuple[PublishedResult, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         study = tuple(str(s) for s in self.study)
@@ -423,6 +426,15 @@ class StudyTable:
         object.__setattr__(self, "study", study)
         object.__setattr__(self, "columns", MappingProxyType(columns))
         object.__setattr__(self, "mapping", MappingProxyType(dict(self.mapping)))
+
+    def __str__(self) -> str:
+        """Return what was read as what, for people."""
+        chosen = f", outcome {self.outcome!r}" if self.outcome is not None else ""
+        lines = [f"{self.k} studies from {self.source or 'memory'}{chosen}"]
+        lines += [f"  {name} <- {header!r}" for name, header in self.mapping.items()]
+        lines += [f"  note: {note}" for note in self.notes]
+        lines += [f"  excluded: {e.study} ({e.reason})" for e in self.excluded]
+        return "\n".join(lines)
 
     @property
     def k(self) -> int:

@@ -33,6 +33,10 @@ class RawTable:
         The decimal mark of text cells, ``"."`` or ``","``.
     canonical
         Whether `headers` are bayesmeta's own names already (the reader knew what each cell means).
+    unit
+        What `row` counts: ``"line"`` of a file or ``"row"`` of a data frame.
+    skip
+        Position of a row that is not to be analysed, and why.
     origin
         What the file calls a column, where it differs from the header.
     notes
@@ -48,6 +52,8 @@ class RawTable:
     encoding: str = ""
     decimal: str = "."
     canonical: bool = False
+    unit: str = "line"
+    skip: Mapping[int, str] = field(default_factory=dict)
     origin: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     published: tuple[Mapping[str, str], ...] = ()
@@ -63,7 +69,7 @@ def is_missing(cell: Cell) -> bool:
 
 
 def from_rows(
-    name: str, header: list[Cell], rows: list[tuple[int, list[Cell]]], *, kind: str
+    name: str, header: list[Cell], rows: list[tuple[int, list[Cell]]], *, kind: str, unit: str = "line"
 ) -> tuple[tuple[str, ...], tuple[tuple[Cell, ...], ...], tuple[int, ...], tuple[str, ...]]:
     """Return headers, columns, lines and notes of a rectangular table.
 
@@ -79,6 +85,8 @@ def from_rows(
         Line number and cells of each further line.
     kind
         The format's name, for messages.
+    unit
+        What the line numbers count.
 
     Raises
     ------
@@ -95,7 +103,8 @@ def from_rows(
     for line, cells in filled:
         if len(cells) != width:
             raise DataError(
-                f"{name}, line {line} (starts {str(cells[0])[:40]!r}): {len(cells)} cells, but the header has {width}. "
+                f"{name}, {unit} {line} (starts {str(cells[0])[:40]!r}): "
+                f"{len(cells)} cells, but the header has {width}. "
                 "Quote cells that contain the separator, or add the missing ones."
             )
     seen: dict[str, int] = {}

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 
 from bayesmeta.errors import DataError
+from bayesmeta.formats.limits import check_shape, check_size
 from bayesmeta.formats.raw import Cell, RawTable, from_rows
 
 SEPARATORS = {",": "CSV", ";": "CSV (semicolon)", "\t": "TSV"}
@@ -65,9 +66,10 @@ def read_text(data: bytes, name: str, *, decimal: str | None = None) -> RawTable
     DataError
         If the text is not a table, a row is ragged, or the decimal mark is ambiguous.
     """
+    check_size(name, len(data))
     text, encoding = decode(data, name)
     stated = re.match(r'"?sep=(.)"?\r?\n', text)
-    separator = stated.group(1) if stated else _separator(text)
+    separator = stated.group(1) if stated else separator_of(text.lstrip()[:100_000].split("\n", 1)[0])
     lines = _parse(text, separator, name)[1 if stated else 0 :]
     start = next((i for i, (_, cells) in enumerate(lines) if any(c.strip() for c in cells)), len(lines))
     if start == len(lines):
@@ -81,9 +83,9 @@ def read_text(data: bytes, name: str, *, decimal: str | None = None) -> RawTable
     return RawTable(headers, columns, row, kind, encoding=encoding, decimal=mark, notes=notes)
 
 
-def _separator(text: str) -> str:
-    first = next((line for line in text.splitlines() if line.strip()), "")
-    unquoted = re.sub(r'"[^"]*"', "", first)
+def separator_of(header: str) -> str:
+    """Return the separator of a header line: the one that occurs most often outside quotation marks."""
+    unquoted = re.sub(r'"[^"]*"', "", header)
     return max(SEPARATORS, key=unquoted.count)
 
 
@@ -94,6 +96,7 @@ def _parse(text: str, separator: str, name: str) -> list[tuple[int, list[str]]]:
     try:
         for cells in reader:
             if cells:
+                check_shape(name, len(lines), len(cells))
                 lines.append((start, cells))
             start = reader.line_num + 1
     except csv.Error as error:

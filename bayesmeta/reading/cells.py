@@ -2,30 +2,63 @@
 
 import math
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import NDArray
 
 from bayesmeta.errors import DataError
 from bayesmeta.formats import Cell, is_missing
+from bayesmeta.values import Array
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
+type _Bad = Callable[[Array], NDArray[np.bool_]]
+
 _COUNT = "a count must be a whole number >= 0; give patients, not a percentage or a rate"
 _SIZE = "a sample size must be a whole number >= 1; correct it, or leave the row's cells blank to exclude the study"
-_COUNTS = ("events_treatment", "events_control", "nonevents_treatment", "nonevents_control", "events")
-_SIZES = ("n_treatment", "n_control", "n")
-_POSITIVE = {
-    "sei": "a standard error must be > 0",
-    "vi": "a variance must be > 0",
-    "time_treatment": "person-time must be > 0",
-    "time_control": "person-time must be > 0",
-    "time": "person-time must be > 0",
-    "v_o_e": "the variance of O-E must be > 0",
-}
-_NOT_NEGATIVE = {
-    "sd_treatment": "a standard deviation cannot be negative",
-    "sd_control": "a standard deviation cannot be negative",
-    "sd": "a standard deviation cannot be negative",
-}
+_SD = "a standard deviation cannot be negative"
+_TIME = "person-time must be > 0"
+
+
+def _no_count(x: Array) -> NDArray[np.bool_]:
+    return np.asarray((x < 0) | (x != np.floor(x)))
+
+
+def _no_size(x: Array) -> NDArray[np.bool_]:
+    return np.asarray((x < 1) | (x != np.floor(x)))
+
+
+def _negative(x: Array) -> NDArray[np.bool_]:
+    return x < 0
+
+
+def _not_positive(x: Array) -> NDArray[np.bool_]:
+    return x <= 0
+
+
+def _no_correlation(x: Array) -> NDArray[np.bool_]:
+    return np.abs(x) > 1
+
+
+# bayesmeta's name -> which values are impossible, and the rule they break.
+RULES: Mapping[str, tuple[_Bad, str]] = MappingProxyType(
+    {
+        **dict.fromkeys(
+            ("events_treatment", "events_control", "nonevents_treatment", "nonevents_control", "events"),
+            (_no_count, _COUNT),
+        ),
+        **dict.fromkeys(("n_treatment", "n_control", "n"), (_no_size, _SIZE)),
+        **dict.fromkeys(("sd_treatment", "sd_control", "sd"), (_negative, _SD)),
+        **dict.fromkeys(("time_treatment", "time_control", "time"), (_not_positive, _TIME)),
+        "sei": (_not_positive, "a standard error must be > 0"),
+        "vi": (_not_positive, "a variance must be > 0"),
+        "v_o_e": (_not_positive, "the variance of O-E must be > 0"),
+        "r": (_no_correlation, "a correlation lies between -1 and 1"),
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +69,11 @@ class Place:
     line: int
     study: str
     header: str
+    unit: str = "line"
 
     def __str__(self) -> str:
         study = f", study {self.study!r}" if self.study else ""
-        return f"{self.name}, line {self.line}{study}, column {self.header!r}"
+        return f"{self.name}, {self.unit} {self.line}{study}, column {self.header!r}"
 
 
 def parse_number(cell: Cell, decimal: str) -> float | None:
@@ -61,7 +95,7 @@ def parse_number(cell: Cell, decimal: str) -> float | None:
     return float(text) if text.isascii() and _NUMBER.fullmatch(text) else None
 
 
-def number(cell: Cell, decimal: str, place: Place) -> float:
+def number(cell: Cell, decimal: str, place: Callable[[], Place]) -> float:
     """Return the finite number in a cell, NaN where the cell is blank.
 
     Raises
@@ -76,30 +110,35 @@ def number(cell: Cell, decimal: str, place: Place) -> float:
         comma = isinstance(cell, str) and "," in cell
         hint = " A comma is read as neither decimal mark nor thousands separator here." if comma else ""
         raise DataError(
-            f"{place}: {cell!r} is not a number.{hint} Correct the cell, or leave it blank if the value is unknown."
+            f"{place()}: {cell!r} is not a number.{hint} Correct the cell, or leave it blank if the value is unknown."
         )
     if not math.isfinite(value):
         raise DataError(
-            f"{place}: {cell!r} is not finite. Correct the cell, or leave it blank if the value is unknown."
+            f"{place()}: {cell!r} is not finite. Correct the cell, or leave it blank if the value is unknown."
         )
     return value
 
 
-def check_rule(canonical: str, value: float, place: Place) -> None:
-    """Raise a DataError if `value` is impossible in the column `canonical`; NaN is a blank and passes."""
-    if math.isnan(value):
+def check_rule(canonical: str, values: Array, place: Callable[[int], Place]) -> None:
+    """Raise a DataError at the first of `values` that cannot be true in the column `canonical`.
+
+    Parameters
+    ----------
+    canonical
+        bayesmeta's name of the column.
+    values
+        ``(k,)`` numbers; NaN is a blank and passes.
+    place
+        From a position, where the cell stands.
+    """
+    infinite = np.flatnonzero(np.isinf(values))
+    if len(infinite):
+        i = int(infinite[0])
+        raise DataError(f"{place(i)}: {values[i]} is not finite. Correct the cell, or leave it blank.")
+    if canonical not in RULES:
         return
-    whole = value == math.floor(value)
-    rule = ""
-    if canonical in _COUNTS and (value < 0 or not whole):
-        rule = _COUNT
-    elif canonical in _SIZES and (value < 1 or not whole):
-        rule = _SIZE
-    elif canonical in _POSITIVE and value <= 0:
-        rule = _POSITIVE[canonical]
-    elif canonical in _NOT_NEGATIVE and value < 0:
-        rule = _NOT_NEGATIVE[canonical]
-    elif canonical == "ri" and not -1 <= value <= 1:
-        rule = "a correlation lies between -1 and 1"
-    if rule:
-        raise DataError(f"{place}: {value:g} is impossible: {rule}.")
+    impossible, rule = RULES[canonical]
+    bad = np.flatnonzero(impossible(values) & ~np.isnan(values))
+    if len(bad):
+        i = int(bad[0])
+        raise DataError(f"{place(i)}: {values[i]:g} is impossible: {rule}.")

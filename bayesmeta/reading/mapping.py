@@ -1,6 +1,6 @@
 """Which column holds what: the user's word first, then known spellings, never a guess."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from difflib import get_close_matches
 
 from bayesmeta.errors import DataError, unknown
@@ -25,6 +25,10 @@ def map_columns(headers: Sequence[str], stated: Mapping[str, str] | None, name: 
         If a stated name or header does not exist, or two columns claim the same meaning.
     """
     mapping = _stated(headers, stated or {}, name)
+    # metafor's ai, bi, ci, di: beside ai, ci is a count and nothing else.
+    folded = {normalise(h): h for h in headers}
+    if "ai" in folded and "ci" in folded and folded["ci"] not in mapping.values():
+        mapping.setdefault("events_control", folded["ci"])
     taken = set(mapping.values())
     claims: dict[str, list[str]] = {}
     for header in headers:
@@ -53,7 +57,18 @@ def _stated(headers: Sequence[str], stated: Mapping[str, str], name: str) -> dic
     return dict(stated)
 
 
-def available(mapping: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+def unread(headers: Sequence[str], mapping: Mapping[str, str]) -> tuple[str, ...]:
+    """Return a note for each ambiguous column that was kept under its own name and not interpreted."""
+    used = set(mapping.values())
+    return tuple(
+        f"column {h!r} was not interpreted: it may be {first[1]} or {second[1]}; state it with columns=..."
+        for h in headers
+        if h not in used and (readings := AMBIGUOUS.get(normalise(h)))
+        for first, second in (readings,)
+    )
+
+
+def available(mapping: Container[str]) -> dict[str, tuple[str, ...]]:
     """Return the families of columns from which effects can be computed, given what was found."""
     return {family: needed for family, needed in FAMILIES.items() if all(name in mapping for name in needed)}
 

@@ -6,7 +6,8 @@ from types import MappingProxyType
 
 # Header, normalised -> bayesmeta's name. Spellings of bayesmeta, metafor, R meta, RevMan 5 and RevMan Web, metapipe.
 _SPELLINGS: dict[str, str] = {
-    "study": "study studlab slab study_id study_name study_label trial name author_year",
+    "study": "study studlab slab study_name study_label study_id author_year",
+    "author": "author authors first_author",
     "year": "year study_year year_of_study publication_year pub_year",
     "outcome": "outcome outcome_name",
     "subgroup": "subgroup subgroup_name",
@@ -39,7 +40,7 @@ _SPELLINGS: dict[str, str] = {
     "mean": "mean mi",
     "sd": "sd sdi",
     "time": "time ti",
-    "ri": "ri r correlation",
+    "r": "r ri correlation",
 }
 
 # Headers that people use for two different things: never guessed.
@@ -60,7 +61,7 @@ AMBIGUOUS: Mapping[str, tuple[tuple[str, str], ...]] = MappingProxyType(
     }
 )
 
-TEXT = frozenset({"study", "outcome", "subgroup", "status", "treatment"})
+TEXT = frozenset({"study", "author", "outcome", "subgroup", "status", "treatment"})
 
 # What a row needs so that an effect can be computed from it, the most informative first.
 FAMILIES: Mapping[str, tuple[str, ...]] = MappingProxyType(
@@ -70,13 +71,16 @@ FAMILIES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "person-time": ("events_treatment", "time_treatment", "events_control", "time_control"),
         "effect and standard error": ("yi", "sei"),
         "estimate and confidence limits": ("estimate", "ci_low", "ci_high"),
-        "effect and confidence limits": ("yi", "ci_low", "ci_high"),
         "one-arm counts": ("events", "n"),
         "one-arm rates": ("events", "time"),
         "one-arm means": ("mean", "sd", "n"),
-        "correlation": ("ri", "n"),
+        "correlation": ("r", "n"),
+        "paired means": ("mean_treatment", "sd_treatment", "mean_control", "sd_control", "r", "n"),
     }
 )
+
+# Label columns that serve when there is no study column, weakest last.
+FALLBACK_LABELS = ("trial", "name", "id")
 
 CANONICAL: tuple[str, ...] = tuple(_SPELLINGS)
 

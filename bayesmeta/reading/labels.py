@@ -1,0 +1,175 @@
+"""Which rows belong to the outcome chosen, and what each study is called."""
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from typing import Literal
+
+from bayesmeta.errors import DataError
+from bayesmeta.formats import Cell, RawTable, is_missing
+from bayesmeta.reading.names import FALLBACK_LABELS, normalise
+
+type Duplicates = Literal["error", "number"]
+
+
+def text(cell: Cell) -> str:
+    """Return a cell as text, whole numbers without a point, absent as empty."""
+    if is_missing(cell):
+        return ""
+    if isinstance(cell, float) and math.isfinite(cell) and cell == math.floor(cell):
+        return f"{cell:.0f}"
+    return str(cell).strip()
+
+
+def column_of(raw: RawTable, header: str) -> tuple[Cell, ...]:
+    """Return the cells under a header."""
+    return raw.columns[raw.headers.index(header)]
+
+
+def choose_outcome(
+    raw: RawTable, mapping: Mapping[str, str], outcome: str | None, name: str
+) -> tuple[tuple[int, ...], str | None]:
+    """Return the positions of the rows of one outcome, and its name as the file has it.
+
+    Raises
+    ------
+    DataError
+        If there are several and none is chosen, or the one chosen does not exist.
+    """
+    every = tuple(range(len(raw.row)))
+    if "outcome" not in mapping:
+        if outcome is not None:
+            raise DataError(
+                f"{name} has no outcome column, so outcome={outcome!r} cannot be chosen. Leave outcome out, or state "
+                f"the column: columns={{'outcome': ...}}. Columns: {', '.join(raw.headers)}."
+            )
+        return every, None
+    labels = [text(cell) for cell in column_of(raw, mapping["outcome"])]
+    known = list(dict.fromkeys(label for label in labels if label))
+    if outcome is None:
+        if len(known) > 1:
+            listed = ", ".join(map(repr, known[:50])) + (", ..." if len(known) > 50 else "")
+            raise DataError(f"{name} holds {len(known)} outcomes: {listed}. Choose one with outcome=...")
+        if known and "" in labels:
+            line = raw.row[labels.index("")]
+            raise DataError(
+                f"{name}, {raw.unit} {line}: no outcome, while other rows have {known[0]!r}. Fill in the outcome of "
+                "every row."
+            )
+        return every, known[0] if known else None
+    chosen = outcome if outcome in known else _by_part(raw, known, outcome)
+    if chosen is None:
+        close = get_close_matches(outcome, known, n=1)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        raise DataError(f"{name} has no outcome {outcome!r}.{hint} Outcomes: {', '.join(map(repr, known[:50]))}.")
+    return tuple(i for i in every if labels[i] == chosen), chosen
+
+
+def _by_part(raw: RawTable, known: Sequence[str], outcome: str) -> str | None:
+    """Return the one analysis of a review with that number or that name."""
+    if not raw.canonical:
+        return None
+    found = [label for label in known if outcome in label.split(" ", 1)]
+    return found[0] if len(found) == 1 else None
+
+
+def study_labels(raw: RawTable, mapping: Mapping[str, str], rows: Sequence[int], name: str) -> tuple[str, ...]:
+    """Return a label for each row: the study column, or the authors with the year, or a trial name.
+
+    Raises
+    ------
+    DataError
+        If there is no such column or a label is blank.
+    """
+    source, headers = _label_headers(raw, mapping, name)
+    parts = [[text(cell) for cell in column_of(raw, header)] for header in headers]
+    labels = tuple(" ".join(part[i] for part in parts if part[i]) for i in rows)
+    for i, label in zip(rows, labels, strict=True):
+        if not label:
+            raise DataError(
+                f"{name}, {raw.unit} {raw.row[i]}, column {source!r}: the study has no name. "
+                "Give every study a label of its own."
+            )
+    return labels
+
+
+def _label_headers(raw: RawTable, mapping: Mapping[str, str], name: str) -> tuple[str, tuple[str, ...]]:
+    if "study" in mapping:
+        return mapping["study"], (mapping["study"],)
+    if "author" in mapping:
+        return mapping["author"], tuple(mapping[key] for key in ("author", "year") if key in mapping)
+    for wanted in FALLBACK_LABELS:
+        for header in raw.headers:
+            if normalise(header) == wanted and header not in mapping.values():
+                return header, (header,)
+    raise DataError(
+        f"{name} has no study column. Columns: {', '.join(raw.headers)}. "
+        f"State it: columns={{'study': {raw.headers[0]!r}}}."
+    )
+
+
+def unique_labels(
+    labels: Sequence[str],
+    year: Sequence[str] | None,
+    subgroup: Sequence[str] | None,
+    lines: Sequence[int],
+    duplicates: Duplicates,
+    place: str,
+) -> tuple[str, ...]:
+    """Return unique labels: the year tells two studies of the same authors apart, nothing else does by itself.
+
+    Parameters
+    ----------
+    labels, year, lines
+        ``(k,)`` each; `year` is empty where unknown.
+    subgroup
+        Given for reviews, whose own analysis counts the parts of a split study as rows of their own.
+    duplicates
+        What to do with labels that are still the same.
+    place
+        File and unit of `lines`, for messages.
+
+    Raises
+    ------
+    DataError
+        If a label appears twice and `duplicates` is ``"error"``.
+    """
+    out = list(labels)
+    if year is not None:
+        out = _extended(out, list(year))
+    if subgroup is not None:
+        out = _extended(out, [f"({s})" if s else "" for s in subgroup])
+    if duplicates == "number":
+        return _numbered(out)
+    if duplicates != "error":
+        raise DataError(f"duplicates={duplicates!r}: choose 'error' or 'number'.")
+    seen: dict[str, int] = {}
+    for label, line in zip(out, lines, strict=True):
+        if label in seen:
+            raise DataError(
+                f"{place}s {seen[label]} and {line}: study {label!r} appears twice. "
+                "If the rows are different outcomes, name their column (columns={'outcome': ...}) and choose one with "
+                "outcome=...; if they are separate samples, give them labels of their own or pass duplicates='number'; "
+                "if one is a copy, delete it."
+            )
+        seen[label] = line
+    return tuple(out)
+
+
+def _extended(labels: list[str], extra: list[str]) -> list[str]:
+    repeated = {label for label, count in Counter(labels).items() if count > 1}
+    return [f"{a} {b}" if a in repeated and b else a for a, b in zip(labels, extra, strict=True)]
+
+
+def _numbered(labels: Sequence[str]) -> tuple[str, ...]:
+    total, seen, taken = Counter(labels), Counter[str](), set(labels)
+    out = []
+    for label in labels:
+        name = label
+        while total[label] > 1 and name in taken:
+            seen[label] += 1
+            name = f"{label} ({seen[label]})"
+        taken.add(name)
+        out.append(name)
+    return tuple(out)

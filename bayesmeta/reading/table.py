@@ -1,0 +1,184 @@
+"""From the cells of a raw table to a `StudyTable`: every number parsed, every rule applied, nothing lost."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayesmeta.errors import DataError
+from bayesmeta.formats import Cell, RawTable, is_missing
+from bayesmeta.reading.cells import Place, check_rule, number, parse_number
+from bayesmeta.reading.consistency import check_between, derived
+from bayesmeta.reading.labels import Duplicates, choose_outcome, column_of, study_labels, text, unique_labels
+from bayesmeta.reading.mapping import available, map_columns, nothing_usable, unread
+from bayesmeta.reading.names import CANONICAL, TEXT
+from bayesmeta.studies import Exclusion, PublishedResult, StudyTable
+from bayesmeta.values import Array
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sheet:
+    """A raw table with its mapping, and the rows that belong to the outcome chosen."""
+
+    raw: RawTable
+    name: str
+    mapping: Mapping[str, str]
+    study: tuple[str, ...]
+    rows: tuple[int, ...]
+
+    def cells(self, header: str) -> list[Cell]:
+        """Return the chosen rows' cells under a header."""
+        column = column_of(self.raw, header)
+        return [column[i] for i in self.rows]
+
+    def line(self, i: int) -> int:
+        """Return the line of the i-th chosen row."""
+        return self.raw.row[self.rows[i]]
+
+    def place(self, i: int, name: str) -> Place:
+        """Return where the i-th study's cell of a header, or of one of our names, stands."""
+        header = self.mapping.get(name, name)
+        return Place(self.name, self.line(i), self.study[i], self.raw.origin.get(header, header), self.raw.unit)
+
+
+def table_from_raw(
+    raw: RawTable,
+    name: str,
+    *,
+    outcome: str | None = None,
+    columns: Mapping[str, str] | None = None,
+    duplicates: Duplicates = "error",
+    sha256: str = "",
+) -> StudyTable:
+    """Return the study table in a raw one; see `read_studies` for the arguments.
+
+    Raises
+    ------
+    DataError
+        If a column is missing or ambiguous, a cell is impossible, or no row can be used.
+    """
+    mapping = map_columns(raw.headers, columns, name)
+    rows, chosen = choose_outcome(raw, mapping, outcome, name)
+    sheet = Sheet(raw, name, mapping, study_labels(raw, mapping, rows, name), rows)
+    values = _numbers(sheet)
+    check_between(sheet.place, values)
+    extra, notes = derived(sheet.place, values)
+    values |= extra
+    families = available(values)
+    if not families:
+        raise nothing_usable(raw.headers, mapping, name)
+    keep, excluded = _complete(sheet, values, families)
+    kept = np.flatnonzero(keep)
+    if not len(kept):
+        lacking = excluded[0]
+        raise DataError(
+            f"{name}: none of the {len(keep)} rows has the numbers it needs (study {lacking.study!r}: "
+            f"{lacking.reason}). Fill them in."
+        )
+    labels = _unique(sheet, values, kept, duplicates)
+    values |= _others(sheet)
+    return StudyTable(
+        labels,
+        {canonical: column[kept] for canonical, column in values.items()},
+        source=name,
+        sha256=sha256,
+        outcome=chosen,
+        mapping={c: raw.origin.get(h, h) for c, h in mapping.items() if c in values or c in ("study", "outcome")},
+        row=tuple(sheet.line(int(i)) for i in kept),
+        excluded=tuple(excluded),
+        published=tuple(_published(p, name) for p in raw.published if p["outcome"] == chosen and "estimate" in p),
+        notes=(f"read as {raw.format}", *_relevant(raw, chosen), *notes, *unread(raw.headers, mapping)),
+    )
+
+
+def _relevant(raw: RawTable, outcome: str | None) -> tuple[str, ...]:
+    if not raw.canonical:
+        return raw.notes
+    return tuple(note for note in raw.notes if note.startswith(f"{outcome}: "))
+
+
+def _numbers(sheet: Sheet) -> dict[str, NDArray[Any]]:
+    """Return the columns bayesmeta knows, in its own order; those blank throughout are left out."""
+    out: dict[str, NDArray[Any]] = {}
+    for canonical in CANONICAL:
+        header = sheet.mapping.get(canonical)
+        if header is None or canonical in ("study", "outcome"):
+            continue
+        cells = sheet.cells(header)
+        if sheet.raw.canonical and all(is_missing(c) for c in cells):
+            continue
+        if canonical in TEXT:
+            out[canonical] = np.array([text(c) for c in cells], dtype=object)
+        elif canonical == "year":
+            # A year may be free text ("in press"): it labels a study, and enters no calculation unless it is a number.
+            out[canonical] = _own(sheet, header)
+        else:
+            out[canonical] = _checked(sheet, canonical, header, cells)
+    return out
+
+
+def _checked(sheet: Sheet, canonical: str, header: str, cells: list[Cell]) -> Array:
+    decimal = sheet.raw.decimal
+    column = np.array([number(c, decimal, partial(sheet.place, i, header)) for i, c in enumerate(cells)])
+    check_rule(canonical, column, lambda i: sheet.place(i, header))
+    return column
+
+
+def _others(sheet: Sheet) -> dict[str, NDArray[Any]]:
+    taken = set(sheet.mapping.values())
+    return {h: _own(sheet, h) for h in sheet.raw.headers if h not in taken and h not in CANONICAL}
+
+
+def _own(sheet: Sheet, header: str) -> NDArray[Any]:
+    """Return a column bayesmeta has no name for: numbers if every cell is one or blank, else text."""
+    cells = sheet.cells(header)
+    if any(not is_missing(c) for c in cells):
+        numbers = [math.nan if is_missing(c) else parse_number(c, sheet.raw.decimal) for c in cells]
+        if all(n is not None and not math.isinf(n) for n in numbers):
+            return np.array(numbers, dtype=np.float64)
+    return np.array([text(c) for c in cells], dtype=object)
+
+
+def _complete(
+    sheet: Sheet, values: Mapping[str, NDArray[Any]], families: Mapping[str, tuple[str, ...]]
+) -> tuple[NDArray[np.bool_], list[Exclusion]]:
+    """Return which rows have every number of one family, and the others with what they lack."""
+    keep = np.zeros(len(sheet.study), dtype=bool)
+    for needed in families.values():
+        keep |= np.all([np.isfinite(values[name]) for name in needed], axis=0)
+    reasons = {i: sheet.raw.skip[row] for i, row in enumerate(sheet.rows) if row in sheet.raw.skip}
+    first = next(iter(families.values()))
+    for i in np.flatnonzero(~keep):
+        lacking = ", ".join(n for n in first if not np.isfinite(values[n][i]))
+        reasons.setdefault(int(i), f"no value for {lacking}")
+    keep[list(reasons)] = False
+    return keep, [Exclusion(sheet.study[i], reasons[i], sheet.line(i)) for i in sorted(reasons)]
+
+
+def _unique(
+    sheet: Sheet, values: Mapping[str, NDArray[Any]], kept: NDArray[np.intp], duplicates: Duplicates
+) -> tuple[str, ...]:
+    year, subgroup = values.get("year"), values.get("subgroup")
+    return unique_labels(
+        [sheet.study[i] for i in kept],
+        None if year is None else [text(year[i]) for i in kept],
+        None if subgroup is None or not sheet.raw.canonical else [str(subgroup[i]) for i in kept],
+        [sheet.line(int(i)) for i in kept],
+        duplicates,
+        f"{sheet.name}, {sheet.raw.unit}",
+    )
+
+
+def _published(fields: Mapping[str, str], name: str) -> PublishedResult:
+    return PublishedResult(
+        source=f"{name} ({fields['source']})",
+        measure=fields["measure"],
+        method=fields["method"],
+        level=float(fields["level"]),
+        outcome=fields["outcome"],
+        **{key: fields.get(key) for key in ("estimate", "low", "high", "p", "i2", "tau2")},
+    )
