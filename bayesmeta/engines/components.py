@@ -66,6 +66,8 @@ class Components:
 
         The evidence does not change: the Jacobian goes into ``half_logdet``.
         """
+        if len(R) == 0:
+            return self
         S = np.linalg.inv(R)
         shift = self.weighted - np.einsum("cij,j->ci", self.precision, origin)
         quadratic = (
@@ -99,6 +101,10 @@ def components(priors: Sequence[Prior], terms: Sequence[str], fineness: float = 
     ModelError
         If a prior is neither flat, normal, Student-t or Cauchy nor a mixture of these.
     """
+    if not priors:
+        return Components(
+            np.zeros(1), np.zeros((1, 0, 0)), np.zeros((1, 0)), np.zeros(1), np.zeros(1), np.zeros(0, bool)
+        )
     parts = [normals(prior, term, fineness) for prior, term in zip(priors, terms, strict=True)]
     size = math.prod(len(part[0]) for part in parts)
     if size > MAX_COMPONENTS:

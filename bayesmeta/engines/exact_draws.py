@@ -54,7 +54,8 @@ def draw(solution: Solution, n: int, rng: np.random.Generator) -> dict[str, Arra
     mean, cov = at.mean[np.arange(n), component], at.cov[np.arange(n), component]
     root = np.linalg.cholesky(cov)
     gamma = mean + np.einsum("nij,nj->ni", root, rng.standard_normal(mean.shape))
-    beta = posed.origin + np.linalg.solve(posed.R, gamma.T).T
+    beta = np.tile(posed.origin, (n, 1))
+    beta[:, posed.free] += np.linalg.solve(posed.R, gamma.T).T
     fitted = gamma @ posed.Z.T
     tau2 = (tau**2)[:, None]
     kept = tau2 / (posed.v + tau2)

@@ -8,10 +8,12 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from bayesmeta.engines.components import Components
+from bayesmeta.engines.components import Components, components
 from bayesmeta.errors import ModelError
 from bayesmeta.model import GaussianMarginal
+from bayesmeta.priors import Prior
 from bayesmeta.values import Array
 
 LOG_2PI = math.log(2.0 * math.pi)
@@ -38,7 +40,9 @@ class Problem:
     R
         ``(p, p)`` with ``X = Z R``.
     origin
-        ``(p,)`` coefficients that effects are measured from.
+        ``(q,)`` coefficients that effects are measured from, those with a fixed value included.
+    free
+        ``(q,)`` which coefficients are estimated; p of them.
     components
         Normal components of the prior of gamma.
     terms, study
@@ -50,6 +54,7 @@ class Problem:
     Z: Array
     R: Array
     origin: Array
+    free: NDArray[np.bool_]
     components: Components
     terms: tuple[str, ...]
     study: tuple[str, ...]
@@ -65,8 +70,10 @@ class Problem:
         return self.Z.shape[1]
 
     def to_gamma(self, x: Array) -> Array:
-        """Return c with ``c' gamma = x' (beta - origin)``, for ``(p,)`` or ``(m, p)`` x."""
-        return np.asarray(np.linalg.solve(self.R.T, np.asarray(x, dtype=float).T).T)
+        """Return ``(p,)`` c with ``c' gamma = x' (beta - origin)`` for ``(q,)`` x."""
+        if self.p == 1:
+            return x[self.free] / self.R[0]
+        return np.asarray(np.linalg.solve(self.R.T, x[self.free]))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -101,39 +108,65 @@ class Conditional:
         return self.mean @ c, np.maximum(np.einsum("i,ncij,j->nc", c, self.cov, c), 0.0)
 
 
-def problem(given: GaussianMarginal, components: Components) -> Problem:
-    """Return the data of `given` in safe coordinates, with `components` the prior of beta.
+def problem(given: GaussianMarginal, fineness: float = 1.0, origin: Array | None = None) -> Problem:
+    """Return the data of `given` in safe coordinates.
+
+    Parameters
+    ----------
+    fineness
+        Multiplies the number of normal components that stand for a Student-t prior.
+    origin
+        ``(p,)`` values of the free coefficients to measure from; a fit of the data when None.
 
     Raises
     ------
     ModelError
         If a coefficient with a flat prior cannot be told from the others.
     """
-    X, y, v = given.X, given.y, given.v
+    values = np.array([prior.support[0] if is_point(prior) else np.nan for prior in given.beta])
+    free = np.isnan(values)
+    names = tuple(term for term, keep in zip(given.terms, free, strict=True) if keep)
+    prior = components([b for b, keep in zip(given.beta, free, strict=True) if keep], names, fineness)
+    X = given.X[:, free]
+    y = given.y - given.X[:, ~free] @ values[~free] if not free.all() else given.y
+    _check_identified(X[:, prior.flat], [n for n, f in zip(names, prior.flat, strict=True) if f])
     p = X.shape[1]
-    flat = components.flat
-    rank = np.linalg.matrix_rank(X[:, flat] / np.maximum(np.abs(X[:, flat]).max(axis=0), 1e-300)) if flat.any() else 0
-    if rank < int(flat.sum()):
-        names = ", ".join(t for t, f in zip(given.terms, flat, strict=True) if f)
-        raise ModelError(
-            f"The posterior is improper: {len(y)} {'studies' if len(y) != 1 else 'study'} cannot tell apart the "
-            f"{int(flat.sum())} coefficients with flat priors ({names}). Give them proper priors, or drop moderators."
-        )
     if p == 1 and np.ptp(X) == 0.0:
         R, Z = X[:1].copy(), np.ones_like(X)
         # A study's own effect: differences of neighbouring doubles are exact, a mean would round.
-        origin = np.array([y[np.argmin(np.abs(y - np.average(y, weights=1.0 / v)))] / X[0, 0]])
+        near = np.array([y[np.argmin(np.abs(y - np.average(y, weights=1.0 / given.v)))] / X[0, 0]])
     else:
         Z, R = _orthonormal(X)
-        w = 1.0 / np.sqrt(v)
-        origin = np.linalg.lstsq(X * w[:, None], y * w, rcond=None)[0]
-    r = y - X @ origin
-    return Problem(r, v, Z, R, origin, components.transformed(R, origin), given.terms, given.study)
+        w = 1.0 / np.sqrt(given.v)
+        near = np.linalg.lstsq(X * w[:, None], y * w, rcond=None)[0]
+    origin = near if origin is None else origin
+    whole = values.copy()
+    whole[free] = origin
+    return Problem(y - X @ origin, given.v, Z, R, whole, free, prior.transformed(R, origin), given.terms, given.study)
+
+
+def is_point(prior: Prior) -> bool:
+    """Return whether all of a prior's mass is on one value."""
+    return prior.support[0] == prior.support[1]
+
+
+def _check_identified(X: Array, names: list[str]) -> None:
+    if not names:
+        return
+    rank = int(np.linalg.matrix_rank(X / np.maximum(np.abs(X).max(axis=0), 1e-300)))
+    if rank < len(names):
+        k = len(X)
+        raise ModelError(
+            f"The posterior is improper: {k} {'study' if k == 1 else 'studies'} cannot tell apart the {len(names)} "
+            f"coefficient(s) with flat priors ({', '.join(names)}). Give them proper priors, or drop moderators."
+        )
 
 
 def _orthonormal(X: Array) -> tuple[Array, Array]:
     """Return Z, R with ``X = Z R`` and R well conditioned, whatever the units of the columns."""
     k, p = X.shape
+    if p == 0:
+        return X, np.zeros((0, 0))
     scale = np.maximum(np.abs(X).max(axis=0), 1e-300)
     if k < p or np.linalg.matrix_rank(X / scale) < p:
         return X / scale, np.diag(scale)
@@ -152,7 +185,7 @@ def condition(problem: Problem, tau: Array, sums: Array | None = None) -> Condit
     tau = np.atleast_1d(np.asarray(tau, dtype=float))
     M = weighted_sums(problem, tau) if sums is None else sums
     p, prior = problem.p, problem.components
-    A = M[:, : p * p].reshape(-1, 1, p, p) + prior.precision[None]
+    A = M[:, : p * p].reshape(len(M), 1, p, p) + prior.precision[None]
     c = M[:, None, p * p : p * p + p] + prior.weighted[None]
     if p == 1:
         cov, logA = 1.0 / A, np.log(A[:, :, 0, 0])

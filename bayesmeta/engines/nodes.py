@@ -21,6 +21,9 @@ _X, _W = (np.asarray(a) for a in roots_legendre(ORDER))
 # Row m gives the coefficient of the Legendre polynomial P_m from the values at the nodes.
 _TO_LEGENDRE = (np.polynomial.legendre.legvander(_X, ORDER - 1) * _W[:, None]).T * (np.arange(ORDER)[:, None] + 0.5)
 
+# Weights of the second barycentric formula at the Legendre points (Wang & Xiang 2012, Math. Comput. 81:861-877).
+_BARYCENTRIC = (-1.0) ** np.arange(ORDER) * np.sqrt((1.0 - _X**2) * _W)
+
 # exp(2 * 320) is still a double, so tau^2 never overflows.
 U_LIMIT = 320.0
 # Panels this far (in log) below the highest one cannot matter, even for probabilities of 1e-30.
@@ -109,6 +112,22 @@ class Rule:
     def log_total(self) -> float:
         """Return the log of the integral."""
         return self.peak + float(np.log(np.sum(self.masses())))
+
+    def interpolate(self, values: Array, x: Array) -> Array:
+        """Return the polynomial through ``(P * ORDER,)`` smooth `values` at the nodes, evaluated at `x`.
+
+        Left and right of all panels, where there is no mass, the nearest end's value is returned.
+        """
+        panels = self.panels
+        starts = from_axis(panels.left, panels.lower, panels.upper)
+        panel = np.clip(np.searchsorted(starts, x, side="right") - 1, 0, len(panels) - 1)
+        u = np.clip(to_axis(x, panels.lower[panel], panels.upper[panel]), panels.left[panel], panels.right[panel])
+        half = 0.5 * (panels.right - panels.left)[panel]
+        gap = (u - panels.left[panel])[:, None] / half[:, None] - 1.0 - _X
+        exact = gap == 0.0
+        terms = _BARYCENTRIC / np.where(exact, 1.0, gap)
+        terms = np.where(exact.any(axis=1)[:, None], exact, terms)
+        return np.asarray(np.sum(terms * values.reshape(-1, ORDER)[panel], axis=1) / terms.sum(axis=1))
 
 
 # Maps ``(n,)`` values of x to ``(n,)`` log densities and ``(n, q)`` other numbers worth keeping.

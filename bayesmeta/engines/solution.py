@@ -17,8 +17,8 @@ from bayesmeta.model import GaussianMarginal
 from bayesmeta.posterior import Marginal
 from bayesmeta.values import Array, IntervalKind
 
-# How far (log scale) beyond the data the growth of a variance with tau is read off.
-_FAR = (1e15, 1e17)
+# From here on the likelihood is interpolated between its nodes: to 1e-13, at a cost that does not depend on k.
+INTERPOLATE = 300
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,6 +70,8 @@ class Solution:
     def log_density_tau(self, tau: Array) -> Array:
         """Return the log posterior density of tau."""
         assert self.given.tau is not None
+        if self.problem.k > INTERPOLATE and self.rule is not None:
+            return self.rule.interpolate(self.at.loglik, tau) + self.given.tau.logpdf(tau) - self.log_normaliser
         return condition(self.problem, tau).loglik + self.given.tau.logpdf(tau) - self.log_normaliser
 
     def terms_of(self, x: ArrayLike) -> Array:
@@ -81,9 +83,9 @@ class Solution:
             If it does not have one value for each coefficient.
         """
         values = np.asarray(x, dtype=float).ravel()
-        if values.shape != (self.problem.p,) or not np.isfinite(values).all():
+        if values.shape != (len(self.problem.terms),) or not np.isfinite(values).all():
             raise ModelError(
-                f"x needs {self.problem.p} finite value(s), one for each of {', '.join(self.problem.terms)}; "
+                f"x needs {len(self.problem.terms)} finite value(s), one for each of {', '.join(self.problem.terms)}; "
                 f"got {values.tolist()}."
             )
         return values
@@ -234,11 +236,12 @@ class Lazy(Mapping[str, Marginal]):
 
 def marginals(solution: Solution) -> Lazy:
     """Return the named marginals of a solution."""
-    p, terms = solution.problem.p, solution.problem.terms
+    terms, free = solution.problem.terms, solution.problem.free
     names: dict[str, Callable[[], Marginal]] = {}
     for j, term in enumerate(terms):
         name = "mu" if terms == ("mu",) else f"beta[{term}]"
-        names[name] = partial(solution.linear, np.eye(p)[j])
+        if free[j]:
+            names[name] = partial(solution.linear, np.eye(len(terms))[j])
     if solution.rule is not None:
         names["tau"] = solution.density_tau
         names["tau2"] = solution.density_tau2

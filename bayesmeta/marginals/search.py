@@ -13,6 +13,8 @@ from bayesmeta.values import Array, Interval
 
 type Function = Callable[[Array], Array]
 
+# Log densities this close are equal: large sums of logs round at about this size.
+FLAT = 1e-11
 _DEGREE = 16
 _CHEB = np.cos(np.pi * (np.arange(_DEGREE + 1) + 0.5) / (_DEGREE + 1))
 _TO_CHEB = np.linalg.inv(np.polynomial.chebyshev.chebvander(_CHEB, _DEGREE))
@@ -100,7 +102,7 @@ def invert(
             step = np.where(rising, -value / slope, value / slope)
         new = at + step
         # From the eighth step on every third one halves the bracket: Newton alone may creep.
-        inside = (new > low[live]) & (new < high[live]) & ~((iteration > 7) & (iteration % 3 == 0))
+        inside = (new > low[live]) & (new < high[live]) & (iteration < 8 or iteration % 3 != 0)
         new = np.where(inside, new, _middle(low[live], high[live], scale))
         tiny = 16.0 * np.finfo(float).eps * np.maximum(np.abs(at), scale)
         settled = (np.abs(step) <= tiny) | (value == 0)
@@ -119,9 +121,11 @@ def _middle(low: Array, high: Array, scale: float) -> Array:
 def peak(log_density: Function, low: float, high: float) -> float | None:
     """Return where `log_density` has its maximum inside ``(low, high)``, or None if that is at an end.
 
-    The derivative of a Chebyshev interpolant is solved, which loses no digits where comparing values loses half.
+    The derivative of a Chebyshev interpolant is solved, which loses no digits where comparing values loses
+    half. The interval shrinks as long as that brings the root closer; below some width rounding takes over.
     """
-    for _ in range(30):
+    found, error, worse = None, math.inf, 0
+    for _ in range(40):
         centre, half = 0.5 * (low + high), 0.5 * (high - low)
         values = log_density(centre + half * _CHEB)
         if not np.isfinite(values).all():
@@ -130,19 +134,22 @@ def peak(log_density: Function, low: float, high: float) -> float | None:
         coefficients = _TO_CHEB @ values
         roots = np.polynomial.chebyshev.chebroots(np.polynomial.chebyshev.chebder(coefficients))
         real = np.real(roots[(np.abs(roots.imag) < 1e-6) & (np.abs(roots.real) <= 1.0)])
-        spread = float(np.max(np.abs(coefficients[1:])))
-        resolved = float(np.max(np.abs(coefficients[-3:]))) <= 1e-11 * max(spread, 1e-300)
-        if real.size == 0:
-            if resolved or half < 1e-12 * max(abs(low), abs(high)):
-                return None
-            best = int(np.argmax(values))
-            low, high = centre + half * max(-1.0, _CHEB[best] - 0.3), centre + half * min(1.0, _CHEB[best] + 0.3)
-            continue
-        best_root = real[np.argmax(np.polynomial.chebyshev.chebval(real, coefficients))]
-        if resolved:
-            return float(centre + half * best_root)
-        low, high = centre + half * max(-1.0, best_root - 0.35), centre + half * min(1.0, best_root + 0.35)
-    return 0.5 * (low + high)
+        spread = max(float(np.max(np.abs(coefficients[1:]))), 1e-300)
+        tail = float(np.max(np.abs(coefficients[-3:])))
+        if real.size == 0 and (tail <= 1e-9 * spread or spread < FLAT or worse > 2):
+            return found
+        place = _CHEB[int(np.argmax(values))]
+        if real.size:
+            place = float(real[np.argmax(np.polynomial.chebyshev.chebval(real, coefficients))])
+        now = half * tail / spread if real.size else math.inf
+        if now < error:
+            found, error, worse = float(centre + half * place), now, 0
+        else:
+            worse += 1
+        if worse > 2 or error <= 1e-15 * max(abs(low), abs(high)):
+            return found
+        low, high = centre + half * max(-1.0, place - 0.4), centre + half * min(1.0, place + 0.4)
+    return found
 
 
 def _shrink_to_finite(values: Array, centre: float, half: float) -> tuple[float, float]:
@@ -161,13 +168,17 @@ def mode(log_density: Function, ppf: Function, support: tuple[float, float]) -> 
     best = int(np.argmax(values))
     if np.isposinf(values[best]) or len(x) < 3:
         return float(x[best])
-    low, high = float(x[max(best - 1, 0)]), float(x[min(best + 1, len(x) - 1)])
+    # Within rounding of the density at an end of the support, that end is the mode.
+    if x[0] == support[0] and values[0] >= values[best] - FLAT:
+        return float(x[0])
+    # Ten percent to each side: wide enough for a derivative to stand out of rounding.
+    low, high = float(x[max(best - 10, 0)]), float(x[min(best + 10, len(x) - 1)])
     found = peak(log_density, low, high)
-    if found is not None and float(log_density(np.array([found]))[0]) > values[best] + 1e-13:
+    if found is not None and float(log_density(np.array([found]))[0]) >= values[best] - FLAT:
         return found
     # No turning point between the neighbours: the highest of them, the leftmost of equals (rounding aside).
     near = slice(max(best - 1, 0), best + 2)
-    return float(x[near][np.flatnonzero(values[near] >= values[best] - 1e-13)[0]])
+    return float(x[near][np.flatnonzero(values[near] >= values[best] - FLAT)[0]])
 
 
 def shortest(ppf: Function, density: Function, level: float, support: tuple[float, float]) -> tuple[float, float]:
