@@ -11,52 +11,60 @@ if TYPE_CHECKING:
     from bayesmeta.frequentist.asymmetry_counts import deeks as deeks
     from bayesmeta.frequentist.asymmetry_counts import harbord as harbord
     from bayesmeta.frequentist.asymmetry_counts import peters as peters
+    from bayesmeta.frequentist.batch import pool_many as pool_many
+    from bayesmeta.frequentist.counts import PersonTime as PersonTime
     from bayesmeta.frequentist.diagnostics import baujat as baujat
     from bayesmeta.frequentist.diagnostics import influence as influence
-    from bayesmeta.frequentist.fail_safe import fail_safe_n as fail_safe_n
-    from bayesmeta.frequentist.funnel_data import funnel as funnel
+    from bayesmeta.frequentist.formula import design_matrix as design_matrix
+    from bayesmeta.frequentist.heterogeneity import Heterogeneity as Heterogeneity
+    from bayesmeta.frequentist.heterogeneity import heterogeneity_intervals as heterogeneity_intervals
+    from bayesmeta.frequentist.heterogeneity import tau2_interval as tau2_interval
+    from bayesmeta.frequentist.permutation import PermutationTest as PermutationTest
+    from bayesmeta.frequentist.permutation import permutation_test as permutation_test
     from bayesmeta.frequentist.pool import CI_RULES as CI_RULES
     from bayesmeta.frequentist.pool import pool as pool
-    from bayesmeta.frequentist.precision_effect import pet_peese as pet_peese
     from bayesmeta.frequentist.prediction import prediction_interval as prediction_interval
     from bayesmeta.frequentist.rank_test import begg as begg
     from bayesmeta.frequentist.refits import cumulative as cumulative
     from bayesmeta.frequentist.refits import leave_one_out as leave_one_out
+    from bayesmeta.frequentist.regression import regress as regress
     from bayesmeta.frequentist.result import PooledFit as PooledFit
+    from bayesmeta.frequentist.result import Test as Test
     from bayesmeta.frequentist.tau2 import TAU2_ESTIMATORS as TAU2_ESTIMATORS
     from bayesmeta.frequentist.trim_fill import trim_and_fill as trim_and_fill
+    from bayesmeta.frequentist.two_by_two import TwoByTwoFit as TwoByTwoFit
     from bayesmeta.frequentist.two_by_two import mantel_haenszel as mantel_haenszel
     from bayesmeta.frequentist.two_by_two import peto as peto
 
 # Public name -> module of this package that defines it.
 _PUBLIC: dict[str, str] = {
+    "CI_RULES": "pool",
+    "Heterogeneity": "heterogeneity",
+    "PermutationTest": "permutation",
+    "PersonTime": "counts",
+    "PooledFit": "result",
+    "TAU2_ESTIMATORS": "tau2",
+    "Test": "result",
+    "TwoByTwoFit": "two_by_two",
     "baujat": "diagnostics",
     "begg": "rank_test",
     "cumulative": "refits",
     "deeks": "asymmetry_counts",
+    "design_matrix": "formula",
     "egger": "asymmetry",
-    "fail_safe_n": "fail_safe",
-    "funnel": "funnel_data",
     "harbord": "asymmetry_counts",
+    "heterogeneity_intervals": "heterogeneity",
     "influence": "diagnostics",
     "leave_one_out": "refits",
-    "pet_peese": "precision_effect",
-    "peters": "asymmetry_counts",
-    "trim_and_fill": "trim_fill",
-    "CI_RULES": "pool",
-    "PooledFit": "result",
-    "TAU2_ESTIMATORS": "tau2",
-    "Heterogeneity": "heterogeneity",
-    "PermutationTest": "permutation",
-    "PersonTime": "counts",
-    "design_matrix": "formula",
-    "heterogeneity_intervals": "heterogeneity",
     "mantel_haenszel": "two_by_two",
     "permutation_test": "permutation",
+    "peters": "asymmetry_counts",
+    "peto": "two_by_two",
+    "pool_many": "batch",
+    "prediction_interval": "prediction",
     "regress": "regression",
     "tau2_interval": "heterogeneity",
-    "peto": "two_by_two",
-    "prediction_interval": "prediction",
+    "trim_and_fill": "trim_fill",
 }
 
 __all__ = sorted([*_PUBLIC, "pool"])  # noqa: PLE0605  (names are strings, built from the table above)
@@ -76,4 +84,4 @@ def __dir__() -> list[str]:
 
 # The module `pool` and the function `pool` share a name: importing the module binds it here, so the
 # function must be bound after it, once.
-from bayesmeta.frequentist.pool import pool  # noqa: E402
+from bayesmeta.frequentist.pool import pool as pool  # noqa: E402

@@ -1,22 +1,9 @@
 """Tests on stratified 2x2 tables: association (Cochran-Mantel-Haenszel) and homogeneity of the odds ratio."""
 
-from dataclasses import dataclass
-
 import numpy as np
 
-from bayesmeta.frequentist.result import chi2_p
+from bayesmeta.frequentist.result import Test, chi2_p
 from bayesmeta.values import Array
-
-
-@dataclass(frozen=True, slots=True)
-class Test:
-    """A chi-squared test: `statistic` on `df` degrees of freedom."""
-
-    name: str
-    statistic: float
-    df: int
-    p_value: float
-    reference: str
 
 
 def _test(name: str, statistic: float, df: int, reference: str) -> Test:

@@ -73,6 +73,26 @@ def _scan_mean(model: Model, t: Array, restricted: bool) -> Array:
     return np.asarray(quadratic - (w[:, 0] * rest + rest * total - np.einsum("ij,ij->i", w[:, 1:], w[:, 1:])) / total)
 
 
+def search_grid(model: Model) -> Array:
+    """Return 0 and a geometric grid of tau2 that no local maximum can slip through or lie beyond.
+
+    Raises
+    ------
+    ConvergenceError
+        If the effects differ by more standard errors than a double can hold.
+    """
+    upper = _upper(model)
+    if not np.isfinite(upper):
+        raise ConvergenceError(
+            "The likelihood of tau2 overflows: effects differ by too many standard errors. "
+            "Check yi and sei for a unit error."
+        )
+    # Below a thousandth of the smallest variance the score is constant to 0.1%: nothing can hide there.
+    lower = 1e-3 * float(model.v[0])
+    count = max(2, int(np.ceil(log(upper / lower) / _STEP)) + 1)
+    return np.concatenate([[0.0], np.exp(np.linspace(log(lower), log(upper), count))])
+
+
 def maximise(model: Model, *, restricted: bool) -> float:
     """Return the tau2 >= 0 (in the model's unit) at the global maximum of the likelihood.
 
@@ -81,15 +101,7 @@ def maximise(model: Model, *, restricted: bool) -> float:
     ConvergenceError
         If the likelihood is not finite anywhere, which needs effects beyond the range of doubles.
     """
-    upper = _upper(model)
-    if not np.isfinite(upper):
-        raise ConvergenceError(
-            "The likelihood of tau2 overflows: effects differ by too many standard errors. Check yi and sei for a unit error."
-        )
-    # Below a thousandth of the smallest variance the score is constant to 0.1%: nothing can hide there.
-    lower = 1e-3 * float(model.v[0])
-    count = max(2, int(np.ceil(log(upper / lower) / _STEP)) + 1)
-    grid = np.concatenate([[0.0], np.geomspace(lower, upper, count)])
+    grid = search_grid(model)
     sign = _scan(model, grid, restricted=restricted) > 0
     peaks = np.flatnonzero(sign[:-1] & ~sign[1:])
     candidates = [_polish(model, float(grid[i]), float(grid[i + 1]), restricted) for i in peaks]

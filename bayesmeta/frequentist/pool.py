@@ -3,10 +3,12 @@
 from typing import Literal
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from bayesmeta.errors import ConvergenceError, DataError, ModelError, unknown
+from bayesmeta.frequentist.generalised import fixed_weights, generalised_tau2, weighted_coefficients
 from bayesmeta.frequentist.result import PREDICTION_REFERENCES, PooledFit, PredictionRule, chi2_p
-from bayesmeta.frequentist.tau2 import TAU2_ESTIMATORS, estimate_tau2
+from bayesmeta.frequentist.tau2 import TAU2_ESTIMATORS
 from bayesmeta.frequentist.weighted import At, Model, mean_model, regression_model
 from bayesmeta.studies import EffectSizes
 from bayesmeta.values import Array
@@ -20,6 +22,8 @@ CI_RULES: dict[str, str] = {
     "t": "t with k - p df and the inverse-variance standard error",
 }
 _SPELLINGS = {"z": "wald", "knha": "hksj", "hk": "hksj", "hkn": "hksj"}
+COMMON_EFFECT = frozenset({"EE", "FE"})
+_GENQ = "DerSimonian & Kacker (2007), Contemp. Clin. Trials 28:105-114."
 _SUBTINY = 1e-24
 """A Hartung-Knapp factor below this is the square of rounding error, not of disagreement between studies."""
 
@@ -31,6 +35,7 @@ def pool(
     ci: CiRule = "wald",
     level: float = 0.95,
     prediction: PredictionRule = "metafor",
+    weights: ArrayLike | None = None,
 ) -> PooledFit:
     r"""Pool effect sizes by inverse variance: ``mu = sum(w y) / sum(w)``, ``w = 1 / (v + tau2)``.
 
@@ -48,6 +53,8 @@ def pool(
         Coverage of all intervals, e.g. ``0.95``.
     prediction
         Rule for the prediction interval; see :func:`prediction_interval`.
+    weights
+        ``(k,)`` fixed weights instead of ``1 / (v + tau2)``; needed for ``method="GENQ"``, whose tau2 rests on them.
 
     Returns
     -------
@@ -70,26 +77,32 @@ def pool(
     (0.2656, 0.0768)
     """
     rule = _check(method, ci, level, prediction)
-    model, notes = _model(effects, method, rule), []
-    estimator = TAU2_ESTIMATORS[method]
+    model = _model(effects, rule)
+    null = model.at(0.0)
+    fixed = None if weights is None else fixed_weights(effects, weights)
+    scale2 = model.scale * model.scale
+    notes: tuple[str, ...] = ()
+    tau2: float
+    tau2_se: float | None
     if model.df == 0:
         tau2, tau2_se = 0.0, None
-        notes.append("A single study: its own estimate is shown; tau2 cannot be estimated and is taken as 0.")
+        notes = ("A single study: its own estimate is shown; tau2 cannot be estimated and is taken as 0.",)
     else:
-        tau2, tau2_se = estimate_tau2(model, estimator)
-    common = method in ("EE", "FE")
-    null = model.at(0.0)
-    at = model.at(tau2 / model.scale / model.scale) if tau2 > 0 else null
-    vcov = at.bread * model.scale**2
-    df = None if rule == "wald" else model.df
-    if rule in ("hksj", "adhoc"):
-        vcov = vcov * _scale_factor(at, model, rule)
-    w = 1.0 / (effects.sei**2 + tau2)
-    i2, h2 = _i2_h2(model, null, tau2 / model.scale / model.scale, common=common)
-    beta = at.beta * model.scale
+        tau2, tau2_se = _tau2(method, model, fixed)
+    if fixed is not None:
+        beta, vcov = _with_fixed_weights(model, fixed, tau2, rule)
+        percent = fixed
+    else:
+        at = null if tau2 == 0.0 else model.at(tau2)
+        beta, vcov = at.beta, at.bread * _factor(at, model, rule)
+        percent = 1.0 / (effects.sei**2 + tau2 * scale2)
+    vcov = vcov * scale2
+    beta = beta * model.scale
     if model.shift:
         beta[0] += model.shift
     _require_finite(method, beta, vcov)
+    common = method in COMMON_EFFECT
+    i2, h2 = _i2_h2(model, null, tau2, common=common)
     return PooledFit(
         method=method,
         ci_rule=rule,
@@ -99,27 +112,41 @@ def pool(
         terms=effects.terms,
         beta=beta,
         vcov=vcov,
-        df=df,
-        tau2=tau2,
-        tau2_se=tau2_se,
+        df=None if rule == "wald" else model.df,
+        tau2=tau2 * scale2,
+        tau2_se=None if tau2_se is None else tau2_se * scale2,
         Q=null.Q,
         Q_df=model.df,
         Q_p=chi2_p(null.Q, model.df),
         I2=i2,
         H2=h2,
-        weights=100.0 * w / w.sum(),
+        weights=percent * (100.0 / float(percent.sum())),
         effects=effects,
-        reference=estimator.reference,
+        reference=_GENQ if method == "GENQ" else TAU2_ESTIMATORS[method].reference,
         prediction_rule=prediction,
         predicts=not common and model.df > 0,
         intercept=model.X is None or has_intercept(effects),
-        notes=tuple(notes),
+        notes=notes,
     )
 
 
+def _tau2(method: str, model: Model, weights: Array | None) -> tuple[float, float | None]:
+    if method != "GENQ":
+        return TAU2_ESTIMATORS[method].finite(model)
+    if weights is None:
+        raise ModelError("method='GENQ' needs weights=[...], one positive number per study (1/v gives DL, all 1 HE).")
+    return generalised_tau2(model, weights[model.order])
+
+
+def _with_fixed_weights(model: Model, weights: Array, tau2: float, rule: str) -> tuple[Array, Array]:
+    if rule not in ("wald", "t"):
+        raise ModelError(f"ci={rule!r} assumes inverse-variance weights; with weights=... use ci='wald' or 't'.")
+    return weighted_coefficients(model, weights[model.order], tau2)
+
+
 def _check(method: str, ci: str, level: float, prediction: str) -> str:
-    if method not in TAU2_ESTIMATORS:
-        raise unknown("tau2 method", method, TAU2_ESTIMATORS)
+    if method not in TAU2_ESTIMATORS and method != "GENQ":
+        raise unknown("tau2 method", method, [*TAU2_ESTIMATORS, "GENQ"])
     rule = _SPELLINGS.get(ci, ci)
     if rule not in CI_RULES:
         raise unknown("confidence interval rule", ci, CI_RULES)
@@ -145,7 +172,7 @@ def model_of(effects: EffectSizes) -> Model:
     return regression_model(effects.yi, vi, X, intercept=has_intercept(effects))
 
 
-def _model(effects: EffectSizes, method: str, rule: str) -> Model:
+def _model(effects: EffectSizes, rule: str) -> Model:
     assert effects.X is not None
     k, p = effects.X.shape
     if p > 1 or not has_intercept(effects):
@@ -155,7 +182,8 @@ def _model(effects: EffectSizes, method: str, rule: str) -> Model:
     if k == p == 1:
         if rule != "wald":
             raise ModelError(
-                f"ci={rule!r} needs at least two studies (t with k - 1 = 0 degrees of freedom). With one study use ci='wald'."
+                f"ci={rule!r} needs at least two studies (t with k - 1 = 0 degrees of freedom). "
+                "With one study use ci='wald'."
             )
     elif k <= p:
         raise DataError(
@@ -165,7 +193,9 @@ def _model(effects: EffectSizes, method: str, rule: str) -> Model:
     return model_of(effects)
 
 
-def _scale_factor(at: At, model: Model, rule: str) -> float:
+def _factor(at: At, model: Model, rule: str) -> float:
+    if rule in ("wald", "t"):
+        return 1.0
     factor = at.Q / model.df
     if rule == "adhoc":
         return max(1.0, factor)
@@ -201,6 +231,6 @@ def _i2_h2(model: Model, null: At, tau2: float, *, common: bool) -> tuple[float,
 def _require_finite(method: str, beta: Array, vcov: Array) -> None:
     if not (np.isfinite(beta).all() and np.isfinite(vcov).all()):
         raise ConvergenceError(
-            f"{method} gave a result that is not finite: the effects or variances exceed what double precision can hold. "
-            "Check yi and sei for a unit error, or rescale the outcome."
+            f"{method} gave a result that is not finite: the effects or variances exceed what double precision "
+            "can hold. Check yi and sei for a unit error, or rescale the outcome."
         )

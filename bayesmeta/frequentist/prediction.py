@@ -3,9 +3,12 @@
 from math import sqrt
 from typing import TYPE_CHECKING
 
-from bayesmeta.errors import unknown
-from bayesmeta.frequentist.result import PREDICTION_REFERENCES, PooledFit, quantile
-from bayesmeta.values import Interval
+import numpy as np
+from numpy.typing import ArrayLike
+
+from bayesmeta.errors import DataError, unknown
+from bayesmeta.frequentist.result import PREDICTION_REFERENCES, PooledFit, Predictions, quantile
+from bayesmeta.values import Array, Interval
 
 if TYPE_CHECKING:
     from bayesmeta.frequentist.result import PredictionRule
@@ -39,18 +42,43 @@ def prediction_interval(fit: PooledFit, rule: "PredictionRule" = "metafor") -> I
         raise unknown("prediction rule", rule, PREDICTION_REFERENCES)
     if fit.tau2 is None or not fit.predicts:
         return None
-    df, se = fit.df, fit.se
-    if rule in ("hts", "riley"):
-        df = fit.Q_df - 1
-    elif rule == "hksj":
-        from bayesmeta.frequentist.pool import hksj_vcov
-
-        df, se = fit.Q_df, sqrt(hksj_vcov(fit.effects, fit.tau2)[0, 0])
+    df, vcov = _reference_distribution(fit, rule, fit.tau2)
     if df is not None and df < 1:
         return None
-    half = quantile(fit.level, df) * sqrt(se**2 + fit.tau2)
+    half = quantile(fit.level, df) * sqrt(vcov[0, 0] + fit.tau2)
     return Interval(fit.mu - half, fit.mu + half, fit.level, "prediction", _describe(rule, df))
 
 
 def _describe(rule: str, df: int | None) -> str:
     return f"{rule} ({'normal' if df is None else f't, {df} df'})"
+
+
+def _reference_distribution(fit: PooledFit, rule: str, tau2: float) -> tuple[int | None, Array]:
+    if rule == "hksj":
+        from bayesmeta.frequentist.pool import hksj_vcov
+
+        return fit.Q_df, hksj_vcov(fit.effects, tau2)
+    return (fit.Q_df - 1 if rule in ("hts", "riley") else fit.df), fit.vcov
+
+
+def predict_rows(fit: PooledFit, X: ArrayLike) -> Predictions:
+    """Return the predictions of `fit` at rows `X`; see :meth:`PooledFit.predict`."""
+    rows = np.atleast_2d(np.asarray(X, dtype=float))
+    if rows.shape[1] == fit.p - 1 and fit.intercept:
+        rows = np.column_stack([np.ones(len(rows)), rows])
+    if rows.shape[1] != fit.p:
+        raise DataError(
+            f"X has {rows.shape[1]} columns but the model has {fit.p} terms: "
+            f"give {', '.join(fit.terms)}, one row a prediction."
+        )
+    center = rows @ fit.beta
+    variance = np.einsum("ij,jk,ik->i", rows, fit.vcov, rows)
+    half = quantile(fit.level, fit.df) * np.sqrt(variance)
+    low = high = None
+    rule = ""
+    if fit.tau2 is not None and fit.predicts:
+        df, vcov = _reference_distribution(fit, fit.prediction_rule, fit.tau2)
+        if df is None or df >= 1:
+            spread = quantile(fit.level, df) * np.sqrt(np.einsum("ij,jk,ik->i", rows, vcov, rows) + fit.tau2)
+            low, high, rule = center - spread, center + spread, _describe(fit.prediction_rule, df)
+    return Predictions(center, np.sqrt(variance), center - half, center + half, low, high, fit.level, rule)

@@ -1,7 +1,10 @@
 """The text printed for each classical result: one readable block."""
 
-from bayesmeta.frequentist.result import PooledFit, natural
+from bayesmeta.frequentist.result import PREDICTION_REFERENCES, PooledFit, natural
 from bayesmeta.studies import RATIO_MEASURES
+from bayesmeta.values import Interval
+
+_CI_TEXT = {"wald": "Wald", "hksj": "Hartung-Knapp-Sidik-Jonkman", "adhoc": "Hartung-Knapp, never below Wald", "t": "t"}
 
 
 def p_text(p: float) -> str:
@@ -11,15 +14,70 @@ def p_text(p: float) -> str:
 
 def fit_text(fit: PooledFit) -> str:
     """Return the block that ``print(fit)`` shows."""
-    lines = [f"{fit.method}, k = {fit.k}, measure {fit.measure}, {100 * fit.level:g}% intervals ({fit.ci_rule})"]
-    for term, b, se, (low, high), p in zip(fit.terms, fit.beta, fit.beta_se, fit.beta_ci, fit.beta_p, strict=True):
-        lines.append(f"  {term}: {b:.4f} (SE {se:.4f}), confidence interval {low:.4f} to {high:.4f}, p {p_text(p)}")
-    if fit.measure in RATIO_MEASURES and fit.p == 1:
-        low, high = fit.ci
-        lines.append(
-            f"  {fit.measure}: {natural(fit.measure, fit.mu):.3f} "
-            f"({natural(fit.measure, low):.3f} to {natural(fit.measure, high):.3f})"
-        )
-    lines.extend(f"  Note: {note}" for note in fit.notes)
+    kind = "Meta-regression" if fit.p > 1 or not fit.intercept else "Pooled effect"
+    scale = f" (log scale; {fit.measure} in brackets)" if fit.measure in RATIO_MEASURES else ""
+    lines = [
+        f"{kind} by {fit.method}: k = {fit.k}, measure {fit.measure}{scale}",
+        *_coefficients(fit),
+        *_heterogeneity(fit),
+    ]
+    if fit.p > 1:
+        lines.append(_moderators(fit))
+    lines += [f"  {test}" for test in getattr(fit, "tests", ())]
+    lines += [f"  Note: {note}" for note in fit.notes]
     lines.append(f"  Reference: {fit.reference}")
     return "\n".join(lines)
+
+
+def _pair(fit: PooledFit, interval: Interval) -> str:
+    text = f"{interval.low:.4f} to {interval.high:.4f}"
+    if fit.measure in RATIO_MEASURES:
+        text += f" [{natural(fit.measure, interval.low):.3f} to {natural(fit.measure, interval.high):.3f}]"
+    return text
+
+
+def _coefficients(fit: PooledFit) -> list[str]:
+    lines = []
+    letter = "z" if fit.df is None else f"t({fit.df})"
+    for term, b, se, interval, statistic, p in zip(
+        fit.terms, fit.beta, fit.beta_se, fit.beta_ci, fit.beta_statistic, fit.beta_p, strict=True
+    ):
+        name = "mu" if fit.p == 1 and fit.intercept else term
+        shown = f" [{natural(fit.measure, b):.3f}]" if fit.measure in RATIO_MEASURES else ""
+        lines.append(
+            f"  {name} = {b:.4f}{shown}, SE {se:.4f}, "
+            f"{100 * fit.level:g}% confidence interval ({_CI_TEXT[fit.ci_rule]}) {_pair(fit, interval)}, {letter} = {statistic:.3f}, p {p_text(p)}"
+        )
+    if fit.prediction is not None and fit.p == 1:
+        lines.append(
+            f"  {100 * fit.level:g}% prediction interval {_pair(fit, fit.prediction)}; rule {fit.prediction.rule}: "
+            f"{PREDICTION_REFERENCES[fit.prediction_rule]}"
+        )
+    return lines
+
+
+def _heterogeneity(fit: PooledFit) -> list[str]:
+    residual = "residual " if fit.p > 1 else ""
+    lines = []
+    if fit.tau2 is None or not fit.predicts:
+        lines.append("  tau2 is not estimated: one common effect" if fit.k > 1 else "  tau2 cannot be estimated")
+    else:
+        se = "" if fit.tau2_se is None else f", SE {fit.tau2_se:.4f}"
+        interval = fit.tau2_ci
+        limits = (
+            ""
+            if interval is None
+            else f", {interval.rule} confidence interval {interval.low:.4f} to {interval.high:.4f}"
+        )
+        lines.append(f"  {residual}tau2 = {fit.tau2:.4f} (tau = {fit.tau2**0.5:.4f}{se}{limits})")
+    lines.append(
+        f"  {residual}heterogeneity: Q({fit.Q_df}) = {fit.Q:.4f}, p {p_text(fit.Q_p)}; "
+        f"I2 = {fit.I2:.1f}%, H2 = {fit.H2:.2f}"
+    )
+    return lines
+
+
+def _moderators(fit: PooledFit) -> str:
+    test = f"chi-squared({fit.QM_df})" if fit.df is None else f"F({fit.QM_df}, {fit.df})"
+    explained = "" if fit.R2 is None else f"; R2 = {fit.R2:.1f}%"
+    return f"  Test of moderators: {test} = {fit.QM:.4f}, p {p_text(fit.QM_p)}{explained}"

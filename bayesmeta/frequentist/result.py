@@ -1,14 +1,16 @@
 """The result of a classical pooled analysis: one frozen value for every method."""
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from math import exp, sqrt
+from math import exp, log, sqrt
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.special import chdtrc, fdtrc, ndtr, ndtri, stdtr, stdtrit
 
-from bayesmeta.errors import ModelError
+from bayesmeta.errors import ModelError, unknown
 from bayesmeta.studies import RATIO_MEASURES, EffectSizes
 from bayesmeta.values import Array, Interval
 
@@ -39,6 +41,44 @@ def two_sided(statistic: float, df: int | None) -> float:
 def chi2_p(statistic: float, df: int) -> float:
     """Return the upper tail of chi-squared; 1 when there are no degrees of freedom."""
     return float(chdtrc(df, max(statistic, 0.0))) if df > 0 else 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Test:
+    """A test: chi-squared with `df` degrees of freedom, or F with `df` and `df2`."""
+
+    name: str
+    statistic: float
+    df: int
+    p_value: float
+    reference: str
+    df2: int | None = None
+
+    def __str__(self) -> str:
+        df = f"chi-squared({self.df})" if self.df2 is None else f"F({self.df}, {self.df2})"
+        p = "< 0.0001" if self.p_value < 1e-4 else f"= {self.p_value:.4f}"
+        return f"{self.name}: {df} = {self.statistic:.4f}, p {p}"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Predictions:
+    """Predicted effects at rows of moderator values, each field ``(n,)``; prediction limits are None without tau2."""
+
+    estimate: Array
+    se: Array
+    ci_low: Array
+    ci_high: Array
+    prediction_low: Array | None
+    prediction_high: Array | None
+    level: float
+    rule: str
+
+    def to_frame(self) -> "pd.DataFrame":
+        """Return a pandas DataFrame, one row a prediction."""
+        import pandas as pd
+
+        names = ("estimate", "se", "ci_low", "ci_high", "prediction_low", "prediction_high")
+        return pd.DataFrame({name: getattr(self, name) for name in names})
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,12 +210,12 @@ class PooledFit:
         )
 
     @property
-    def QM_df(self) -> int:
+    def QM_df(self) -> int:  # noqa: N802
         """Number of coefficients in the omnibus test: the moderators, or the intercept when it is alone."""
         return self.p - 1 if self.intercept and self.p > 1 else self.p
 
     @cached_property
-    def QM(self) -> float:
+    def QM(self) -> float:  # noqa: N802
         """Omnibus statistic: chi-squared (Wald), or F when `df` is given."""
         tested = slice(self.p - self.QM_df, self.p)
         b = self.beta[tested]
@@ -183,14 +223,74 @@ class PooledFit:
         return value if self.df is None else value / self.QM_df
 
     @property
-    def QM_p(self) -> float:
+    def QM_p(self) -> float:  # noqa: N802
         """p-value of `QM`."""
         if self.df is None:
             return chi2_p(self.QM, self.QM_df)
         return float(fdtrc(self.QM_df, self.df, self.QM))
 
+    def test(self, terms: Sequence[str]) -> Test:
+        """Test that the coefficients named are all zero: chi-squared, or F when `df` is given.
+
+        Raises
+        ------
+        ModelError
+            If a term is not in the model.
+        """
+        for term in terms:
+            if term not in self.terms:
+                raise unknown("term", term, self.terms)
+        which = [self.terms.index(term) for term in terms]
+        b, m = self.beta[which], len(which)
+        value = float(b @ np.linalg.solve(self.vcov[np.ix_(which, which)], b))
+        name = " = ".join(terms) + " = 0"
+        if self.df is None:
+            return Test(name, value, m, chi2_p(value, m), "Wald chi-squared test")
+        return Test(name, value / m, m, float(fdtrc(m, self.df, value / m)), "Wald-type F test", self.df)
+
+    def predict(self, X: ArrayLike) -> Predictions:
+        """Return the mean effect, and the range of true effects, at rows `X` of moderator values.
+
+        Parameters
+        ----------
+        X
+            ``(n, p)`` rows of the design, or ``(n, p - 1)`` without the column of the intercept.
+
+        Raises
+        ------
+        DataError
+            If the number of columns does not fit.
+        """
+        from bayesmeta.frequentist.prediction import predict_rows
+
+        return predict_rows(self, X)
+
+    @cached_property
+    def R2(self) -> float | None:  # noqa: N802
+        """Percent of the heterogeneity (of Q/df under a common effect) that the moderators explain, at least 0."""
+        if self.p == 1 or not self.intercept:
+            return None
+        from bayesmeta.frequentist.pool import pool
+
+        null = pool(replace(self.effects, X=None, terms=()), method=self.method)
+        if not self.predicts:
+            return max(0.0, 100.0 * (1.0 - self.H2 / null.H2)) if null.H2 > 0 else None
+        if not null.tau2 or self.tau2 is None:
+            return 0.0 if self.tau2 else None
+        return max(0.0, 100.0 * (null.tau2 - self.tau2) / null.tau2)
+
+    @cached_property
+    def log_likelihood(self) -> float:
+        """Log-likelihood at the estimates; the restricted one for ``"REML"``."""
+        from bayesmeta.frequentist.likelihood import log_likelihood
+        from bayesmeta.frequentist.pool import model_of
+
+        model, restricted = model_of(self.effects), self.method == "REML"
+        value = log_likelihood(model, (self.tau2 or 0.0) / model.scale / model.scale, restricted=restricted)
+        return value - (model.df if restricted else model.k) * log(model.scale)
+
     @property
-    def QE(self) -> float:
+    def QE(self) -> float:  # noqa: N802
         """Residual heterogeneity statistic, the same as `Q`."""
         return self.Q
 

@@ -7,7 +7,7 @@ standard error in the model's unit. Registering a function is all it takes to ad
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import sqrt
+from math import isfinite, sqrt
 
 import numpy as np
 from scipy.special import chdtri
@@ -38,7 +38,17 @@ class Tau2Estimator:
         else:
             design = np.asarray(X, dtype=float)
             model = regression_model(y, v, design, intercept=bool((design[:, 0] == 1).all()))
-        return self.estimate(model)[0] * model.scale**2
+        return self.finite(model)[0] * model.scale**2
+
+    def finite(self, model: Model) -> Estimate:
+        """Return tau2 and its standard error in the model's unit, or raise a ConvergenceError: never NaN."""
+        tau2, se = self.estimate(model)
+        if not isfinite(tau2):
+            raise ConvergenceError(
+                f"{self.name} found no finite tau2 for these {model.k} studies: the effects differ by more standard "
+                "errors than double precision can hold. Check yi and sei for a unit error, or use method='EE'."
+            )
+        return tau2, se
 
 
 TAU2_ESTIMATORS: dict[str, Tau2Estimator] = {}
@@ -178,14 +188,3 @@ def restricted_maximum_likelihood(model: Model) -> Estimate:
     """Return the global maximum of the restricted likelihood; standard error from the expected information."""
     tau2 = maximise(model, restricted=True)
     return tau2, sqrt(2.0 / model.at(tau2).trPP)
-
-
-def estimate_tau2(model: Model, method: Tau2Estimator) -> Estimate:
-    """Return tau2 and its standard error on the data's scale, or raise instead of returning NaN."""
-    tau2, se = method.estimate(model)
-    if not np.isfinite(tau2):
-        raise ConvergenceError(
-            f"{method.name} found no finite tau2 for these {model.k} studies: effects differ by more standard errors "
-            "than double precision can hold. Check yi and sei for a unit error, or use method='EE'."
-        )
-    return tau2 * model.scale**2, None if se is None else se * model.scale**2

@@ -13,13 +13,12 @@ from bayesmeta.effects import MEASURES
 from bayesmeta.effects.measure import Options
 from bayesmeta.errors import DataError, ModelError, unknown
 from bayesmeta.frequentist.association import (
-    Test,
     cochran_test,
     homogeneity_tests,
     mantel_haenszel_test,
 )
 from bayesmeta.frequentist.counts import PersonTime
-from bayesmeta.frequentist.result import PooledFit, chi2_p
+from bayesmeta.frequentist.result import PooledFit, Test, chi2_p
 from bayesmeta.frequentist.weighted import mean_model
 from bayesmeta.studies import Adjustment, EffectSizes, Exclusion, StudyTable, TwoByTwo
 from bayesmeta.values import Array
@@ -31,11 +30,15 @@ _MH = "Mantel & Haenszel (1959), J. Natl. Cancer Inst. 22:719-748"
 REFERENCES: dict[str, str] = {
     "OR": f"{_MH}; variance: Robins, Breslow & Greenland (1986), Biometrics 42:311-323.",
     "RR": f"{_MH}; Greenland & Robins (1985), Biometrics 41:55-68.",
-    "RD": "Greenland & Robins (1985), Biometrics 41:55-68; variance: Sato, Greenland & Robins (1989), Biometrics 45:1323-1324.",
+    "RD": "Greenland & Robins (1985), Biometrics 41:55-68; "
+    "variance: Sato, Greenland & Robins (1989), Biometrics 45:1323-1324.",
     "IRR": "Rothman, Greenland & Lash (2008), Modern Epidemiology, 3rd ed., ch. 15.",
     "IRD": "Rothman, Greenland & Lash (2008), Modern Epidemiology, 3rd ed., ch. 15.",
 }
-_RANDOM = "Review Manager: Mantel-Haenszel weights for Q, DerSimonian & Laird (1986), Control. Clin. Trials 7:177-188, for tau2."
+_RANDOM = (
+    "Review Manager's random effects: Q about the Mantel-Haenszel estimate; "
+    "DerSimonian & Laird (1986), Control. Clin. Trials 7:177-188."
+)
 _PETO = "Yusuf, Peto, Lewis, Collins & Sleight (1985), Prog. Cardiovasc. Dis. 27:335-371."
 _UNINFORMATIVE = "with no event in either arm, or only events in both"
 
@@ -172,9 +175,10 @@ def estimate(cells: Cells, measure: str) -> tuple[float, float, Array]:
     r, s = (a * d / n, b * c / n) if measure == "OR" else (a * n2 / n, c * n1 / n)
     R, S = float(r.sum()), float(s.sum())
     if not (R > 0 and S > 0):
+        value = "0" if S > 0 else "infinite" if R > 0 else "undefined"
+        why = "all studies together lack events or non-events in one arm" if R + S > 0 else "no study is informative"
         raise DataError(
-            f"The Mantel-Haenszel {measure} is {'0' if S > 0 else 'infinite' if R > 0 else 'undefined'}: "
-            f"{'all studies together lack events or non-events in one arm' if R + S > 0 else 'no study is informative'}. "
+            f"The Mantel-Haenszel {measure} is {value}: {why}. "
             "Fit the 'binomial_normal' model on the counts, or pool risk differences with measure='RD'."
         )
     if measure == "OR":
