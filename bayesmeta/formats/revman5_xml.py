@@ -85,7 +85,7 @@ def _data(outcome: Element) -> Iterator[tuple[str, Element]]:
         if child.tag.endswith("_DATA"):
             yield "", child
         elif child.tag.endswith("_SUBGROUP"):
-            subgroup = (child.findtext("NAME") or child.get("NO", "")).strip()
+            subgroup = str(child.findtext("NAME") or child.get("NO") or "").strip()
             yield from ((subgroup, item) for item in child if item.tag.endswith("_DATA"))
 
 

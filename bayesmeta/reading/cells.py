@@ -56,7 +56,7 @@ RULES: Mapping[str, tuple[_Bad, str]] = MappingProxyType(
         "sei": (_not_positive, "a standard error must be > 0"),
         "vi": (_not_positive, "a variance must be > 0"),
         "v_o_e": (_not_positive, "the variance of O-E must be > 0"),
-        "r": (_no_correlation, "a correlation lies between -1 and 1"),
+        "ri": (_no_correlation, "a correlation lies between -1 and 1"),
     }
 )
 

@@ -32,7 +32,9 @@ def check_between(place: Where, values: Values) -> None:
                 f"{place(i, events)}: {values[events][i]:g} events among {values[n][i]:g} patients "
                 f"(column {place(i, n).header!r}): events cannot exceed patients. Check whether columns are swapped."
             )
-    for low, high in (("ci_low", "ci_high"), ("ci_low", "estimate"), ("estimate", "ci_high")):
+    # Limits beside an estimate are the estimate's, on its natural scale; yi may then be its log.
+    of_yi = () if "estimate" in values else (("ci_low", "yi"), ("yi", "ci_high"))
+    for low, high in (("ci_low", "ci_high"), ("ci_low", "estimate"), ("estimate", "ci_high"), *of_yi):
         for i in _where(values, low, high, np.greater):
             raise DataError(
                 f"{place(i, low)}: {values[low][i]:g} is above {values[high][i]:g} (column "

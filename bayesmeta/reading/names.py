@@ -40,7 +40,7 @@ _SPELLINGS: dict[str, str] = {
     "mean": "mean mi",
     "sd": "sd sdi",
     "time": "time ti",
-    "r": "r ri correlation",
+    "ri": "ri r correlation",
 }
 
 # Headers that people use for two different things: never guessed.
@@ -70,12 +70,13 @@ FAMILIES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "means": ("mean_treatment", "sd_treatment", "n_treatment", "mean_control", "sd_control", "n_control"),
         "person-time": ("events_treatment", "time_treatment", "events_control", "time_control"),
         "effect and standard error": ("yi", "sei"),
+        "effect and confidence limits": ("yi", "ci_low", "ci_high"),
         "estimate and confidence limits": ("estimate", "ci_low", "ci_high"),
         "one-arm counts": ("events", "n"),
         "one-arm rates": ("events", "time"),
         "one-arm means": ("mean", "sd", "n"),
-        "correlation": ("r", "n"),
-        "paired means": ("mean_treatment", "sd_treatment", "mean_control", "sd_control", "r", "n"),
+        "correlation": ("ri", "n"),
+        "paired means": ("mean_treatment", "sd_treatment", "mean_control", "sd_control", "ri", "n"),
     }
 )
 
