@@ -14,8 +14,10 @@ from bayesmeta.effects import MEASURES, compute_effects
 GOLDEN = Path(__file__).parent / "golden"
 TOPICS = ("2x2", "rates", "means", "prop", "cor", "paired")
 CASTS: dict[str, Any] = {"add": float, "to": str, "drop00": "TRUE".__eq__, "vtype": str}
-# What metafor itself does not reach at full precision: it finds the tetrachoric correlation by minimization.
+# metafor finds the tetrachoric correlation by minimization, good to five digits.
 NOT_OFFERED = {"RTET"}
+# metafor's hypergeometric function is off by 4e-12 at r = 0, where the unbiased variance is exactly 1 / (n - 4).
+RTOL = {"UCOR|UB": 1e-11}
 
 
 def _columns(data: dict[str, Any], family: str) -> dict[str, np.ndarray]:
@@ -101,5 +103,8 @@ def test_effects_and_variances_are_metafors(name: str, data: dict[str, Any], exp
     assert (np.isnan(raw.yi) == np.isnan(yi)).all()
     there = ~np.isnan(yi)
     # 15 significant digits are given; a number that is 0 in exact arithmetic is so to rounding.
-    np.testing.assert_allclose(raw.yi[there], yi[there], rtol=1e-12, atol=1e-15)
-    np.testing.assert_allclose(raw.vi[there], vi[there], rtol=1e-12, atol=1e-15)
+    np.testing.assert_allclose(raw.yi[there], yi[there], rtol=RTOL.get(name, 1e-12), atol=1e-15)
+    np.testing.assert_allclose(raw.vi[there], vi[there], rtol=RTOL.get(name, 1e-12), atol=1e-15)
+    if name == "UCOR|UB":
+        zero = columns["ri"] == 0
+        np.testing.assert_allclose(raw.vi[zero], 1 / (columns["n"][zero] - 4), rtol=1e-13)

@@ -75,8 +75,10 @@ def biserial(m1: Array, s1: Array, n1: Array, m2: Array, s2: Array, n2: Array, h
     z = ndtri(q)
     density = np.exp(-(z**2) / 2) / np.sqrt(2 * np.pi)
     r = point_biserial(m1, s1, n1, m2, s2, n2, Options())[0] * np.sqrt(p * q) / density
-    shape = p * q / density**2 - (1.5 + (1 - p * z / density) * (1 + q * z / density)) * r**2
-    return r, (shape + r**4) / (n - 1)
+    # The estimate can lie beyond 1, where the formula of the variance would turn negative; it is used at 1.
+    inside = np.clip(r, -1.0, 1.0)
+    shape = p * q / density**2 - (1.5 + (1 - p * z / density) * (1 + q * z / density)) * inside**2
+    return r, (shape + inside**4) / (n - 1)
 
 
 _RAW = Scale(lambda y, n: y, lambda x, n: x, 0.0, low=-1, high=1)

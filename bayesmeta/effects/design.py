@@ -6,11 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesmeta.errors import DataError
-from bayesmeta.studies import StudyTable, TwoByTwo
+from bayesmeta.studies import PersonTime, StudyTable, TwoByTwo
 from bayesmeta.values import Array
 
 
-def design(data: StudyTable | TwoByTwo, moderators: str | Sequence[str] | None) -> tuple[Array | None, tuple[str, ...]]:
+def design(
+    data: StudyTable | TwoByTwo | PersonTime, moderators: str | Sequence[str] | None
+) -> tuple[Array | None, tuple[str, ...]]:
     """Return the design matrix with its intercept, and the names of its columns.
 
     Parameters
@@ -34,8 +36,8 @@ def design(data: StudyTable | TwoByTwo, moderators: str | Sequence[str] | None) 
     names = (moderators,) if isinstance(moderators, str) else tuple(moderators or ())
     if not names:
         return None, ()
-    if isinstance(data, TwoByTwo):
-        raise DataError("2x2 counts carry no moderators: give the StudyTable they came from.")
+    if not isinstance(data, StudyTable):
+        raise DataError("Counts carry no moderators: give the StudyTable they came from.")
     columns, terms = [np.ones(data.k)], ["intercept"]
     for name in names:
         for term, column in _code(data, name):

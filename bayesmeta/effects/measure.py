@@ -89,9 +89,9 @@ class Measure:
         Whether the natural scale is a ratio and the analysis scale its log.
     vtypes
         Sampling variances on offer, the default first.
-    default_to
-        The zero-cell rule used when none is given: ``"only0"``, or ``"none"`` for measures that
-        exist with zero cells. Empty for measures without counts.
+    default_add
+        What is added to zero cells when nothing else is said: 0.5, or 0 for measures that exist with zero
+        cells; None for measures without counts.
     correctable
         Whether ``correct=False`` (no bias correction) is on offer.
     """
@@ -105,7 +105,7 @@ class Measure:
     compute: Compute | None = None
     ratio: bool = False
     vtypes: tuple[str, ...] = ("LS",)
-    default_to: str = ""
+    default_add: float | None = None
     correctable: bool = False
 
     @property

@@ -36,7 +36,7 @@ register(
         LOG,
         log_rate_ratio,
         ratio=True,
-        default_to="only0",
+        default_add=0.5,
     )
 )
 register(
@@ -48,7 +48,7 @@ register(
         "incidence rate difference",
         IDENTITY,
         rate_difference,
-        default_to="only0",
+        default_add=0.5,
     )
 )
 register(
@@ -60,6 +60,6 @@ register(
         "square-root incidence rate difference",
         IDENTITY,
         root_rate_difference,
-        default_to="none",
+        default_add=0.0,
     )
 )

@@ -172,7 +172,7 @@ for _name, (_compute, _analysis, _scale, _vtypes) in _PROPORTIONS.items():
             _scale,
             _compute,
             vtypes=_vtypes,
-            default_to="none" if _name in ("PAS", "PFT") else "only0",
+            default_add=0.0 if _name in ("PAS", "PFT") else 0.5,
         )
     )
 
@@ -201,7 +201,7 @@ for _name, (_compute, _analysis, _scale) in _RATES.items():
             _analysis,
             _scale,
             _compute,
-            default_to="none" if _name in ("IRS", "IRFT") else "only0",
+            default_add=0.0 if _name in ("IRS", "IRFT") else 0.5,
         )
     )
 

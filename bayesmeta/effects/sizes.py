@@ -13,7 +13,7 @@ from bayesmeta.effects.measure import FAMILY_WORDS, MEASURES, Measure, Options
 from bayesmeta.effects.ready import SOURCES, ready_estimates, source_of
 from bayesmeta.effects.zero_cells import ADDED_TO, Corrected, ZeroRule, correct_zeros, describe
 from bayesmeta.errors import DataError, ModelError, unknown
-from bayesmeta.studies import Adjustment, EffectSizes, Exclusion, StudyTable, TwoByTwo
+from bayesmeta.studies import Adjustment, EffectSizes, Exclusion, PersonTime, StudyTable, TwoByTwo
 from bayesmeta.values import Array
 
 
@@ -53,8 +53,8 @@ def compute_effects(
     measure: str,
     columns: Mapping[str, ArrayLike],
     *,
-    add: float = 0.5,
-    to: str | None = None,
+    add: float | None = None,
+    to: str = "only0",
     drop00: bool = False,
     vtype: str | None = None,
     correct: bool = True,
@@ -99,7 +99,7 @@ def compute_effects(
     arrays = tuple(np.asarray(columns[name], dtype=np.float64) for name in chosen.columns)
     index = None if group is None else np.asarray(group, dtype=np.intp)
     with np.errstate(all="ignore"):
-        done = _cells(chosen, arrays, ZeroRule(add, to or chosen.default_to or "none", drop00), index)
+        done = _cells(chosen, arrays, _zero_rule(chosen, add, to, drop00), index)
         yi, vi = chosen.compute(*done.cells, Options(kind, correct, index))
     # Both or neither: a finite effect with an infinite variance (or the reverse) is no estimate.
     estimable = np.isfinite(yi) & np.isfinite(vi) & ~done.dropped
@@ -131,11 +131,11 @@ def _cells(measure: Measure, columns: tuple[Array, ...], rule: ZeroRule, group: 
 
 
 def effect_sizes(
-    data: StudyTable | TwoByTwo,
+    data: StudyTable | TwoByTwo | PersonTime,
     measure: str,
     *,
-    add: float = 0.5,
-    to: str | None = None,
+    add: float | None = None,
+    to: str = "only0",
     drop00: bool = False,
     vtype: str | None = None,
     correct: bool = True,
@@ -152,12 +152,12 @@ def effect_sizes(
     Parameters
     ----------
     data
-        Table of studies, or 2x2 counts.
+        Table of studies, 2x2 counts, or events and person-time.
     measure
         One of ``MEASURES``, metafor's names.
     add, to, drop00
         Zero cells: `add` goes to every cell of studies with a zero (``to="only0"``), of all studies (``"all"``),
-        of all if any has a zero (``"if0all"``), or of none (``"none"``). None chooses ``"only0"``, or ``"none"``
+        of all if any has a zero (``"if0all"``), or of none (``"none"``). Without `add`, 0.5 is added, or nothing
         for measures that exist with zero cells (AS, PHI, PAS, PFT, IRS, IRFT, IRSD). ``drop00=True`` first sets
         aside studies without events, or with events only, in both arms.
     vtype
@@ -203,21 +203,22 @@ def effect_sizes(
     keep = np.isfinite(raw.yi) & (raw.vi > 0)
     if not keep.any():
         raise DataError(f"{measure}: no study is left. {excluded[-1].study}: {excluded[-1].reason}.")
-    return _assemble(
-        data, chosen, columns, raw, keep, X, terms, excluded, ZeroRule(add, _rule(chosen, to), drop00), vtype
-    )
+    return _assemble(data, chosen, columns, raw, keep, X, terms, excluded, _zero_rule(chosen, add, to, drop00), vtype)
 
 
-def _rule(measure: Measure, to: str | None) -> str:
-    return to or measure.default_to or "none"
+def _zero_rule(measure: Measure, add: float | None, to: str, drop00: bool) -> ZeroRule:
+    return ZeroRule((measure.default_add or 0.0) if add is None else add, to, drop00)
 
 
-def _columns(data: StudyTable | TwoByTwo, measure: Measure) -> dict[str, Array] | None:
+def _columns(data: StudyTable | TwoByTwo | PersonTime, measure: Measure) -> dict[str, Array] | None:
     """Return the measure's raw columns; None where the table has ready estimates instead."""
-    if isinstance(data, TwoByTwo):
-        if measure.family != "two_by_two":
-            known = ", ".join(name for name, m in MEASURES.items() if m.family == "two_by_two")
-            raise DataError(f"{measure.name} needs the columns {', '.join(measure.columns)}; 2x2 counts give {known}.")
+    if not isinstance(data, StudyTable):
+        family = "two_by_two" if isinstance(data, TwoByTwo) else "person_time"
+        if measure.family != family:
+            known = ", ".join(name for name, m in MEASURES.items() if m.family == family)
+            raise DataError(
+                f"{measure.name} needs the columns {', '.join(measure.columns)}; {FAMILY_WORDS[family]} give {known}."
+            )
         return {name: getattr(data, name) for name in measure.columns}
     names = {name: _spelling(data, name) for name in measure.columns}
     if measure.compute is not None and all(name in data.columns for name in names.values()):
@@ -238,7 +239,7 @@ def _spelling(data: StudyTable, name: str) -> str:
 
 
 def _from_ready(
-    data: StudyTable | TwoByTwo,
+    data: StudyTable | TwoByTwo | PersonTime,
     measure: Measure,
     X: Array | None,
     terms: tuple[str, ...],
@@ -276,7 +277,7 @@ def _sizes(columns: Mapping[str, ArrayLike]) -> Array | None:
 
 
 def _excluded(
-    data: StudyTable | TwoByTwo, measure: Measure, raw: RawEffects, inestimable: str
+    data: StudyTable | TwoByTwo | PersonTime, measure: Measure, raw: RawEffects, inestimable: str
 ) -> tuple[Exclusion, ...]:
     """Return the exclusions read with the data and those made here, or raise for studies without an effect."""
     lines = data.row if isinstance(data, StudyTable) and data.row else (None,) * len(data.study)
@@ -303,7 +304,7 @@ def _excluded(
 
 
 def _assemble(
-    data: StudyTable | TwoByTwo,
+    data: StudyTable | TwoByTwo | PersonTime,
     measure: Measure,
     columns: Mapping[str, Array],
     raw: RawEffects,
@@ -317,6 +318,7 @@ def _assemble(
     ni = columns["time"] if measure.name == "IRFT" else _sizes(columns)
     counts = None
     if measure.family == "two_by_two":
+        assert not isinstance(data, PersonTime)
         counts = data if isinstance(data, TwoByTwo) else data.two_by_two()
         counts = counts.drop(s for s, kept in zip(data.study, keep, strict=True) if not kept)
     added = [data.study[i] for i in np.flatnonzero(raw.added & keep)]
@@ -339,7 +341,7 @@ def _assemble(
 def _sentence(measure: Measure, raw: RawEffects, zeros: ZeroRule, vtype: str | None) -> str:
     """Return how the effects were computed, in one sentence for the report."""
     parts = [f"{measure.label}, computed from {FAMILY_WORDS[measure.family]} as {measure.analysis_label}"]
-    if measure.default_to:
+    if measure.default_add is not None:
         parts.append(describe(zeros, int(raw.zero.sum()), int(raw.added.sum()), ADDED_TO[measure.family]))
     if zeros.drop00 and raw.dropped.any():
         parts.append(f"{raw.dropped.sum()} studies without events, or with events only, in both arms were set aside")

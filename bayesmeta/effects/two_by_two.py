@@ -28,7 +28,7 @@ def _measure(
             return formula(a, b, c, d)
 
         register(
-            Measure(name, "two_by_two", COLUMNS, label, analysis_label, scale, compute, ratio=ratio, default_to="only0")
+            Measure(name, "two_by_two", COLUMNS, label, analysis_label, scale, compute, ratio=ratio, default_add=0.5)
         )
         return formula
 
@@ -145,7 +145,7 @@ def _register(name: str, label: str, analysis_label: str, compute: Compute, scal
             compute,
             ratio=ratio,
             vtypes=vtypes,
-            default_to="none" if name in ("AS", "PHI") else "only0",
+            default_add=0.0 if name in ("AS", "PHI") else 0.5,
         )
     )
 
