@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from bayesmeta.frequentist.counts import PersonTime as PersonTime
     from bayesmeta.frequentist.diagnostics import baujat as baujat
     from bayesmeta.frequentist.diagnostics import influence as influence
+    from bayesmeta.frequentist.fail_safe import fail_safe_n as fail_safe_n
     from bayesmeta.frequentist.formula import design_matrix as design_matrix
+    from bayesmeta.frequentist.funnel_data import funnel as funnel
     from bayesmeta.frequentist.heterogeneity import Heterogeneity as Heterogeneity
     from bayesmeta.frequentist.heterogeneity import heterogeneity_intervals as heterogeneity_intervals
     from bayesmeta.frequentist.heterogeneity import tau2_interval as tau2_interval
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from bayesmeta.frequentist.permutation import permutation_test as permutation_test
     from bayesmeta.frequentist.pool import CI_RULES as CI_RULES
     from bayesmeta.frequentist.pool import pool as pool
+    from bayesmeta.frequentist.precision_effect import pet_peese as pet_peese
     from bayesmeta.frequentist.prediction import prediction_interval as prediction_interval
     from bayesmeta.frequentist.rank_test import begg as begg
     from bayesmeta.frequentist.refits import cumulative as cumulative
@@ -52,12 +55,15 @@ _PUBLIC: dict[str, str] = {
     "deeks": "asymmetry_counts",
     "design_matrix": "formula",
     "egger": "asymmetry",
+    "fail_safe_n": "fail_safe",
+    "funnel": "funnel_data",
     "harbord": "asymmetry_counts",
     "heterogeneity_intervals": "heterogeneity",
     "influence": "diagnostics",
     "leave_one_out": "refits",
     "mantel_haenszel": "two_by_two",
     "permutation_test": "permutation",
+    "pet_peese": "precision_effect",
     "peters": "asymmetry_counts",
     "peto": "two_by_two",
     "pool_many": "batch",

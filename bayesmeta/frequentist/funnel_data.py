@@ -168,6 +168,5 @@ def funnel(
         contour_levels=levels,
         contour_low=frozen_array(null - reach),
         contour_high=frozen_array(null + reach),
-        caution=few_studies(effects.k)
-        + " Readers judge funnels by eye poorly; asymmetry is not proof of publication bias.",
+        caution=few_studies(effects.k) + " Judging a funnel by eye is unreliable. " + ASYMMETRY_IS_NOT_BIAS,
     )
