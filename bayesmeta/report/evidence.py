@@ -1,0 +1,125 @@
+"""What the answer rests on: the data with their provenance, and the engines' diagnostics."""
+
+import numpy as np
+
+from bayesmeta.analysis import OutcomeResult
+from bayesmeta.compare.caveats import reconstructed
+from bayesmeta.compare.table import (
+    daggered,
+)
+from bayesmeta.effects import MEASURES
+from bayesmeta.frequentist.result import PooledFit
+from bayesmeta.posterior import Posterior
+from bayesmeta.report.values import Fact, Line, Table
+from bayesmeta.studies import StudyTable
+from bayesmeta.words import (
+    DAGGER,
+    DASH,
+    joined,
+    number,
+)
+
+
+def data_table(result: OutcomeResult) -> Table:
+    """Return the studies as analysed: counts or estimates, provenance, weights."""
+    effects = result.comparison.effects
+    counts, marked = effects.counts, reconstructed(effects)
+    fit = next((r.source for r in result.comparison.rows if isinstance(r.source, PooledFit) and not r.without), None)
+    rows = result.data.row if isinstance(result.data, StudyTable) else ()
+    line_of = dict(zip(result.data.study, rows, strict=False))
+    heads = ["Study"]
+    heads += ["treatment, events/n", "control, events/n", "status"] if counts is not None else []
+    heads += [MEASURES[effects.measure].analysis_label, "SE", "weight %"] + (["line of the file"] if rows else [])
+    lines = []
+    for i, study in enumerate(effects.study):
+        cells = [daggered(study, marked)]
+        if counts is not None:
+            mark = f" {DAGGER}" if study in marked else ""
+            cells += [
+                f"{counts.events_treatment[i]:.0f}/{counts.n_treatment[i]:.0f}{mark}",
+                f"{counts.events_control[i]:.0f}/{counts.n_control[i]:.0f}{mark}",
+                counts.status[i] or DASH,
+            ]
+        weight = fit.weights[fit.study.index(study)] if fit is not None and study in fit.study else None
+        cells += [
+            number(float(effects.yi[i])),
+            number(float(effects.sei[i])),
+            DASH if weight is None else f"{weight:.1f}",
+        ]
+        cells += [str(line_of.get(study, DASH))] if rows else []
+        lines.append(Line(tuple(cells)))
+    return Table(tuple(heads), tuple(lines), notes=_data_notes(result))
+
+
+def _data_notes(result: OutcomeResult) -> tuple[str, ...]:
+    effects, data = result.comparison.effects, result.data
+    notes = []
+    if reconstructed(effects):
+        notes.append(f"{DAGGER} Reconstructed: not printed in any source that could be read.")
+    notes += [f"{a.study}: {a.what}." for a in effects.adjusted]
+    if effects.counts is not None and not effects.adjusted:
+        notes.append("No count was changed: no study has a zero cell, or the rule adds nothing.")
+    notes += [
+        f"Excluded: {e.study}{'' if e.row is None else f' (line {e.row})'}: {e.reason}." for e in effects.excluded
+    ]
+    if not effects.excluded:
+        notes.append("No study that was read was excluded.")
+    if isinstance(data, StudyTable):
+        texts = data.columns.get("note")
+        if texts is not None:
+            notes += [f"{s}: {t}." for s, t in zip(data.study, texts, strict=True) if str(t).strip()]
+        read = [f"{name} from {header!r}" for name, header in data.mapping.items() if name != header]
+        if read:
+            notes.append(f"Columns read: {', '.join(read)}.")
+    return tuple(notes)
+
+
+def provenance(result: OutcomeResult) -> tuple[str, ...]:
+    """Return how many studies and patients, and how their counts are known."""
+    effects = result.comparison.effects
+    counts = effects.counts
+    if counts is None:
+        return (f"{effects.k} studies, given as estimates with standard errors.",)
+    said = [
+        f"{effects.k} studies; treatment {counts.events_treatment.sum():.0f} events in {counts.n_treatment.sum():.0f} "
+        f"patients, control {counts.events_control.sum():.0f} in {counts.n_control.sum():.0f}."
+    ]
+    kinds = [s for s in counts.status if s]
+    if kinds:
+        said.append(f"Status of the counts: {joined([f'{kinds.count(k)} {k}' for k in dict.fromkeys(kinds)])}.")
+    return tuple(said)
+
+
+def diagnostics_facts(result: OutcomeResult) -> tuple[Fact, ...]:
+    """Return each engine's verdict on itself."""
+    facts = []
+    for row in result.comparison.rows:
+        if isinstance(row.source, Posterior) and not row.without:
+            said = row.source.diagnostics
+            remedies = f" Changed on the way: {'; '.join(said.remedies)}." if said.remedies else ""
+            facts.append(Fact(row.method, f"{'' if said.ok else 'DO NOT RELY ON THIS: '}{said.verdict}{remedies}"))
+    return tuple(facts)
+
+
+def diagnostics_table(result: OutcomeResult) -> Table | None:
+    """Return R-hat, effective sample sizes and Monte Carlo errors of every sampled quantity."""
+    posterior = result.comparison.posterior("nuts")
+    if posterior is None or not posterior.diagnostics.table:
+        return None
+    marked = reconstructed(result.comparison.effects)
+    columns = ("rhat", "ess_bulk", "ess_tail", "mcse_mean", "mcse_sd")
+    lines = []
+    for name, figures in posterior.diagnostics.table.items():
+        study = name[len("theta[") : -1] if name.startswith("theta[") else ""
+        label = f"theta, {daggered(study, marked)}" if study else name
+        cells = [_figure(column, figures.get(column)) for column in columns]
+        lines.append(Line((label, *cells)))
+    return Table(("Quantity", "R-hat", "ESS bulk", "ESS tail", "MCSE of the mean", "MCSE of the SD"), tuple(lines))
+
+
+def _figure(column: str, value: float | None) -> str:
+    if value is None or not np.isfinite(value):
+        return DASH
+    if column == "rhat":
+        return f"{value:.4f}"
+    return f"{value:.0f}" if column.startswith("ess") else number(value, 2)

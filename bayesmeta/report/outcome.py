@@ -1,0 +1,139 @@
+"""One outcome's part of a report, from numbers to texts."""
+
+from bayesmeta.analysis import OutcomeResult
+from bayesmeta.compare.caveats import reconstructed
+from bayesmeta.compare.rows import DL_WALD, MH_RANDOM
+from bayesmeta.compare.table import (
+    benefit_words,
+    daggered,
+    footnotes,
+    headings,
+    natural_interval,
+    natural_scale,
+    sections,
+)
+from bayesmeta.effects import MEASURES
+from bayesmeta.posterior import Marginal, Posterior
+from bayesmeta.report.values import Line, Table
+from bayesmeta.words import (
+    DASH,
+    interval_text,
+    level_text,
+    number,
+    p_value,
+    probability_text,
+)
+
+
+def p_range(values: list[float]) -> str:
+    """Return the range of a probability over prior sets, e.g. ``0.954 to 0.995``."""
+    low, high = probability_text(min(values), 3), probability_text(max(values), 3)
+    return low if low == high else f"{low} to {high}"
+
+
+def p_over_sets(result: OutcomeResult, which: str) -> str:
+    """Return the range of ``p_benefit_mean`` or ``p_benefit_new`` over the prior sets; empty for one set."""
+    values = [getattr(s.row, which) for s in result.prior_sets if s.row is not None]
+    return p_range(values) if len(values) > 1 and None not in values else ""
+
+
+def headline(result: OutcomeResult) -> tuple[str, ...]:
+    """Return the answer in sentences: probability with direction, estimand and range over priors; both estimates."""
+    comparison, posterior = result.comparison, result.posterior
+    effects, level = comparison.effects, level_text(comparison.level)
+    row = next(r for r in comparison.rows if r.source is posterior)
+    event, said = benefit_words(comparison), []
+    if event and row.p_benefit_mean is not None and row.p_benefit_new is not None:
+        mean, new = p_over_sets(result, "p_benefit_mean"), p_over_sets(result, "p_benefit_new")
+        sets = len([s for s in result.prior_sets if s.row is not None])
+        over = f"; {mean} and {new} over {sets} sets of priors" if mean else ""
+        said.append(
+            f"Given the model, the data and the priors, the probability of a benefit ({event}) is "
+            f"{probability_text(row.p_benefit_mean)} for the mean effect and {probability_text(row.p_benefit_new)} "
+            f"for the true effect of a new study{over}."
+        )
+    said.append(
+        f"Bayesian: {comparison.measure} {number(natural_scale(effects, row.mu))} "
+        f"({level} credible interval {natural_interval(effects, row.interval)})."
+    )
+    classical = {r.method: r for r in comparison.rows if r.kind == "classical" and not r.without}
+    best = classical.get(MH_RANDOM) or classical.get(DL_WALD)
+    if best is not None:
+        said.append(
+            f"{best.method}: {comparison.measure} {number(natural_scale(effects, best.mu))} "
+            f"({level} confidence interval {natural_interval(effects, best.interval)}, "
+            f"p {_equals(p_value(best.p_value))})."
+        )
+    return tuple(said)
+
+
+def _equals(p: str) -> str:
+    return p if p.startswith("<") else f"= {p}"
+
+
+def comparison_table(result: OutcomeResult) -> Table:
+    """Return the side-by-side table."""
+    comparison = result.comparison
+    parts = sections(comparison)
+    lines = []
+    for part in parts:
+        if len(parts) > 1:
+            lines.append(Line((part.heading,), "group"))
+        lines += [Line(cells, kind) for cells, kind in zip(part.rows, part.kinds, strict=True)]
+    notes = tuple(n for n in footnotes(comparison) if n not in comparison.caveats)
+    return Table(headings(comparison), tuple(lines), notes=notes)
+
+
+def published_table(result: OutcomeResult) -> Table | None:
+    """Return the line-by-line check of the Mantel-Haenszel row against the published figures."""
+    if not result.checks:
+        return None
+    lines = tuple(
+        Line((c.figure, c.published, c.ours, c.exact, "yes" if c.equal else "no"), "" if c.equal else "differs")
+        for c in result.checks
+    )
+    return Table(("Figure", "published", "ours, as printed", "ours, more digits", "equal"), lines)
+
+
+def published_verdict(result: OutcomeResult) -> str:
+    """Return in one sentence whether the published figures are reproduced."""
+    if not result.checks:
+        return ""
+    equal = sum(c.equal for c in result.checks)
+    if equal == len(result.checks):
+        return f"All {equal} published figures equal the row {MH_RANDOM!r} at the precision they were printed with."
+    return f"{equal} of {len(result.checks)} published figures equal the row {MH_RANDOM!r} at the printed precision."
+
+
+def summary_table(result: OutcomeResult) -> Table:
+    """Return mean, SD, median and interval of every quantity of the primary posterior."""
+    posterior, level = result.posterior, result.comparison.level
+    effects = result.comparison.effects
+    scale = MEASURES[effects.measure]
+    named: dict[str, tuple[Marginal, bool]] = {
+        name: (posterior[name], shown)
+        for name, shown in (("mu", True), ("theta_new", True), ("tau", False), ("I2", False))
+        if name in posterior.marginals
+    }
+    marked = reconstructed(effects)
+    named |= {f"theta, {daggered(s, marked)}": (m, True) for s, m in posterior.theta.items()}
+    lines = []
+    for name, (marginal, transform) in named.items():
+        inside = marginal.eti(level)
+        cells = [name, number(marginal.mean()), number(marginal.sd()), number(marginal.median())]
+        cells.append(interval_text(inside.low, inside.high))
+        if scale.ratio:
+            natural = transform and f"{number(natural_scale(effects, marginal.median()))}"
+            cells.append(f"{natural} [{natural_interval(effects, inside)}]" if natural else DASH)
+        lines.append(Line(tuple(cells)))
+    heads = ["Quantity", "mean", "SD", "median", f"{level_text(level)} credible interval"]
+    heads += [f"{effects.measure}, median [interval]"] if scale.ratio else []
+    return Table(
+        tuple(heads),
+        tuple(lines),
+        caption=f"On the analysis scale ({scale.analysis_label}); I² in percent. {_engine_words(posterior)}",
+    )
+
+
+def _engine_words(posterior: Posterior) -> str:
+    return "By quadrature." if posterior.engine == "quadrature" else "By NUTS."

@@ -1,0 +1,166 @@
+"""An analysis as a page: every table, figure and sentence, ready for the template."""
+
+from markupsafe import Markup
+
+from bayesmeta.analysis import Analysis, OutcomeResult
+from bayesmeta.compare.table import benefit_words, natural_interval, natural_scale
+from bayesmeta.compare.values import Row
+from bayesmeta.posterior import Posterior
+from bayesmeta.report import evidence, figures, outcome, priors
+from bayesmeta.report.agreement import agreement_table, agreement_words
+from bayesmeta.report.checklist import checklist
+from bayesmeta.report.methods import methods
+from bayesmeta.report.values import Fact, Line, OutcomeView, ReportView, Table
+from bayesmeta.words import DASH, level_text, number, probability_text
+
+FUNNEL_FROM = 10
+"""Fewer studies than this say nothing about funnel asymmetry (Sterne et al. 2011, BMJ 343:d4002)."""
+
+NOT_GIVEN = "not given"
+
+
+def page(analysis: Analysis) -> ReportView:
+    """Return everything that the report of an analysis shows."""
+    plan = analysis.protocol
+    return ReportView(
+        title=plan.title or "Meta-analysis",
+        question=question(analysis),
+        overview=overview(analysis),
+        outcomes=tuple(outcome_view(r, analysis, f"outcome-{i + 1}") for i, r in enumerate(analysis.outcomes)),
+        priors=priors_table(analysis),
+        methods=methods(analysis),
+        checklist=checklist_table(analysis),
+        reproducibility=reproducibility(analysis),
+    )
+
+
+def question(analysis: Analysis) -> tuple[Fact, ...]:
+    """Return population, intervention, comparator, and why the analysis is Bayesian."""
+    plan = analysis.protocol
+    facts = [(name, getattr(plan.question, name.lower())) for name in ("Population", "Intervention", "Comparator")]
+    facts += [("Why Bayesian", plan.reason), ("Registration", plan.registration)]
+    return tuple(Fact(name, value or NOT_GIVEN) for name, value in facts)
+
+
+def overview(analysis: Analysis) -> Table:
+    """Return one line an outcome: published, Bayesian, probabilities, range over priors."""
+    level = level_text(analysis.protocol.level)
+    heads = (
+        "Outcome", "benefit", "published", f"Bayesian, {level} credible interval",
+        "P(benefit) mean effect", "over the priors", "P(benefit) new study", "over the priors",
+    )  # fmt: skip
+    return Table(heads, tuple(_overview_line(r) for r in analysis.outcomes), left=2)
+
+
+def _overview_line(result: OutcomeResult) -> Line:
+    comparison = result.comparison
+    row = next(r for r in comparison.rows if r.source is result.posterior)
+    published = next((r for r in comparison.rows if r.kind == "published"), None)
+    return Line(
+        (
+            result.label,
+            benefit_words(comparison) or DASH,
+            DASH if published is None else _printed(result),
+            _estimate(result, row),
+            probability_text(row.p_benefit_mean),
+            outcome.p_over_sets(result, "p_benefit_mean") or DASH,
+            probability_text(row.p_benefit_new),
+            outcome.p_over_sets(result, "p_benefit_new") or DASH,
+        )
+    )
+
+
+def _printed(result: OutcomeResult) -> str:
+    said = result.plan.published
+    if said is None or said.estimate is None:
+        return DASH
+    return said.estimate if said.low is None or said.high is None else f"{said.estimate} [{said.low} to {said.high}]"
+
+
+def _estimate(result: OutcomeResult, row: Row) -> str:
+    effects = result.comparison.effects
+    return f"{number(natural_scale(effects, row.mu))} [{natural_interval(effects, row.interval)}]"
+
+
+def outcome_view(result: OutcomeResult, analysis: Analysis, anchor: str) -> OutcomeView:
+    """Return one outcome's part of the page."""
+    comparison, posterior = result.comparison, result.posterior
+    measure, level = comparison.measure, comparison.level
+    nuts = comparison.posterior("nuts")
+    has_tau = "tau" in posterior.priors
+    several = len([s for s in result.prior_sets if s.posterior is not None]) > 1
+    return OutcomeView(
+        anchor=anchor,
+        title=result.label,
+        headline=outcome.headline(result),
+        comparison=outcome.comparison_table(result),
+        caveats=comparison.caveats,
+        forest=figures.forest_figure(result, f"{anchor}-forest"),
+        published=outcome.published_table(result),
+        published_verdict=outcome.published_verdict(result),
+        why_q=result.why_q,
+        densities=tuple(
+            figures.density_figure(posterior, quantity, measure, level, f"{anchor}-{quantity}")
+            for quantity in (("mu", "tau") if has_tau else ("mu",))
+        ),
+        summary=outcome.summary_table(result),
+        implied=priors.implied_words(result),
+        sensitivity=priors.sensitivity_table(result),
+        sensitivity_words=priors.sensitivity_words(result),
+        sensitivity_figure=figures.prior_sets_figure(result, measure, level, f"{anchor}-sets") if several else None,
+        thresholds=priors.thresholds_table(result),
+        diagnostics=evidence.diagnostics_facts(result),
+        diagnostics_table=evidence.diagnostics_table(result),
+        diagnostics_figures=_rank_figures(nuts, anchor, has_tau=has_tau),
+        agreement=agreement_table(result),
+        agreement_words=agreement_words(result),
+        funnel=figures.funnel_figure(result, level, f"{anchor}-funnel")
+        if comparison.effects.k >= FUNNEL_FROM
+        else None,
+        data=evidence.data_table(result),
+        provenance=evidence.provenance(result),
+    )
+
+
+def _rank_figures(nuts: Posterior | None, anchor: str, *, has_tau: bool) -> tuple[Markup, ...]:
+    if nuts is None:
+        return ()
+    names = ("mu", "tau") if has_tau else ("mu",)
+    return tuple(figures.ranks_figure(nuts, name, f"{anchor}-ranks-{name}") for name in names)
+
+
+def priors_table(analysis: Analysis) -> Table:
+    """Return every prior of the primary analysis and of the sensitivity analyses, with its justification."""
+    plan, result = analysis.protocol, analysis.outcomes[0]
+    lines = [
+        Line(("primary analysis", f"{name} ~ {prior!r}", plan.priors.justification(name) or NOT_GIVEN), "bayesian")
+        for name, prior in result.posterior.priors.items()
+    ]
+    for alternative in plan.sensitivity:
+        text = ", ".join(f"{name} ~ {prior}" for name, prior in alternative.priors().items())
+        lines.append(Line((alternative.label, text, alternative.justification or NOT_GIVEN)))
+    return Table(("Set", "Priors (analysis scale)", "Justification"), tuple(lines), left=3)
+
+
+def checklist_table(analysis: Analysis) -> Table:
+    """Return the reporting checklist."""
+    lines = tuple(
+        Line((i.guideline, i.item, i.status, i.where), i.status.replace(" ", "-")) for i in checklist(analysis)
+    )
+    return Table(("Guideline", "Item", "Status", "Where"), lines, left=4)
+
+
+def reproducibility(analysis: Analysis) -> tuple[Fact, ...]:
+    """Return seed, engines, hashes and versions."""
+    plan, posterior = analysis.protocol, analysis.outcomes[0].posterior
+    engines = {"both": "quadrature and NUTS", "nuts": "NUTS"}.get(analysis.engine, analysis.engine)
+    facts = [
+        Fact("Seed", str(analysis.seed)),
+        Fact("Engines", engines),
+        Fact("Data file", plan.data_path.name if plan.path != plan.path.parent else plan.data),
+        Fact("SHA-256 of the data", analysis.data_sha256 or NOT_GIVEN),
+        Fact("SHA-256 of the protocol", plan.sha256 or "no protocol file"),
+        Fact("Model file", f"{posterior.model.path.name}, SHA-256 {posterior.model.source_hash}"),
+        Fact("Versions", ", ".join(f"{name} {version}" for name, version in analysis.versions.items())),
+    ]
+    return tuple(facts)

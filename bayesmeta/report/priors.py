@@ -1,0 +1,141 @@
+"""What the priors did to the answer: what they imply, the sensitivity to them, and thresholds."""
+
+import numpy as np
+
+from bayesmeta.analysis import OutcomeResult, PriorSet
+from bayesmeta.compare.table import (
+    benefit_words,
+    natural_interval,
+    natural_scale,
+)
+from bayesmeta.effects import MEASURES
+from bayesmeta.implied import implied
+from bayesmeta.plots.prior_posterior import prior_of
+from bayesmeta.report.outcome import p_over_sets, p_range
+from bayesmeta.report.values import Line, Table
+from bayesmeta.words import (
+    DASH,
+    interval_text,
+    joined,
+    level_text,
+    number,
+    probability_text,
+    small_number,
+)
+
+
+def implied_words(result: OutcomeResult) -> tuple[str, ...]:
+    """Return what the priors say before any data, in sentences."""
+    posterior, effects = result.posterior, result.comparison.effects
+    level = level_text(result.comparison.level)
+    tau = prior_of(posterior, "tau") if "tau" in posterior.priors else None
+    facts = implied(prior_of(posterior, "mu"), tau, level=result.comparison.level)
+    scale, said = MEASURES[effects.measure], []
+    if facts.mu_low is None:
+        said.append(f"mu ~ {posterior.priors['mu']!r} is improper: it says nothing before the data.")
+    else:
+        limits = interval_text(natural_scale(effects, facts.mu_low), natural_scale(effects, facts.mu_high))
+        said.append(f"Before the data, {level} of the prior of the mean effect lies on {effects.measure} {limits}.")
+    if tau is None:
+        said.append("The model has no between-study standard deviation: all studies share one true effect.")
+    elif facts.tau_median is None or facts.spread_median is None or facts.spread_high is None:
+        said.append(f"tau ~ {posterior.priors['tau']!r} is improper: heterogeneity of any size is as plausible.")
+    else:
+        said.append(
+            f"tau has prior median {small_number(facts.tau_median)}; 95% lies below {small_number(facts.tau_high)}."
+        )
+        if scale.ratio:
+            said.append(
+                f"At these values the {effects.measure}s of the middle 95% of studies differ by a factor of up to "
+                f"{number(float(np.exp(facts.spread_median)), 2)} and {number(float(np.exp(facts.spread_high)), 2)}."
+            )
+    if facts.new_low is not None:
+        limits = interval_text(natural_scale(effects, facts.new_low), natural_scale(effects, facts.new_high))
+        said.append(f"Together they put {level} of a new study's true effect on {effects.measure} {limits}.")
+    return tuple(said)
+
+
+def sensitivity_table(result: OutcomeResult) -> Table:
+    """Return the answer under every set of priors."""
+    comparison = result.comparison
+    event = benefit_words(comparison)
+    lines = [_prior_set_line(s, result, with_p=bool(event)) for s in result.prior_sets]
+    heads = ("Priors", "mu", "tau", comparison.measure, "credible interval", "tau, median", "prediction interval")
+    chances = (f"P({event}) mean", f"P({event}) new") if event else ()
+    return Table((*heads, *chances), tuple(lines), left=3)
+
+
+def _prior_set_line(prior_set: PriorSet, result: OutcomeResult, *, with_p: bool) -> Line:
+    first = (prior_set.label, prior_set.priors.get("mu", DASH), prior_set.priors.get("tau", DASH))
+    row, effects = prior_set.row, result.comparison.effects
+    if row is None:
+        return Line((*first, f"not computed: {prior_set.reason}"), "reason")
+    cells = (
+        *first,
+        number(natural_scale(effects, row.mu)),
+        natural_interval(effects, row.interval),
+        small_number(row.tau),
+        natural_interval(effects, row.prediction),
+    )
+    p = (probability_text(row.p_benefit_mean), probability_text(row.p_benefit_new)) if with_p else ()
+    return Line((*cells, *p), "bayesian" if prior_set is result.prior_sets[0] else "")
+
+
+def sensitivity_words(result: OutcomeResult) -> str:
+    """Return the range of the answer over the prior sets, and whether any set overturns the interval."""
+    mean, new = p_over_sets(result, "p_benefit_mean"), p_over_sets(result, "p_benefit_new")
+    event = benefit_words(result.comparison)
+    if not mean:
+        return ""
+    null = MEASURES[result.comparison.measure].null
+    rows = [s.row for s in result.prior_sets if s.row is not None]
+    crossing = [r.method for r in rows[1:] if r.interval is not None and null is not None and null in r.interval]
+    primary = rows[0].interval
+    said = f"P({event}) ranges over {mean} for the mean effect and {new} for a new study."
+    if primary is None or null is None:
+        return said
+    where = "includes" if null in primary else "excludes"
+    if null not in primary and crossing:
+        return f"{said} The primary interval excludes no effect; it includes it under: {joined(crossing)}."
+    return f"{said} The credible interval of the primary analysis {where} no effect" + (
+        "." if (len(crossing) == len(rows) - 1) == (null in primary) else "; some sets of priors differ."
+    )
+
+
+def thresholds_table(result: OutcomeResult) -> Table | None:
+    """Return P(effect beyond each threshold) for the mean effect and a new study, with its range over priors."""
+    if not result.thresholds:
+        return None
+    comparison = result.comparison
+    sign = ">" if comparison.benefit == "higher" else "<"
+    several = len([s for s in result.prior_sets if s.row is not None]) > 1
+    lines = []
+    for t in result.thresholds:
+        cells = [f"{comparison.measure} {sign} {t.threshold:g}", probability_text(t.p_mean)]
+        cells += [p_range([t.low_mean, t.high_mean])] if several else []
+        cells += [probability_text(t.p_new)]
+        cells += [p_range([t.low_new, t.high_new])] if several else []
+        cells += [_crossed(result, t.threshold, kind) for kind in ("classical", "bayesian")]
+        lines.append(Line(tuple(cells)))
+    over = ("over the priors",) if several else ()
+    heads = (
+        "Effect beyond", "P, mean effect", *over, "P, new study", *over, "confidence interval", "credible interval",
+    )  # fmt: skip
+    source = result.plan.thresholds_source
+    notes = (
+        f"Thresholds: {source or 'who set them is not given.'}",
+        "The last two columns say on which side of the threshold the interval of the mean effect lies: inputs for a "
+        "judgement of imprecision, which remains the reader's.",
+    )
+    return Table(heads, tuple(lines), notes=notes)
+
+
+def _crossed(result: OutcomeResult, threshold: float, kind: str) -> str:
+    comparison = result.comparison
+    row = next((r for r in comparison.rows if r.kind == kind and not r.without and r.interval is not None), None)
+    if row is None or row.interval is None:
+        return DASH
+    at = float(MEASURES[comparison.measure].from_natural(threshold))
+    if at in row.interval:
+        return "crosses"
+    return "all beyond" if (row.interval.low > at) == (comparison.benefit == "higher") else "none beyond"
