@@ -25,8 +25,8 @@ def compare(
     priors: Mapping[str, Any] | None = None,
     engine: str = "auto",
     seed: int | None = None,
-    add: float = 0.5,
-    to: str | None = None,
+    add: float | None = None,
+    to: str = "only0",
     common_effect: bool = False,
     without: Sequence[str] | None = None,
     sampling: Mapping[str, Any] | None = None,
@@ -106,7 +106,7 @@ def _engines(engine: str) -> tuple[str, ...]:
     return ("quadrature", "nuts") if engine == "both" else (engine,)
 
 
-def _effects_of(data: Data, measure: str | None, add: float, to: str | None) -> tuple[EffectSizes, TwoByTwo | None]:
+def _effects_of(data: Data, measure: str | None, add: float | None, to: str) -> tuple[EffectSizes, TwoByTwo | None]:
     if isinstance(data, EffectSizes):
         if measure is not None and measure != data.measure:
             raise ModelError(
