@@ -2,6 +2,16 @@
 
 from bayesmeta.priors.base import PRIORS, Base, Prior, register
 from bayesmeta.priors.combine import Mixture, OnTau2, Truncated, mixture, on_tau2, robust, truncated
+from bayesmeta.priors.empirical import (
+    PublishedPrior,
+    bartos2021,
+    bartos2023,
+    published,
+    rhodes2015,
+    turner2012,
+    turner2015,
+    weakly_informative,
+)
 from bayesmeta.priors.foreign import from_scipy
 from bayesmeta.priors.half import Exponential, HalfCauchy, HalfLogistic, HalfNormal, HalfStudentT, Lomax
 from bayesmeta.priors.interval import Beta, Flat, Point, Uniform
@@ -53,6 +63,7 @@ __all__ = [
     "OverallJeffreys",
     "Point",
     "Prior",
+    "PublishedPrior",
     "Rayleigh",
     "Shrinkage",
     "Sqrt",
@@ -60,12 +71,19 @@ __all__ = [
     "Truncated",
     "Uniform",
     "UniformI2",
+    "bartos2021",
+    "bartos2023",
     "from_scipy",
     "min_studies",
     "mixture",
     "on_tau2",
     "parse_prior",
+    "published",
     "register",
+    "rhodes2015",
     "robust",
     "truncated",
+    "turner2012",
+    "turner2015",
+    "weakly_informative",
 ]
