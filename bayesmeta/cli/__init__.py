@@ -1,0 +1,58 @@
+"""The command line: thin, and light to start; every command imports what it needs when it runs."""
+
+import importlib
+import os
+import pkgutil
+import sys
+import threading
+
+import typer
+
+from bayesmeta.errors import BayesMetaError
+
+BAD_INPUT = 2
+INTERRUPTED = 130
+
+app = typer.Typer(
+    name="bayesmeta",
+    help="Bayesian meta-analysis side by side with the classical one.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+@app.callback()
+def _root() -> None:
+    """Bayesian meta-analysis side by side with the classical one."""
+
+
+for _found in pkgutil.iter_modules(__path__):
+    if not _found.name.startswith("_"):
+        importlib.import_module(f"{__name__}.{_found.name}").register(app)
+
+
+def main() -> None:
+    """Run the command line: bad input is a message and exit code 2, Ctrl-C is exit code 130."""
+    try:
+        code = app(standalone_mode=True)
+    except BayesMetaError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        code = BAD_INPUT
+    except KeyboardInterrupt:
+        print("Interrupted; nothing was written.", file=sys.stderr)
+        code = INTERRUPTED
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else 1
+    _leave(code or 0)
+
+
+def _leave(code: int) -> None:
+    """End the process, without waiting for imports that a command started in the background."""
+    if any(t.name.startswith("warm") for t in threading.enumerate()):
+        # The interpreter must not be torn down while a thread is still importing native libraries.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)

@@ -15,7 +15,7 @@ from bayesmeta.plots._style import BAYESIAN, CLASSICAL, FAINT, INK, MUTED, PUBLI
 from bayesmeta.posterior import Posterior
 from bayesmeta.studies import EffectSizes
 from bayesmeta.values import Interval
-from bayesmeta.words import number
+from bayesmeta.words import DAGGER, number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -88,7 +88,7 @@ def forest_data(comparison: Comparison) -> ForestData:
         level=comparison.level,
         null=MEASURES[effects.measure].null,
         limits=_limits(studies, pooled, MEASURES[effects.measure].null),
-        footnotes=_footnotes(effects, studies),
+        footnotes=_footnotes(effects, studies, next((r.method for r in rows if isinstance(r.source, PooledFit)), "")),
     )
 
 
@@ -99,11 +99,12 @@ def _study(
     raw = Interval(y - half, y + half, level, "confidence", "wald")
     theta = None if posterior is None else posterior.theta.get(label)
     inside = None if theta is None else theta.eti(level)
-    counts = effects.counts
+    marked = reconstructed(effects)
+    treatment, control = _counts(effects, i, DAGGER if label in marked else "")
     return ForestStudy(
-        label=daggered(label, reconstructed(effects)),
-        treatment="" if counts is None else f"{counts.events_treatment[i]:.0f}/{counts.n_treatment[i]:.0f}",
-        control="" if counts is None else f"{counts.events_control[i]:.0f}/{counts.n_control[i]:.0f}",
+        label=daggered(label, marked),
+        treatment=treatment,
+        control=control,
         y=y,
         low=raw.low,
         high=raw.high,
@@ -114,6 +115,17 @@ def _study(
         shrunken_high=None if inside is None else inside.high,
         shrunken_text="" if theta is None or inside is None else _estimate(effects, theta.median(), inside),
         adjusted=any(a.study == label for a in effects.adjusted),
+    )
+
+
+def _counts(effects: EffectSizes, i: int, mark: str) -> tuple[str, str]:
+    """Return events/n of both arms, marked where they were reconstructed; empty without counts."""
+    counts = effects.counts
+    if counts is None:
+        return "", ""
+    return (
+        f"{counts.events_treatment[i]:.0f}/{counts.n_treatment[i]:.0f}{mark}",
+        f"{counts.events_control[i]:.0f}/{counts.n_control[i]:.0f}{mark}",
     )
 
 
@@ -152,20 +164,21 @@ def _limits(
     low, high = min(core), max(core)
     room = 0.25 * (high - low) or 1.0
     ends = [x for s in studies for x in (s.low, s.high)]
-    return max(low - room, min([low, *ends])) - 0.05 * room, min(high + room, max([high, *ends])) + 0.05 * room
+    margin = 0.2 * room
+    return max(low - room, min([low, *ends])) - margin, min(high + room, max([high, *ends])) + margin
 
 
-def _footnotes(effects: EffectSizes, studies: tuple[ForestStudy, ...]) -> tuple[str, ...]:
-    notes = []
+def _footnotes(effects: EffectSizes, studies: tuple[ForestStudy, ...], weights: str) -> tuple[str, ...]:
+    notes = [f"weights: {weights}"] if weights else []
     if reconstructed(effects):
         notes.append("† counts reconstructed, not printed in a source")
     if any(s.adjusted for s in studies):
-        notes.append(f"* {effects.rule}; the counts are shown as observed")
+        notes.append("* zero cell, a constant was added before pooling; the counts are shown as observed")
     return tuple(notes)
 
 
 # Columns, as multiples of the drawn area's width to the left (negative) and right (above 1) of it.
-STUDY, TREATMENT, CONTROL, RAW, WEIGHT, SHRUNKEN = -0.98, -0.24, -0.04, 1.44, 1.57, 2.05
+STUDY, TREATMENT, CONTROL, RAW, WEIGHT, SHRUNKEN = -1.03, -0.26, -0.06, 1.43, 1.62, 2.06
 ROW_INCHES = 0.31
 
 
