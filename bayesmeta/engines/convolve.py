@@ -107,7 +107,7 @@ def conditional_grid(curves: Curves, mu: Array, tau: Array) -> tuple[Array, Arra
 
 
 def _weights(curves: Curves, mu: Array, tau: Array, mode: Array, width: Array, t: Array) -> tuple[Array, Array, Array]:
-    """Return ``(k, n)`` logs of the peaks, and ``(k, n, m)`` integrands relative to them and distances from the mode."""
+    """Return ``(k, n)`` logs of the peaks, and ``(k, n, m)`` integrands relative to them, distances from the mode."""
     away = width[:, :, None] * np.sinh(t)
     f = curves(mode[:, :, None] + away)
     z = (mode - mu)[:, :, None] + away
@@ -129,7 +129,7 @@ def _about(curves: Curves, mu: Array, tau: Array, mode: Array, width: Array, rea
     """
     half = int(np.ceil(np.arcsinh(reach) / STEP))
     step = float(np.arcsinh(reach)) / half
-    top, weight, away = _weights(curves, mu, tau, mode, width, step * np.arange(-half, half + 1))
+    top, weight, away = _weights(curves, mu, tau, mode, width, step * np.arange(-half, half + 1.0))
     total = weight.sum(axis=2)
     edge = np.maximum(weight[:, :, 0], weight[:, :, -1]) / total
     log = top + np.log(total * width * step / (tau * np.sqrt(2.0 * np.pi)))
@@ -169,13 +169,16 @@ def laplace(curves: Curves, log_prior: LogPrior, tau: Array) -> Laplace:
     mu = (weight * curves.center[:, None]).sum(axis=0) / weight.sum(axis=0)
     unit = 1.0 / np.sqrt(weight.sum(axis=0))
     theta = (mu + curves.center[:, None] * own * variance) / (1.0 + own * variance)
-    for _ in range(100):
+    for iteration in range(200):
         slope, curvature = curves.derivatives(theta)
         relative = np.maximum(1.0 - curvature * variance, 0.25)
         value, first, second = log_prior(mu, unit)
-        bend = np.maximum(-second + np.sum(np.maximum(-curvature, -0.75 / variance) / relative, axis=0), 0.05 / unit**2)
+        # A heavy-tailed prior is convex far out, where it must not lengthen the step.
+        own_bend = np.sum(np.maximum(-curvature, -0.75 / variance) / relative, axis=0)
+        bend = np.maximum(own_bend, 0.05 / unit**2) + np.maximum(-second, 0.0)
         gradient = first + np.sum((slope - (theta - mu) * curvature) / relative, axis=0)
-        move = np.clip(gradient / bend, -3.0 * unit, 3.0 * unit)
+        # Near an inflection Newton can go back and forth for ever; half steps do not.
+        move = np.clip(gradient / bend, -3.0 * unit, 3.0 * unit) * (1.0 if iteration < 10 else 0.5)
         limit = 4.0 * tau + np.abs(move)
         step = np.clip((slope * variance - (theta - mu) + move) / relative, -limit, limit)
         mu, theta = mu + move, theta + step

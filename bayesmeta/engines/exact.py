@@ -6,7 +6,7 @@ events need no correction.
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from functools import partial
 from types import MappingProxyType
 from typing import Any
@@ -56,12 +56,24 @@ class ExactSolution:
     rule: Rule | None
     tail_exponent: float
     error_estimate: float
-    made: dict[int, Smoother] = field(default_factory=dict)
 
     def mu(self) -> SincDensity:
         """Return the posterior of the pooled effect."""
-        mean, sd = self.plane.moments()
-        return tabulate(self._density_mu, mean, sd)
+        heavy = not self.given.mu.proper
+        return self._noted(tabulate(self._density_mu, *self._rough(0.0)), heavy)
+
+    def _rough(self, spread: float) -> tuple[float, float]:
+        """Return a middle and a width of mu, plus `spread` times the random effect, that heavy tails do not move."""
+        at = self.plane
+        sd = np.sqrt(at.scale**2 + (spread * at.tau) ** 2)
+        return float(np.sum(at.mass * at.mu)), float(np.exp(at.weight @ np.log(sd)))
+
+    def _noted(self, marginal: SincDensity, heavy: bool) -> SincDensity:
+        """Say that the variance is infinite where that of tau's tail makes it so."""
+        if not (heavy and self.tail_exponent <= 3.05):
+            return marginal
+        note = f"The variance is infinite: the posterior density of tau falls only as tau^-{self.tail_exponent:.3g}."
+        return replace(marginal, infinite_sd=True, notes=(note,))
 
     def _density_mu(self, x: Array) -> Array:
         at = self.plane
@@ -79,14 +91,8 @@ class ExactSolution:
 
     def theta_new(self) -> SincDensity:
         """Return the posterior predictive distribution of a new study's true effect."""
-        mean, sd = self.plane.moments()
-        tau2 = float(self.plane.weight @ np.minimum(self.plane.tau, 50.0 * self._median_tau()) ** 2)
         smoother = Smoother(self.plane, np.zeros_like(self.plane.mass))
-        return tabulate(smoother.density, mean, math.sqrt(sd**2 + tau2), kind="posterior prediction")
-
-    def _median_tau(self) -> float:
-        share = np.cumsum(self.plane.weight)
-        return float(self.plane.tau[min(int(np.searchsorted(share, 0.5)), len(share) - 1)])
+        return self._noted(tabulate(smoother.density, *self._rough(1.0), kind="posterior prediction"), True)
 
     def true_effect(self, i: int) -> SincDensity:
         """Return the posterior of study i's true effect."""
@@ -97,15 +103,19 @@ class ExactSolution:
         mass = at.mass.ravel()
         mean = float(mass @ each.mean[0])
         sd = math.sqrt(float(mass @ (each.var[0] + (each.mean[0] - mean) ** 2)))
-        top = float(log_own[at.mass > 1e-18].max())
-        smoother = Smoother(at, log_own - top)
+        used = at.mass > 1e-22
+        # With the largest ratio at 1 nothing overflows, however much this study contradicts the others.
+        top = float(np.max(np.log(at.mass[used]) - log_own[used]))
+        smoother = Smoother(at, log_own + top)
 
         def density(x: Array) -> Array:
             log_likelihood = own(x[None, :])[0]
             with np.errstate(divide="ignore"):
-                value = log_likelihood - top + np.log(smoother.density(x))
-            return np.asarray(np.exp(value))
+                value = log_likelihood + np.log(smoother.density(x))
+            return np.asarray(np.exp(value - peak))
 
+        with np.errstate(divide="ignore"):
+            peak = float(own(np.array([[mean]]))[0, 0] + np.log(smoother.density(np.array([mean]))[0]))
         return tabulate(density, mean, sd)
 
     def tau(self) -> Density:

@@ -29,7 +29,10 @@ REACH = 7.6
 EDGE = 1e-13
 # Panels of tau that the Laplace approximation gives less mass than this are left out.
 NEGLIGIBLE_PANEL = 1e-14
+NEGLIGIBLE_SECOND = 1e-11
 MAX_GRID = 2048
+# Quantiles of tau at which the interpolation of mu is checked.
+SINC_CHECKS = (1e-6, 1e-3, 0.05, 0.3, 0.5, 0.7, 0.95, 1.0 - 1e-3, 1.0 - 1e-6, 1.0 - 1e-8)
 # Largest error of the interpolated density of mu given tau, relative to its peak.
 TOLERANCE = 1e-10
 
@@ -87,11 +90,6 @@ class Plane:
     def weight(self) -> Array:
         """``(T,)`` posterior mass of the nodes of tau."""
         return np.asarray(self.mass.sum(axis=1))
-
-    def moments(self) -> tuple[float, float]:
-        """Return mean and standard deviation of mu."""
-        mean = float(np.sum(self.mass * self.mu))
-        return mean, float(np.sqrt(np.sum(self.mass * (self.mu - mean) ** 2)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -161,14 +159,18 @@ def plane(likelihoods: StudyLikelihoods) -> Plane:
 
 def _sinc_error(posed: _Posed, u: Array, mass: Array, top: float) -> float:
     """Compare the sinc interpolant half-way between nodes with the density itself, for typical values of tau."""
-    share = np.cumsum(mass.sum(axis=1))
-    rows = np.unique(np.searchsorted(share / share[-1], [0.02, 0.5, 0.98]).clip(0, len(share) - 1))
+    weight = mass.sum(axis=1)
+    share = np.cumsum(weight) / weight.sum()
+    rows = np.unique(np.searchsorted(share, SINC_CHECKS).clip(0, len(share) - 1))
     step = float(u[1] - u[0])
     between = u[:-1] + 0.5 * step
     shift = (posed.log_weight[rows] + np.log(posed.scale[rows] * step))[:, None] - top
     known = np.exp(posed.log_density(rows, between) + shift)
     guess = mass[rows] @ sinc_basis(between / step, np.rint(u / step)).T
-    return float(np.max(np.abs(guess - known) / mass[rows].max(axis=1, keepdims=True)))
+    error = np.max(np.abs(guess - known), axis=1) / mass[rows].max(axis=1)
+    # A value of tau counts as much as the probability of values as extreme as it.
+    extreme = np.minimum(1.0, 20.0 * np.minimum(share[rows], 1.0 - share[rows] + weight[rows]))
+    return float(np.max(error * extreme))
 
 
 def _theta_range(likelihoods: StudyLikelihoods) -> tuple[float, float]:
@@ -226,7 +228,10 @@ def _tau_rule(likelihoods: StudyLikelihoods, curves: Curves) -> nodes.Rule:
     nodes.check_enclosed(rule)
     rule = nodes.refine(approximate, rule, _features)
     share = rule.masses().sum(axis=1)
-    return nodes.keep(rule, np.flatnonzero(share > NEGLIGIBLE_PANEL * share.sum()))
+    # A panel may matter to the variance of a new study's effect where it does not to any probability.
+    second = (rule.masses() * rule.x**2).sum(axis=1)
+    used = (share > NEGLIGIBLE_PANEL * share.sum()) | (second > NEGLIGIBLE_SECOND * second.sum())
+    return nodes.keep(rule, np.flatnonzero(used))
 
 
 def _features(rule: nodes.Rule) -> Array:

@@ -80,12 +80,14 @@ class Smoother:
         out = np.zeros(len(x))
         inside = np.flatnonzero((at.min(axis=1) < plane.u[-1]) & (at.max(axis=1) > plane.u[0]))
         own = make_interp_spline(plane.u, self.log_own[t], k=7)
+        ends, peak = (plane.u[0], plane.u[-1]), plane.mass[t].max()
         size = max(1, CHUNK // (len(z) * len(plane.u)))
         for start in range(0, len(inside), size):
             rows = inside[start : start + size]
             basis = sinc_basis(at[rows] / plane.step, plane.m)
-            ratio = np.exp(-own(np.clip(at[rows], plane.u[0], plane.u[-1])))
-            # Beyond its grid the posterior of mu is negligible, but its sinc interpolant rings.
-            ratio *= (at[rows] >= plane.u[0]) & (at[rows] <= plane.u[-1])
-            out[rows] = (np.maximum(basis @ plane.mass[t], 0.0) * ratio) @ w / (plane.step * plane.scale[t])
+            mass = np.maximum(basis @ plane.mass[t], 0.0)
+            # Where the posterior of mu is negligible its interpolant is rounding, which division would blow up.
+            real = (mass > 1e-16 * peak) & (at[rows] >= plane.u[0]) & (at[rows] <= plane.u[-1])
+            ratio = np.where(real, mass, 0.0) * np.exp(np.where(real, -own(np.clip(at[rows], *ends)), 0.0))
+            out[rows] = ratio @ w / (plane.step * plane.scale[t])
         return out

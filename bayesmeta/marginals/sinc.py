@@ -40,8 +40,12 @@ class SincDensity(Searched):
     error
         Largest difference between the interpolant and the density half-way between grid points,
         relative to the peak.
+    infinite_sd
+        True where the second moment does not exist.
     kind
         ``"posterior prediction"`` for a new study's effect.
+    notes
+        What does not exist, and why.
     """
 
     v: Array
@@ -49,6 +53,7 @@ class SincDensity(Searched):
     center: float
     scale: float
     error: float
+    infinite_sd: bool = False
     kind: IntervalKind = "credible"
     notes: tuple[str, ...] = ()
 
@@ -92,7 +97,9 @@ class SincDensity(Searched):
         return self.center + self.scale * float(self.mass @ np.sinh(self.v))
 
     def sd(self) -> float:
-        """Return the standard deviation."""
+        """Return the standard deviation; infinite where the notes say so."""
+        if self.infinite_sd:
+            return math.inf
         z = np.sinh(self.v)
         return self.scale * math.sqrt(float(self.mass @ (z - float(self.mass @ z)) ** 2))
 
