@@ -96,44 +96,39 @@ def _tell(line: str) -> None:
         print(f"… {line}", file=sys.stderr)
 
 
+STYLES = {
+    "head": "bold",
+    "group": "italic",
+    "note": "dim",
+    "published": "dim",
+    "classical": "yellow",
+    "bayesian": "bold blue",
+}
+
+
 def _print_result(result: "OutcomeResult") -> None:
-    from bayesmeta.compare.published import FigureCheck
-    from bayesmeta.compare.table import text_table
-    from bayesmeta.report.outcome import published_verdict
-
-    print()
-    if sys.stdout.isatty():
-        _rich_table(result)
-    else:
-        print(result.label)
-        print(text_table(result.comparison))
-    differing: list[FigureCheck] = [c for c in result.checks if not c.equal]
-    if result.checks:
-        print(published_verdict(result))
-    for check in differing:
-        print(f"  {check.figure}: published {check.published}, ours {check.exact}")
-
-
-def _rich_table(result: "OutcomeResult") -> None:
-    from rich import box
+    """Print an outcome's table: coloured and folded to its width on a terminal, plain when piped."""
     from rich.console import Console
-    from rich.table import Table
     from rich.text import Text
 
-    from bayesmeta.compare.table import footnotes, headings, sections
+    from bayesmeta.compare.table import text_lines
+    from bayesmeta.report.outcome import published_verdict
 
-    styles = {"published": "dim", "classical": "yellow", "bayesian": "bold blue"}
-    table = Table(box=box.SIMPLE_HEAD, title=Text(result.label, style="bold"), title_justify="left", pad_edge=False)
-    for i, head in enumerate(headings(result.comparison)):
-        table.add_column(Text(head), justify="left" if i == 0 else "right", no_wrap=True)
-    parts = sections(result.comparison)
-    for part in parts:
-        if len(parts) > 1:
-            table.add_row(Text(part.heading, style="italic"))
-        for cells, kind in zip(part.rows, part.kinds, strict=True):
-            table.add_row(*(Text(cell, style=styles[kind]) for cell in cells))
-        table.add_section()
+    terminal = sys.stdout.isatty()
     console = Console()
-    console.print(table)
-    for note in footnotes(result.comparison):
-        console.print(Text(note, style="dim"))
+
+    def show(words: str, style: str = "") -> None:
+        if terminal:
+            console.print(Text(words, style=style))
+        else:
+            print(words)
+
+    print()
+    show(result.label, "bold underline")
+    for line in text_lines(result.comparison, console.width if terminal else None):
+        show(line.text, STYLES[line.kind])
+    if result.checks:
+        show(published_verdict(result))
+    for check in result.checks:
+        if not check.equal:
+            show(f"  {check.figure}: published {check.published}, ours {check.exact}")

@@ -54,7 +54,7 @@ def compare(
     seed
         Of the sampler.
     add, to
-        Zero-cell rule of the effect sizes; the measure's own default rule when `to` is not given.
+        Zero-cell rule of the effect sizes; without `add`, what the measure adds by default.
     common_effect
         Whether to add the Mantel-Haenszel common-effect row.
     without

@@ -186,19 +186,65 @@ def footnotes(comparison: Comparison) -> tuple[str, ...]:
     return (read, *((probability,) if event else ()), *missing, *comparison.caveats)
 
 
-def text_table(comparison: Comparison) -> str:
-    """Return the comparison as one block of plain text."""
+@dataclass(frozen=True, slots=True)
+class TextLine:
+    """One line of a table in plain text; `kind` is ``"head"``, ``"group"``, ``"note"`` or a row's kind."""
+
+    text: str
+    kind: str
+
+
+def text_lines(comparison: Comparison, width: int | None = None) -> tuple[TextLine, ...]:
+    """Return the comparison as lines of plain text.
+
+    Parameters
+    ----------
+    comparison
+        What to show.
+    width
+        Columns of the terminal: a wider table is folded into several with the methods repeated, so
+        that no figure is cut. None for no limit.
+    """
     parts = sections(comparison)
     heads = [h.split("\n") for h in headings(comparison)]
     top = [("", *(h[0] if len(h) > 1 else "" for h in heads[1:])), tuple(h[-1] for h in heads)]
-    lines = [*top, *(row for part in parts for row in part.rows)]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(heads))]
-    text = [_aligned(line, widths) for line in top]
-    for part in parts:
-        text += ([f"{part.heading}:"] if len(parts) > 1 else []) + [_aligned(row, widths) for row in part.rows]
-    return "\n".join([*text, *footnotes(comparison)])
+    rows = [*top, *(row for part in parts for row in part.rows)]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(heads))]
+    lines = []
+    for columns in folded(widths, width):
+        lines += [TextLine(_aligned(row, widths, columns), "head") for row in top]
+        for part in parts:
+            lines += [TextLine(f"{part.heading}:", "group")] if len(parts) > 1 else []
+            kinds = zip(part.rows, part.kinds, strict=True)
+            lines += [TextLine(_aligned(row, widths, columns), kind) for row, kind in kinds]
+    return (*lines, *(TextLine(note, "note") for note in footnotes(comparison)))
 
 
-def _aligned(line: tuple[str, ...], widths: list[int]) -> str:
-    cells = [c.ljust(w) if i == 0 else c.rjust(w) for i, (c, w) in enumerate(zip(line, widths, strict=True))]
-    return "  ".join(cells).rstrip()
+GAP = 2
+
+
+def folded(widths: list[int], width: int | None) -> list[list[int]]:
+    """Return which columns stand side by side in a table of at most `width`: the first one always.
+
+    Examples
+    --------
+    >>> folded([10, 5, 5, 5], None), folded([10, 5, 5, 5], 25)
+    ([[0, 1, 2, 3]], [[0, 1, 2], [0, 3]])
+    """
+    groups = [[0]]
+    for i, wide in enumerate(widths[1:], start=1):
+        used = sum(widths[j] + GAP for j in groups[-1])
+        if width is not None and len(groups[-1]) > 1 and used + wide > width:
+            groups.append([0])
+        groups[-1].append(i)
+    return groups
+
+
+def text_table(comparison: Comparison) -> str:
+    """Return the comparison as one block of plain text."""
+    return "\n".join(line.text for line in text_lines(comparison))
+
+
+def _aligned(row: tuple[str, ...], widths: list[int], columns: list[int]) -> str:
+    cells = [row[i].ljust(widths[i]) if i == 0 else row[i].rjust(widths[i]) for i in columns]
+    return (" " * GAP).join(cells).rstrip()
