@@ -4,6 +4,7 @@ Every finding is a sentence naming the study and what to check. Nothing is chang
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -21,6 +22,8 @@ type Kind = Literal[
 
 # Standard errors from what the other studies predict; one study in 370 is further out by chance.
 _OUTLIER_Z = 3.0
+# What RevMan pools by Mantel-Haenszel.
+MH_MEASURES: Mapping[str, Literal["OR", "RR", "RD"]] = {"OR": "OR", "RR": "RR", "RD": "RD"}
 # A finite number printed with many digits still carries the rounding of the program that computed it.
 _RELATIVE = 1e-6
 
@@ -278,9 +281,9 @@ def _refits(table: StudyTable, published: PublishedResult) -> dict[str, PooledFi
     counts = _counts(table) is not None
     if method == "PETO" and counts:
         return {"Peto's method": peto(table, level=level)}
-    if method == "MH" and counts and (measure == "OR" or measure == "RR" or measure == "RD"):
+    if method == "MH" and counts and measure in MH_MEASURES:
         label = "RevMan's Mantel-Haenszel random effects" if random else "Mantel-Haenszel"
-        return {label: mantel_haenszel(table, measure=measure, random=random, level=level)}
+        return {label: mantel_haenszel(table, measure=MH_MEASURES[measure], random=random, level=level)}
     effects = _revman_effects(table, measure)
     if not random:
         return {"inverse variance": pool(effects, method="EE", level=level)}

@@ -38,7 +38,7 @@ def effects(
     sheet: Sheet = None,
     decimal: Decimal = None,
     add: Annotated[float, typer.Option(help="Added to zero cells.")] = 0.5,
-    to: Annotated[str | None, typer.Option(help="Which studies it is added to: only0, all, if0all, none.")] = None,
+    to: Annotated[str, typer.Option(help="Which studies it is added to: only0, all, if0all, none.")] = "only0",
     drop00: Annotated[bool, typer.Option("--drop00", help="Leave out studies without events in both arms.")] = False,
     vtype: Annotated[str | None, typer.Option(help="Kind of sampling variance.")] = None,
     csv: Annotated[bool, typer.Option("--csv", help="Print CSV with every digit.")] = False,

@@ -113,6 +113,8 @@ def _plain(value: Any) -> Any:
         return [_plain(v) for v in value]
     if hasattr(value, "item"):
         value = value.item()
+    if type(value).__name__ == "NAType":
+        return None
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 

@@ -14,6 +14,11 @@ from bayesmeta.values import Interval
 if TYPE_CHECKING:
     import pandas as pd
 
+_WHOLE = frozenset(
+    ("year", "events_treatment", "n_treatment", "events_control", "n_control", "events", "n")
+    + ("nonevents_treatment", "nonevents_control")
+)
+
 type Result = PooledFit | Posterior
 
 
@@ -39,9 +44,13 @@ def study_frame(
         Of the credible interval.
     """
     frame = data.to_frame()
+    for name in _WHOLE & set(frame.columns):
+        if frame[name].dtype.kind == "f":
+            # Counts and years are whole numbers to everybody who opens the file; a blank stays blank.
+            frame[name] = frame[name].astype("Int64")
     if isinstance(data, EffectSizes) and data.counts is not None:
         for position, name in enumerate(("events_treatment", "n_treatment", "events_control", "n_control"), start=1):
-            frame.insert(position, name, np.array(getattr(data.counts, name)))
+            frame.insert(position, name, np.array(getattr(data.counts, name), dtype=np.int64))
     if fit is not None:
         weight = dict(zip(fit.study, fit.weights, strict=True))
         frame["weight_percent"] = [float(weight[s]) if s in weight else None for s in data.study]
