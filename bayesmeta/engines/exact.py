@@ -221,9 +221,9 @@ def _tail_exponent(given: StudyLikelihoods) -> float:
     ModelError
         If the posterior of tau has no finite mass.
     """
-    if given.tau is None or math.isfinite(given.tau.support[1]):
+    if given.tau is None or math.isfinite(given.tau.support[1]) or math.isinf(given.tau.tail_exponent):
         return math.inf
-    far = 1e5 * np.where(np.isfinite(given.scale), given.scale, 1.0)
+    far = 60.0 * np.where(np.isfinite(given.scale), given.scale, 1.0)
     ends = np.stack([given.center - far, given.center, given.center + far], axis=1)
     value = given.loglik(ends)
     bounded = (value[:, [0, 2]] < value[:, [1]] - 30.0).all(axis=1)
