@@ -33,6 +33,11 @@ RULES: Mapping[str, Rule] = {
     "n_treatment": _SIZE,
     "n_control": _SIZE,
 }
+# Columns of events, and of the patients they cannot exceed.
+ARMS: Mapping[str, tuple[tuple[str, str], ...]] = {
+    "two_by_two": (("events_treatment", "n_treatment"), ("events_control", "n_control")),
+    "proportion": (("events", "n"),),
+}
 _WITH_SD = frozenset({"means", "paired", "mean"})
 
 
@@ -73,13 +78,13 @@ def check_columns(measure: Measure, columns: Mapping[str, Array], study: Sequenc
             ~allowed(values),
             lambda i, name=name, values=values, words=words: f"{name} = {values[i]:g}: {words}.",  # type: ignore[misc]
         )
-    if measure.family == "proportion":
-        x, n = columns["events"], columns["n"]
-        refuse(
-            study,
-            x > n,
-            lambda i: (
-                f"events = {x[i]:g} but n = {n[i]:g}; events cannot exceed patients. "
-                "Check whether the columns are swapped."
-            ),
-        )
+    for events, size in ARMS.get(measure.family, ()):
+        x, n = columns[events], columns[size]
+        refuse(study, x > n, _excess(events, size, x, n))
+
+
+def _excess(events: str, size: str, x: Array, n: Array) -> Callable[[int], str]:
+    return lambda i: (
+        f"{events} is {x[i]:g} but {size} is {n[i]:g}; events cannot exceed patients. "
+        "Check whether the columns are swapped."
+    )

@@ -276,6 +276,13 @@ def _sizes(columns: Mapping[str, ArrayLike]) -> Array | None:
     return None
 
 
+MEANS_OF_ONE_SIGN = {
+    "ROM": "a ratio of means needs means of one sign",
+    "ROMC": "a ratio of means needs means of one sign",
+    "CVR": "a coefficient of variation needs a positive mean",
+}
+
+
 def _excluded(
     data: StudyTable | TwoByTwo | PersonTime, measure: Measure, raw: RawEffects, inestimable: str
 ) -> tuple[Exclusion, ...]:
@@ -290,15 +297,18 @@ def _excluded(
     if not len(bad):
         return (*before, *dropped)
     reason = f"the {measure.analysis_label} or its variance does not exist for these data"
+    advice = "Check the numbers and the columns, or choose another measure"
     if raw.zero[bad].any():
         reason += " (a zero cell to which nothing was added)"
+        advice = "Choose to='only0' with add=0.5, or fit the 'binomial_normal' model on the counts"
+    elif measure.name in MEANS_OF_ONE_SIGN:
+        reason += f" ({MEANS_OF_ONE_SIGN[measure.name]})"
     if inestimable == "raise":
         names = ", ".join(repr(data.study[i]) for i in bad[:20])
         more = f" and {len(bad) - 20} more" if len(bad) > 20 else ""
         raise DataError(
             f"{measure.name} is not estimable in {len(bad)} of {len(data.study)} studies: {names}{more}: {reason}. "
-            "For zero cells choose to='only0' with add=0.5, or fit the 'binomial_normal' model on the counts; "
-            "to set the studies aside with their reason, use inestimable='exclude'."
+            f"{advice}; to set the studies aside with their reason, use inestimable='exclude'."
         )
     return (*before, *dropped, *(Exclusion(data.study[i], reason, lines[i]) for i in bad))
 
