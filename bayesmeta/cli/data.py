@@ -37,7 +37,7 @@ def effects(
     number_duplicates: Number = False,
     sheet: Sheet = None,
     decimal: Decimal = None,
-    add: Annotated[float, typer.Option(help="Added to zero cells.")] = 0.5,
+    add: Annotated[float | None, typer.Option(help="Added to zero cells; 0.5 where none is given.")] = None,
     to: Annotated[str, typer.Option(help="Which studies it is added to: only0, all, if0all, none.")] = "only0",
     drop00: Annotated[bool, typer.Option("--drop00", help="Leave out studies without events in both arms.")] = False,
     vtype: Annotated[str | None, typer.Option(help="Kind of sampling variance.")] = None,

@@ -15,8 +15,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _WHOLE = frozenset(
-    ("year", "events_treatment", "n_treatment", "events_control", "n_control", "events", "n")
-    + ("nonevents_treatment", "nonevents_control")
+    (
+        *("year", "events", "n", "events_treatment", "n_treatment", "events_control", "n_control"),
+        *("nonevents_treatment", "nonevents_control"),
+    )
 )
 
 type Result = PooledFit | Posterior
