@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from bayesmeta.frequentist.counts import PersonTime as PersonTime
     from bayesmeta.frequentist.diagnostics import baujat as baujat
     from bayesmeta.frequentist.diagnostics import influence as influence
+    from bayesmeta.frequentist.excess import excess_significance as excess_significance
     from bayesmeta.frequentist.fail_safe import fail_safe_n as fail_safe_n
     from bayesmeta.frequentist.formula import design_matrix as design_matrix
     from bayesmeta.frequentist.funnel_data import funnel as funnel
@@ -55,6 +56,7 @@ _PUBLIC: dict[str, str] = {
     "deeks": "asymmetry_counts",
     "design_matrix": "formula",
     "egger": "asymmetry",
+    "excess_significance": "excess",
     "fail_safe_n": "fail_safe",
     "funnel": "funnel_data",
     "harbord": "asymmetry_counts",

@@ -183,13 +183,6 @@ def influence(effects: EffectSizes, *, method: str = "REML", ci: CiRule = "wald"
     )
     dffits = moved / np.sqrt(hat * total_del * deletions.factor)
     cook_d = np.einsum("ij,jk,ik->i", change, np.linalg.inv(full.vcov), change)
-    p, k = full.p, full.k
-    flags = (
-        (np.abs(dffits) > 3.0 * np.sqrt(p / (k - p)))
-        | (chdtr(p, cook_d) > 0.5)
-        | (hat > 3.0 * p / k)
-        | (np.abs(dfbetas) > 1.0).any(axis=1)
-    )
     return Influence(
         fit=full,
         hat=frozen_array(hat),
@@ -204,9 +197,20 @@ def influence(effects: EffectSizes, *, method: str = "REML", ci: CiRule = "wald"
         Q_del=deletions.Q,
         dfbetas=frozen_array(dfbetas),
         weight=full.weights,
-        influential=flags,
-        caution=_caution(k),
+        influential=_flags(full, hat, dffits, cook_d, dfbetas),
+        caution=_caution(full.k),
     )
+
+
+def _flags(full: PooledFit, hat: Array, dffits: Array, cook_d: Array, dfbetas: Array) -> NDArray[np.bool_]:
+    p, k = full.p, full.k
+    flags: NDArray[np.bool_] = (
+        (np.abs(dffits) > 3.0 * np.sqrt(p / (k - p)))
+        | (chdtr(p, cook_d) > 0.5)
+        | (hat > 3.0 * p / k)
+        | (np.abs(dfbetas) > 1.0).any(axis=1)
+    )
+    return flags
 
 
 def _caution(k: int) -> str:
