@@ -39,8 +39,8 @@ def caveats(effects: EffectSizes) -> tuple[str, ...]:
 def _few(k: int) -> str:
     if k == 1:
         return (
-            "k = 1: one study cannot show how much studies differ, so the posterior of tau is its prior, and the "
-            "pooled effect and the prediction rest on that prior and on this one study."
+            "k = 1: one study cannot show how much studies differ. The posterior of tau is its prior, but for what the "
+            "prior of mu adds, and the pooled effect and the prediction rest on that and on this one study."
         )
     if k == 2:
         return (

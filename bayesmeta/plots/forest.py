@@ -13,7 +13,7 @@ from bayesmeta.effects import MEASURES
 from bayesmeta.frequentist.result import PooledFit
 from bayesmeta.plots._style import BAYESIAN, CLASSICAL, FAINT, INK, MUTED, PUBLISHED, bare, natural_axis, new_axes, text
 from bayesmeta.posterior import Posterior
-from bayesmeta.studies import EffectSizes
+from bayesmeta.studies import EffectSizes, PublishedResult
 from bayesmeta.values import Interval
 from bayesmeta.words import DAGGER, number
 
@@ -142,16 +142,24 @@ def _estimate(effects: EffectSizes, value: float, interval: Interval) -> str:
 def _pooled(row: Row, effects: EffectSizes) -> ForestPooled:
     assert row.mu is not None
     assert row.interval is not None
-    prediction = row.prediction
+    prediction, source = row.prediction, row.source
+    words = _printed(source) if isinstance(source, PublishedResult) else _estimate(effects, row.mu, row.interval)
     return ForestPooled(
         label=row.method,
         kind=row.kind,
         mu=row.mu,
         interval=row.interval,
-        words=_estimate(effects, row.mu, row.interval),
+        words=_printed(row.source)
+        if isinstance(row.source, PublishedResult)
+        else _estimate(effects, row.mu, row.interval),
         prediction=prediction,
         prediction_words="" if prediction is None else f"[{natural_interval(effects, prediction)}]",
     )
+
+
+def _printed(published: PublishedResult) -> str:
+    """Return a published result with the digits it was printed with."""
+    return f"{published.estimate} [{published.low} to {published.high}]"
 
 
 def _limits(
@@ -178,7 +186,7 @@ def _footnotes(effects: EffectSizes, studies: tuple[ForestStudy, ...], weights: 
 
 
 # Columns, as multiples of the drawn area's width to the left (negative) and right (above 1) of it.
-STUDY, TREATMENT, CONTROL, RAW, WEIGHT, SHRUNKEN = -1.03, -0.26, -0.06, 1.43, 1.62, 2.06
+STUDY, TREATMENT, CONTROL, RAW, WEIGHT, SHRUNKEN = -1.06, -0.26, -0.06, 1.52, 1.69, 2.16
 ROW_INCHES = 0.31
 
 
@@ -229,7 +237,7 @@ def forest_axes(data: ForestData) -> "Axes":
     lines = len(data.studies) + len(data.pooled) + 3
     height = ROW_INCHES * 1.25 * lines + 0.9
     ax = new_axes(None, 11.0, height)
-    ax.set_position((0.33, 0.75 / height, 0.32, 1 - 0.85 / height))
+    ax.set_position((0.33, 0.75 / height, 0.3, 1 - 0.85 / height))
     return ax
 
 

@@ -128,7 +128,7 @@ def prior_posterior(
     ax.plot(data.x, data.posterior, color=BAYESIAN, lw=1.6, label="posterior")
     inside = (data.x >= data.interval.low) & (data.x <= data.interval.high)
     ax.fill_between(data.x, data.posterior, where=inside, color=BAYESIAN, alpha=0.18, lw=0)
-    ax.set_xlim(float(data.x[0]), float(data.x[-1]))
+    ax.set_xlim(0.0 if quantity == "tau" else float(data.x[0]), float(data.x[-1]))
     ax.set_ylim(0, 1.12 * float(np.max(data.posterior)))
     bare(ax)
     if quantity == "mu":

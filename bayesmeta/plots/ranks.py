@@ -66,7 +66,7 @@ def ranks(posterior: Posterior, quantity: str = "mu", *, bins: int = 20, ax: "Ax
     ax = new_axes(ax, 5.2, 2.4)
     edges = np.linspace(0, 1, bins + 1)
     for i, counts in enumerate(data.counts):
-        ax.stairs(counts, edges, color=BAYESIAN, lw=1.0, alpha=0.45 + 0.5 * i / len(data.counts))
+        ax.stairs(counts, edges, baseline=None, color=BAYESIAN, lw=1.0, alpha=0.45 + 0.5 * i / len(data.counts))
     ax.axhline(data.expected, color=MUTED, lw=0.9, ls="--")
     ax.set_xlim(0, 1)
     ax.set_ylim(0, 1.25 * max(float(data.counts.max()), data.expected))

@@ -62,7 +62,7 @@ def _inlined(svg: str, name: str, label: str) -> str:
     """Strip what belongs to a file of its own, and tie ids and colours to the page."""
     svg = svg[svg.index("<svg") :].strip()
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    svg = re.sub(r'(\bid=")([^"]+)"', rf"\g<1>{name}-\2\"", svg)
+    svg = re.sub(r'(\bid=")', rf"\g<1>{name}-", svg)
     svg = re.sub(r'((?:xlink:)?href="#)', rf"\g<1>{name}-", svg)
     svg = re.sub(r"url\(#", f"url(#{name}-", svg)
     for variable, colour in {**COLOURS, "published": PUBLISHED}.items():
@@ -81,7 +81,7 @@ def forest_figure(result: "OutcomeResult", name: str) -> Markup:
         lambda ax: forest(result.comparison, ax=ax),
         width=11.0,
         height=height,
-        position=(0.335, bottom / height, 0.315, 1 - (bottom + 0.05) / height),
+        position=(0.335, bottom / height, 0.3, 1 - (bottom + 0.05) / height),
         label=f"Forest plot: {result.label}",
         name=name,
     )

@@ -46,11 +46,11 @@ def headline(result: OutcomeResult) -> tuple[str, ...]:
     if event and row.p_benefit_mean is not None and row.p_benefit_new is not None:
         mean, new = p_over_sets(result, "p_benefit_mean"), p_over_sets(result, "p_benefit_new")
         sets = len([s for s in result.prior_sets if s.row is not None])
-        over = f"; {mean} and {new} over {sets} sets of priors" if mean else ""
         said.append(
             f"Given the model, the data and the priors, the probability of a benefit ({event}) is "
-            f"{probability_text(row.p_benefit_mean)} for the mean effect and {probability_text(row.p_benefit_new)} "
-            f"for the true effect of a new study{over}."
+            f"{probability_text(row.p_benefit_mean)}{f' ({mean} over {sets} sets of priors)' if mean else ''} for the "
+            f"mean effect and {probability_text(row.p_benefit_new)}{f' ({new})' if new else ''} for the true effect of "
+            "a new study."
         )
     said.append(
         f"Bayesian: {comparison.measure} {number(natural_scale(effects, row.mu))} "
@@ -111,8 +111,13 @@ def summary_table(result: OutcomeResult) -> Table:
     effects = result.comparison.effects
     scale = MEASURES[effects.measure]
     named: dict[str, tuple[Marginal, bool]] = {
-        name: (posterior[name], shown)
-        for name, shown in (("mu", True), ("theta_new", True), ("tau", False), ("I2", False))
+        label: (posterior[name], shown)
+        for name, label, shown in (
+            ("mu", "mu, mean effect", True),
+            ("theta_new", "theta, new study", True),
+            ("tau", "tau", False),
+            ("I2", "I² (%)", False),
+        )
         if name in posterior.marginals
     }
     marked = reconstructed(effects)
@@ -131,7 +136,7 @@ def summary_table(result: OutcomeResult) -> Table:
     return Table(
         tuple(heads),
         tuple(lines),
-        caption=f"On the analysis scale ({scale.analysis_label}); I² in percent. {_engine_words(posterior)}",
+        caption=f"On the analysis scale ({scale.analysis_label}). {_engine_words(posterior)}",
     )
 
 

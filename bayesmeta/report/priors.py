@@ -87,19 +87,25 @@ def sensitivity_words(result: OutcomeResult) -> str:
     event = benefit_words(result.comparison)
     if not mean:
         return ""
-    null = MEASURES[result.comparison.measure].null
-    rows = [s.row for s in result.prior_sets if s.row is not None]
-    crossing = [r.method for r in rows[1:] if r.interval is not None and null is not None and null in r.interval]
-    primary = rows[0].interval
-    said = f"P({event}) ranges over {mean} for the mean effect and {new} for a new study."
-    if primary is None or null is None:
-        return said
-    where = "includes" if null in primary else "excludes"
-    if null not in primary and crossing:
-        return f"{said} The primary interval excludes no effect; it includes it under: {joined(crossing)}."
-    return f"{said} The credible interval of the primary analysis {where} no effect" + (
-        "." if (len(crossing) == len(rows) - 1) == (null in primary) else "; some sets of priors differ."
-    )
+    return f"P({event}) ranges over {mean} for the mean effect and {new} for a new study. {_null_words(result)}"
+
+
+def _null_words(result: OutcomeResult) -> str:
+    """Return under which sets of priors the credible interval of the mean effect includes no effect."""
+    comparison = result.comparison
+    scale = MEASURES[comparison.measure]
+    rows = {s.label: s.row for s in result.prior_sets if s.row is not None and s.row.interval is not None}
+    null = scale.null
+    if null is None:
+        return ""
+    including = [label for label, row in rows.items() if row.interval is not None and null in row.interval]
+    subject = f"The {level_text(comparison.level)} credible interval of the mean effect"
+    event = f"{comparison.measure} = {scale.null_natural:g}"
+    if not including:
+        return f"{subject} excludes {event} under all {len(rows)} sets of priors."
+    if len(including) == len(rows):
+        return f"{subject} includes {event} under all {len(rows)} sets of priors."
+    return f"{subject} includes {event} under {joined(including)}, and excludes it under the others."
 
 
 def thresholds_table(result: OutcomeResult) -> Table | None:
@@ -124,10 +130,15 @@ def thresholds_table(result: OutcomeResult) -> Table | None:
     source = result.plan.thresholds_source
     notes = (
         f"Thresholds: {source or 'who set them is not given.'}",
+        f"Intervals of the mean effect: {_first(result, 'classical')} and {_first(result, 'bayesian')}. "
         "The last two columns say on which side of the threshold the interval of the mean effect lies: inputs for a "
         "judgement of imprecision, which remains the reader's.",
     )
     return Table(heads, tuple(lines), notes=notes)
+
+
+def _first(result: OutcomeResult, kind: str) -> str:
+    return next((r.method for r in result.comparison.rows if r.kind == kind and not r.without), DASH)
 
 
 def _crossed(result: OutcomeResult, threshold: float, kind: str) -> str:

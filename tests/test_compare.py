@@ -1,0 +1,238 @@
+"""Side by side: every row is what its method says, and thin data say what the answer rests on."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy.stats import norm
+
+import bayesmeta as bm
+from bayesmeta.compare.caveats import caveats, reconstructed
+from bayesmeta.compare.published import check_published, why_q_differs
+from bayesmeta.compare.rows import DL_HKSJ, DL_WALD, MH_COMMON, MH_RANDOM
+from bayesmeta.compare.table import folded, sections, text_lines, text_table
+from bayesmeta.errors import ModelError
+from bayesmeta.protocol import read_protocol
+from bayesmeta.resources import data_dir
+from bayesmeta.studies import EffectSizes, PublishedResult, TwoByTwo
+
+PLAN = read_protocol(data_dir() / "rescue_stenting.toml")
+# P(benefit): mean effect, 5 digits, prior mu ~ normal(0, 2.82), tau ~ half_normal(0.5).
+P_BENEFIT = {"favourable_outcome": "0.99884", "mortality": "0.98605", "symptomatic_ich": "0.84275"}
+UNREPORTED = {
+    "favourable_outcome": ("Fourth study",),
+    "mortality": ("Fourth study",),
+    "symptomatic_ich": ("Cornelissen 2019", "Fourth study"),
+}
+
+
+def stenting(outcome: str, **options):
+    return bm.compare(
+        bm.read_studies(PLAN.data_path, outcome=outcome),
+        benefit=PLAN.outcomes[outcome].benefit,
+        published=PLAN.published(outcome),
+        priors=PLAN.priors.texts(),
+        engine="quadrature",
+        **options,
+    )
+
+
+@pytest.fixture(scope="module")
+def comparisons():
+    return {outcome: stenting(outcome) for outcome in PLAN.outcomes}
+
+
+@pytest.mark.parametrize("outcome", sorted(P_BENEFIT))
+def test_the_mantel_haenszel_row_is_the_published_result(comparisons, outcome):
+    """OR, both limits, I2 and p of the published analysis are reproduced at their printed precision."""
+    checks = check_published(comparisons[outcome].row(MH_RANDOM), PLAN.published(outcome), "OR")
+    assert [c.figure for c in checks] == ["Odds ratio", "lower limit", "upper limit", "I² (%)", "p"]
+    assert [c.figure for c in checks if not c.equal] == []
+
+
+@pytest.mark.parametrize("outcome", sorted(P_BENEFIT))
+def test_the_probability_of_benefit_prints_to_five_digits(comparisons, outcome):
+    """P(benefit) of the mean effect prints as its reference value."""
+    rows = {row[0]: row for row in sections(comparisons[outcome])[0].rows}
+    assert rows["Bayesian quadrature"][-2] == P_BENEFIT[outcome]
+
+
+def test_mortality_i2_depends_on_the_centre_of_q(comparisons):
+    """DerSimonian-Laird's I2 is 41.7 where RevMan's is 43.3, and the explanation carries both and both Q."""
+    comparison = comparisons["mortality"]
+    assert pytest.approx(41.7, abs=0.05) == comparison.row(DL_WALD).I2
+    assert pytest.approx(43.3, abs=0.05) == comparison.row(MH_RANDOM).I2
+    said = why_q_differs(comparison)
+    assert all(words in said for words in ("41.7%", "43.3%", "5.147", "5.295", "3 degrees of freedom"))
+
+
+def test_no_explanation_where_nothing_differs():
+    """Where both centres give the same figures nothing is explained."""
+    assert why_q_differs(stenting("favourable_outcome")) == ""
+
+
+@pytest.mark.parametrize("outcome", sorted(UNREPORTED))
+def test_every_method_is_repeated_without_reconstructed_counts(comparisons, outcome):
+    """The rows without the unprinted studies are those of the table without them."""
+    dropped = UNREPORTED[outcome]
+    comparison = comparisons[outcome]
+    fewer = bm.compare(
+        bm.read_studies(PLAN.data_path, outcome=outcome).drop(dropped),
+        benefit=PLAN.outcomes[outcome].benefit,
+        engine="quadrature",
+    )
+    for method in (MH_RANDOM, DL_WALD, DL_HKSJ, "Bayesian quadrature"):
+        ours, direct = comparison.row(method, dropped), fewer.row(method)
+        assert ours.k == 4 - len(dropped)
+        assert (ours.mu, *ours.interval) == pytest.approx((direct.mu, *direct.interval), rel=1e-12)
+
+
+def test_a_dagger_follows_every_reconstructed_study(comparisons):
+    """Marked k, marked study names and the footnote all appear in the printed table."""
+    text = text_table(comparisons["symptomatic_ich"])
+    assert "4†" in text
+    assert "Without Cornelissen 2019 †, Fourth study †" in text
+    assert "† The counts of Cornelissen 2019 and Fourth study" in text
+
+
+def test_rows_say_their_kind_of_interval(comparisons):
+    """Classical rows have confidence intervals, Bayesian ones credible and posterior prediction intervals."""
+    for row in comparisons["mortality"].rows:
+        expected = "credible" if row.kind == "bayesian" else "confidence"
+        assert row.interval.kind == expected
+        if row.kind == "bayesian":
+            assert row.prediction.kind == "posterior prediction"
+            assert row.p_value is None
+        else:
+            assert row.p_benefit_mean is None
+
+
+def test_benefit_lower_and_higher_are_complements():
+    """P(benefit) with the directions swapped sums to one, for the mean and for a new study."""
+    table = bm.read_studies(PLAN.data_path, outcome="mortality")
+    lower, higher = (
+        bm.compare(table, benefit=b, engine="quadrature").row("Bayesian quadrature") for b in ("lower", "higher")
+    )
+    assert lower.p_benefit_mean + higher.p_benefit_mean == pytest.approx(1, abs=1e-12)
+    assert lower.p_benefit_new + higher.p_benefit_new == pytest.approx(1, abs=1e-12)
+
+
+def test_the_frame_has_one_row_a_method(comparisons):
+    """`to_frame` carries the rows' numbers."""
+    comparison = comparisons["mortality"]
+    frame = comparison.to_frame()
+    assert list(frame["method"]) == [r.method for r in comparison.rows]
+    assert np.allclose(frame["mu"], [r.mu for r in comparison.rows])
+    assert list(frame["interval"]) == [r.interval.kind for r in comparison.rows]
+
+
+def test_common_effect_row_on_request():
+    """The Mantel-Haenszel common-effect row is there when asked for, with no tau and no prediction interval."""
+    row = stenting("mortality", common_effect=True).row(MH_COMMON)
+    assert math.exp(row.mu) == pytest.approx(0.433, abs=5e-4)
+    assert (row.tau, row.prediction) == (None, None)
+
+
+def test_ready_estimates_have_no_mantel_haenszel_row():
+    """Without 2x2 counts the Mantel-Haenszel row is absent and the reason is printed."""
+    effects = EffectSizes(yi=[0.1, 0.3, -0.2], sei=[0.2, 0.3, 0.25], measure="MD")
+    comparison = bm.compare(effects, priors={"mu": "normal(0, 10)", "tau": "half_normal(1)"}, engine="quadrature")
+    assert [a.method for a in comparison.absent] == [MH_RANDOM]
+    assert "not for MD" in text_table(comparison)
+    with pytest.raises(ModelError, match="not for MD"):
+        comparison.row(MH_RANDOM)
+
+
+def test_one_study_runs_and_says_that_tau_is_its_prior():
+    """With k = 1 and a flat mu the posterior of tau is its prior; the table says what k = 1 rests on."""
+    counts = TwoByTwo([3], [20], [7], [21])
+    flat = bm.compare(counts, benefit="lower", engine="quadrature", priors={"mu": "flat()"}).posterior("quadrature")
+    q = np.linspace(0.05, 0.95, 7)
+    assert flat.tau.ppf(q) == pytest.approx(flat.priors["tau"].ppf(q), rel=1e-8)
+    comparison = bm.compare(counts, benefit="lower", engine="quadrature")
+    assert any("posterior of tau is its prior" in c for c in comparison.caveats)
+    assert [a.method for a in comparison.absent] == [DL_HKSJ]
+
+
+def test_two_studies_run_and_say_what_tau_rests_on():
+    """With k = 2 the answer says that tau rests on its prior."""
+    comparison = bm.compare(TwoByTwo([3, 4], [20, 30], [7, 8], [21, 33]), benefit="lower", engine="quadrature")
+    assert any(c.startswith("k = 2") for c in comparison.caveats)
+
+
+def test_an_arm_without_any_event_runs_and_says_what_the_answer_rests_on():
+    """No event in any treatment arm: the caveat names the arm and the exact model."""
+    comparison = bm.compare(TwoByTwo([0, 0, 0], [20, 30, 9], [7, 8, 1], [21, 33, 9]), engine="quadrature")
+    said = " ".join(comparison.caveats)
+    assert "with an event in the treatment arm" in said
+    assert "binomial_normal" in said
+
+
+def test_a_double_zero_study_is_named():
+    """A study without events in both arms is named as saying almost nothing."""
+    counts = TwoByTwo([0, 3], [10, 20], [0, 5], [10, 22], study=("Empty", "Full"))
+    comparison = bm.compare(counts, engine="quadrature")
+    assert any(c.startswith("Empty: no event, or only events, in both arms") for c in comparison.caveats)
+
+
+def test_caveats_are_silent_on_ample_data():
+    """Many studies without zero cells or reconstructed counts need no warning."""
+    events = np.arange(5, 15)
+    counts = TwoByTwo(events, events + 50, events + 2, events + 60)
+    assert caveats(bm.effect_sizes(counts, "OR")) == ()
+    assert reconstructed(counts) == ()
+
+
+@pytest.mark.parametrize(
+    ("printed", "value", "equal"),
+    [("0.39", 0.3849, False), ("0.39", 0.38501, True), ("0.4", 0.385, True), ("43", 43.49, True), ("0", 0.6, False)],
+)
+def test_agreement_is_judged_at_the_printed_digits(printed, value, equal):
+    """A figure agrees when rounding it half up to the printed decimals gives the printed figure."""
+    effects = EffectSizes([math.log(value)], [1.0], measure="OR")
+    published = PublishedResult(source="a paper", estimate=printed)
+    row = bm.compare(effects, engine="quadrature").row(DL_WALD)
+    assert check_published(row, published, "OR")[0].equal is equal
+
+
+@pytest.mark.parametrize(
+    ("printed", "value", "equal"),
+    [
+        ("<0.001", 0.0009, True),
+        ("<0.001", 0.002, False),
+        ("0.03", 0.03496, True),
+        ("0.03", 0.036, False),
+        (">0.5", 0.6, True),
+    ],
+)
+def test_a_printed_p_value_may_be_a_bound(printed, value, equal):
+    """``<0.001`` agrees with any smaller p."""
+    effects = EffectSizes([float(norm.isf(value / 2))], [1.0], measure="OR")
+    row = bm.compare(effects, engine="quadrature").row(DL_WALD)
+    assert row.p_value == pytest.approx(value)
+    assert check_published(row, PublishedResult(source="a paper", p=printed), "OR")[0].equal is equal
+
+
+def test_no_figure_is_lost_when_the_table_is_folded(comparisons):
+    """Folded to 80 columns, every cell of the wide table is still there and no line is wider."""
+    comparison = comparisons["symptomatic_ich"]
+    lines = [line.text for line in text_lines(comparison, 80) if line.kind not in ("note", "group")]
+    assert max(map(len, lines)) <= 80
+    text = "\n".join(lines)
+    assert all(cell in text for part in sections(comparison) for row in part.rows for cell in row)
+    assert folded([10, 50, 50], 20) == [[0, 1], [0, 2]]
+
+
+def test_the_printed_table_fits_a_wide_terminal(comparisons):
+    """Unfolded, the table of each outcome is at most 120 columns wide."""
+    for comparison in comparisons.values():
+        assert max(len(line.text) for line in text_lines(comparison) if line.kind not in ("note", "group")) <= 120
+
+
+def test_unknown_names_are_refused():
+    """An unknown engine or direction is an error that lists the known ones."""
+    counts = TwoByTwo([3], [20], [7], [21])
+    with pytest.raises(ModelError, match="quadrature"):
+        bm.compare(counts, engine="quadratur")
+    with pytest.raises(ModelError, match="lower"):
+        bm.compare(counts, benefit="less")
