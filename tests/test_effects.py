@@ -103,6 +103,7 @@ def test_a_zero_variance_is_no_effect() -> None:
         ({"vtype": "HO"}, bm.ModelError, "LS, AV"),
         ({"inestimable": "drop"}, bm.ModelError, "exclude"),
         ({"measure": "RRR"}, bm.ModelError, "Did you mean"),
+        ({"measure": "or"}, bm.ModelError, "Did you mean 'OR'"),
         ({"measure": "MD"}, bm.DataError, "mean_treatment"),
         ({"measure": "HR"}, bm.DataError, "2x2 counts give OR"),
         ({"moderators": "year"}, bm.DataError, "StudyTable"),
@@ -360,6 +361,17 @@ def test_values_beyond_a_scale_end_at_its_ends(name: str, low: float, high: floa
     assert measure.to_natural(0.01, 10) == pytest.approx(low, abs=1e-3)
     if np.isfinite(high):
         assert measure.to_natural(2.0, 10) == high
+
+
+def test_limits_beyond_the_largest_number_are_infinite() -> None:
+    """An absurdly wide interval of a log ratio ends at 0 and infinity, without a floating-point warning."""
+    assert MEASURES["OR"].to_natural([-800.0, 800.0]).tolist() == [0.0, np.inf]
+
+
+def test_only_tables_and_counts_become_effect_sizes() -> None:
+    """A dictionary or effect sizes in place of a table is refused with the way to make one."""
+    with pytest.raises(bm.DataError, match=r"not dict.*read_studies"):
+        bm.effect_sizes({"yi": [1.0]}, "OR")  # type: ignore[arg-type]
 
 
 def test_scales_that_need_a_size_say_so() -> None:

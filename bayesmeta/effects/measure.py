@@ -139,7 +139,9 @@ class Measure:
         DataError
             If the measure needs `n` and it was not given.
         """
-        return self.scale.to_natural(_floats(values), self._size(n))
+        # A limit far out may be beyond the largest float: infinity is its right rounding.
+        with np.errstate(over="ignore"):
+            return self.scale.to_natural(_floats(values), self._size(n))
 
     def from_natural(self, values: ArrayLike, n: ArrayLike | None = None) -> Array:
         """Return natural-scale `values` on the analysis scale; the inverse of `to_natural`.

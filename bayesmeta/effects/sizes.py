@@ -45,6 +45,8 @@ def find_measure(name: str) -> Measure:
         If there is none; the message names the nearest.
     """
     if name not in MEASURES:
+        if str(name).upper() in MEASURES:
+            raise ModelError(f"Unknown effect measure {name!r}. Did you mean {str(name).upper()!r}?")
         raise unknown("effect measure", name, MEASURES)
     return MEASURES[name]
 
@@ -187,6 +189,11 @@ def effect_sizes(
     ([1.9588, -2.0486], 'B')
     """
     chosen = find_measure(measure)
+    if not isinstance(data, StudyTable | TwoByTwo | PersonTime):
+        raise DataError(
+            f"effect_sizes takes a StudyTable or counts, not {type(data).__name__}. Read a file or a data frame "
+            "with bm.read_studies(...) first, or give estimates to bm.EffectSizes(yi=..., sei=...)."
+        )
     if inestimable not in ("raise", "exclude"):
         raise unknown("inestimable =", inestimable, ("raise", "exclude"))
     try:
