@@ -2,6 +2,7 @@
 
 from bayesmeta.priors.base import PRIORS, Base, Prior, register
 from bayesmeta.priors.combine import Mixture, OnTau2, Truncated, mixture, on_tau2, robust, truncated
+from bayesmeta.priors.defaults import default_prior, default_priors, fill_defaults, log_or_to_smd, smd_to_log_or
 from bayesmeta.priors.empirical import (
     PublishedPrior,
     bartos2021,
@@ -12,8 +13,11 @@ from bayesmeta.priors.empirical import (
     turner2015,
     weakly_informative,
 )
+from bayesmeta.priors.ess import ESS_METHODS, ess, uisd
 from bayesmeta.priors.foreign import from_scipy
 from bayesmeta.priors.half import Exponential, HalfCauchy, HalfLogistic, HalfNormal, HalfStudentT, Lomax
+from bayesmeta.priors.historical import MapPrior, map_prior
+from bayesmeta.priors.implied import ImpliedHeterogeneity, implied
 from bayesmeta.priors.interval import Beta, Flat, Point, Uniform
 from bayesmeta.priors.line import Cauchy, Logistic, Normal, StudentT
 from bayesmeta.priors.positive import (
@@ -36,6 +40,7 @@ from bayesmeta.priors.uninformative import (
 )
 
 __all__ = [
+    "ESS_METHODS",
     "PRIORS",
     "Base",
     "BergerDeely",
@@ -50,6 +55,7 @@ __all__ = [
     "HalfLogistic",
     "HalfNormal",
     "HalfStudentT",
+    "ImpliedHeterogeneity",
     "InverseChi",
     "InverseGamma",
     "Jeffreys",
@@ -57,6 +63,7 @@ __all__ = [
     "LogStudentT",
     "Logistic",
     "Lomax",
+    "MapPrior",
     "Mixture",
     "Normal",
     "OnTau2",
@@ -73,7 +80,14 @@ __all__ = [
     "UniformI2",
     "bartos2021",
     "bartos2023",
+    "default_prior",
+    "default_priors",
+    "ess",
+    "fill_defaults",
     "from_scipy",
+    "implied",
+    "log_or_to_smd",
+    "map_prior",
     "min_studies",
     "mixture",
     "on_tau2",
@@ -82,8 +96,10 @@ __all__ = [
     "register",
     "rhodes2015",
     "robust",
+    "smd_to_log_or",
     "truncated",
     "turner2012",
     "turner2015",
+    "uisd",
     "weakly_informative",
 ]

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from bayesmeta.errors import ConvergenceError
+from bayesmeta.errors import ConvergenceError, ModelError
 from bayesmeta.values import Array
 
 # 16 Gauss-Legendre nodes on a panel of unit width in log x: the densities integrated here are analytic within
@@ -154,3 +154,46 @@ def sd_by_quadrature(prior: Any) -> float:
     if prior.tail_exponent <= 3:
         return math.inf
     return math.sqrt(expectation(prior, lambda x: (x - mean) ** 2))
+
+
+class Nodes:
+    """A distribution as weighted points: Gauss-Legendre panels between quantiles, split where the density needs it.
+
+    Parameters
+    ----------
+    distribution
+        With ``pdf``, ``cdf`` and ``ppf``.
+
+    Attributes
+    ----------
+    x, weights
+        Points and their probabilities; 1e-10 of the mass at each end is left out.
+    width
+        Width of the panel around each point: the length on which the density is smooth.
+    """
+
+    def __init__(self, distribution: Any) -> None:
+        z = np.linspace(-23.0, 23.0, 47)
+        edges = np.unique(np.asarray(distribution.ppf(1 / (1 + np.exp(-z))), dtype=float))
+        if not np.isfinite(edges).all() or len(edges) < 2:
+            raise ModelError("The distribution has quantiles that are not finite, or no spread.")
+        a, b = edges[:-1], edges[1:]
+        for _ in range(10):
+            x, weights, total = _panels(distribution, a, b)
+            exact = np.asarray(distribution.cdf(b) - distribution.cdf(a), dtype=float)
+            rough = np.abs(total - exact) > 1e-11 + 1e-8 * exact
+            if not rough.any():
+                break
+            middle = 0.5 * (a + b)
+            a, b = np.concatenate([a, middle[rough]]), np.concatenate([np.where(rough, middle, b), b[rough]])
+        order = np.argsort(x.ravel())
+        self.x = x.ravel()[order]
+        self.weights = weights.ravel()[order] / float(weights.sum())
+        self.width = np.repeat(b - a, len(_NODES))[order]
+
+
+def _panels(distribution: Any, a: Array, b: Array) -> tuple[Array, Array, Array]:
+    half = 0.5 * (b - a)
+    x = 0.5 * (a + b)[:, None] + half[:, None] * _NODES
+    weights = half[:, None] * _WEIGHTS * np.asarray(distribution.pdf(x.ravel()), dtype=float).reshape(x.shape)
+    return x, weights, weights.sum(axis=1)

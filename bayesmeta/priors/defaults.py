@@ -1,0 +1,140 @@
+"""Default priors by effect measure, which know the unit of the effect."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from bayesmeta.errors import ModelError
+from bayesmeta.priors.ess import uisd
+from bayesmeta.priors.half import HalfNormal
+from bayesmeta.priors.interval import Flat
+from bayesmeta.priors.line import Normal
+from bayesmeta.priors.scaled import harmonic_scale
+from bayesmeta.studies import RATIO_MEASURES, EffectSizes
+
+# The log odds ratio's defaults, normal(0, 2.82) and half_normal(0.5), in units of its unit information SD of 4.
+_MU_SHARE, _TAU_SHARE = 2.82 / 4, 0.5 / 4
+
+# Unit information SDs that follow from the measure alone: the variance of one estimate is UISD^2 / n,
+# n the study's total, with equal arms (SMD near 0: 4/n; AS: 1/n; RD at risks of one half, its largest: 1/n; ZCOR: 1/n).
+_KNOWN_UISD = {"SMD": 2.0, "AS": 1.0, "RD": 1.0, "ZCOR": 1.0}
+
+# One-group measures have no natural zero: mu is flat, and studies differ more than contrasts do. half_normal(1) on the
+# logit is the wider prior of Friede et al. 2017; the arcsine's slope against the logit is at most 1/4.
+_ONE_GROUP_TAU = {"PLO": 1.0, "PFT": 0.25, "PAS": 0.25}
+
+# Contrasts between two groups: mu is centred at no difference.
+_CONTRASTS = frozenset({"MD", "IRD", "IRSD"})
+
+
+def _unit(effects: EffectSizes) -> float:
+    if effects.measure in _KNOWN_UISD:
+        return _KNOWN_UISD[effects.measure]
+    if effects.ni is not None:
+        return float(uisd(effects.ni, effects.sei))
+    s0 = harmonic_scale(effects.sei)
+    raise ModelError(
+        f"No default prior for measure {effects.measure!r}: its unit is unknown without sample sizes. Either give "
+        "ni= to EffectSizes, so that the priors are scaled by the unit information SD, or say what you believe, e.g. "
+        'priors={"mu": "flat()", "tau": "half_normal(S)"} with S half of the largest SD between studies that you find '
+        f'plausible, or priors={{"mu": "flat()", "tau": "dumouchel({s0:.3g})"}}, which takes its scale from the '
+        "standard errors."
+    )
+
+
+def _rounded(x: float) -> float:
+    """Return `x` rounded to 3 significant digits: a default says no more than that."""
+    return float(f"{x:.3g}")
+
+
+def default_prior(effects: EffectSizes, parameter: str) -> Any:
+    """Return the default prior of one parameter for these effects.
+
+    Parameters
+    ----------
+    effects
+        The measure and, for measures without a fixed unit, the sample sizes decide.
+    parameter
+        ``"mu"`` or ``"tau"``.
+
+    Raises
+    ------
+    ModelError
+        If the unit cannot be known; the message proposes priors.
+    """
+    if parameter not in ("mu", "tau"):
+        raise ModelError(f"There is no default prior for {parameter!r} by measure: only for 'mu' and 'tau'.")
+    measure = effects.measure
+    if measure in RATIO_MEASURES:
+        return Normal(0.0, 2.82) if parameter == "mu" else HalfNormal(0.5)
+    if measure in _ONE_GROUP_TAU:
+        return Flat() if parameter == "mu" else HalfNormal(_ONE_GROUP_TAU[measure])
+    if parameter == "tau":
+        return HalfNormal(_rounded(_TAU_SHARE * _unit(effects)))
+    if measure in _KNOWN_UISD or (measure in _CONTRASTS and effects.ni is not None):
+        return Normal(0.0, _rounded(_MU_SHARE * _unit(effects)))
+    return Flat()
+
+
+def default_priors(effects: EffectSizes) -> dict[str, Any]:
+    r"""Return the default priors of mu and tau for these effects, on their own unit.
+
+    Log ratios: ``normal(0, 2.82)`` and ``half_normal(0.5)`` (Guenhan et al. 2020, Res Synth Methods
+    11:74-90; Friede et al. 2017, Res Synth Methods 8:79-91). These are 0.705 and 0.125 of the log odds
+    ratio's unit information SD of 4; standardised mean differences (2), risk differences and arcsine
+    differences (1), Fisher's z (1), mean differences and generic effects (`uisd` of the data) take the
+    same shares of theirs (Roever et al. 2021, Res Synth Methods 12:448-474). Where zero has no special
+    meaning (proportions, generic effects) mu is flat.
+
+    Raises
+    ------
+    ModelError
+        If the unit cannot be known: a mean difference or a generic effect without sample sizes.
+    """
+    return {parameter: default_prior(effects, parameter) for parameter in ("mu", "tau")}
+
+
+# Which default a model's parameter takes.
+_ROLE = {"mu": "mu", "intercept": "mu", "beta": "mu", "tau": "tau"}
+
+
+def fill_defaults(data: Any, model_priors: Mapping[str, Any], given: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return the priors given, with those of mu, tau and coefficients filled in by the data's measure.
+
+    Models state their priors for log ratios. For any other measure, what the user leaves open is
+    replaced by `default_prior`.
+
+    Parameters
+    ----------
+    data
+        What the model is fitted to; only `EffectSizes` have a measure.
+    model_priors
+        The model's own defaults by parameter.
+    given
+        The user's priors by parameter.
+    """
+    chosen = dict(given or {})
+    if not isinstance(data, EffectSizes) or data.measure in RATIO_MEASURES:
+        return chosen
+    for parameter in model_priors:
+        if parameter in _ROLE and parameter not in chosen:
+            chosen[parameter] = default_prior(data, _ROLE[parameter])
+    return chosen
+
+
+def log_or_to_smd(prior: Any) -> Any:
+    """Return a prior for a log odds ratio as one for a standardised mean difference: times sqrt(3) / pi.
+
+    Chinn 2000, Stat Med 19:3127-3131.
+    """
+    return prior.rescale(math.sqrt(3) / math.pi)
+
+
+def smd_to_log_or(prior: Any) -> Any:
+    """Return a prior for a standardised mean difference as one for a log odds ratio: times pi / sqrt(3).
+
+    Chinn 2000, Stat Med 19:3127-3131.
+    """
+    return prior.rescale(math.pi / math.sqrt(3))
