@@ -17,16 +17,22 @@ from bayesmeta.studies import RATIO_MEASURES, EffectSizes
 # The log odds ratio's defaults, normal(0, 2.82) and half_normal(0.5), in units of its unit information SD of 4.
 _MU_SHARE, _TAU_SHARE = 2.82 / 4, 0.5 / 4
 
-# Unit information SDs that follow from the measure alone: the variance of one estimate is UISD^2 / n,
-# n the study's total, with equal arms (SMD near 0: 4/n; AS: 1/n; RD at risks of one half, its largest: 1/n; ZCOR: 1/n).
-_KNOWN_UISD = {"SMD": 2.0, "AS": 1.0, "RD": 1.0, "ZCOR": 1.0}
+# Unit information SDs that follow from the measure alone: the variance of one estimate is UISD^2 / n with n patients in
+# equal arms. In SDs of the outcome: 4/n near 0. Correlations near 0, risk differences at risks of one half (where
+# they vary most) and arcsine differences: 1/n.
+_KNOWN_UISD = {
+    **dict.fromkeys(("SMD", "SMDH", "SMD1", "SMCC", "SMCR", "SMCRH", "OR2DN", "OR2DL", "PBIT"), 2.0),
+    **dict.fromkeys(("RD", "AS", "COR", "UCOR", "ZCOR", "RPB", "RBIS", "PHI", "YUQ", "YUY"), 1.0),
+}
 
 # One-group measures have no natural zero: mu is flat, and studies differ more than contrasts do. half_normal(1) on the
-# logit is the wider prior of Friede et al. 2017; the arcsine's slope against the logit is at most 1/4.
-_ONE_GROUP_TAU = {"PLO": 1.0, "PFT": 0.25, "PAS": 0.25}
+# log or logit is the wider prior of Friede et al. 2017; a proportion and its arcsine change at most 1/4 as fast.
+_ONE_GROUP_TAU = {"PLO": 1.0, "PLN": 1.0, "IRLN": 1.0, "PR": 0.25, "PFT": 0.25, "PAS": 0.25}
 
-# Contrasts between two groups: mu is centred at no difference.
-_CONTRASTS = frozenset({"MD", "IRD", "IRSD"})
+# Contrasts whose unit the data alone know: mu is centred at no difference.
+_CONTRASTS = frozenset({"MD", "MC", "IRD", "IRSD"})
+
+_LOG_RATIO: dict[str, Any] = {"mu": Normal(0.0, 2.82), "tau": HalfNormal(0.5)}
 
 
 def _unit(effects: EffectSizes) -> float:
@@ -68,7 +74,7 @@ def default_prior(effects: EffectSizes, parameter: str) -> Any:
         raise ModelError(f"There is no default prior for {parameter!r} by measure: only for 'mu' and 'tau'.")
     measure = effects.measure
     if measure in RATIO_MEASURES:
-        return Normal(0.0, 2.82) if parameter == "mu" else HalfNormal(0.5)
+        return _LOG_RATIO[parameter]
     if measure in _ONE_GROUP_TAU:
         return Flat() if parameter == "mu" else HalfNormal(_ONE_GROUP_TAU[measure])
     if parameter == "tau":
@@ -83,10 +89,10 @@ def default_priors(effects: EffectSizes) -> dict[str, Any]:
 
     Log ratios: ``normal(0, 2.82)`` and ``half_normal(0.5)`` (Guenhan et al. 2020, Res Synth Methods
     11:74-90; Friede et al. 2017, Res Synth Methods 8:79-91). These are 0.705 and 0.125 of the log odds
-    ratio's unit information SD of 4; standardised mean differences (2), risk differences and arcsine
-    differences (1), Fisher's z (1), mean differences and generic effects (`uisd` of the data) take the
+    ratio's unit information SD of 4; standardised mean differences (2), risk differences, arcsine
+    differences and correlations (1), mean differences and generic effects (`uisd` of the data) take the
     same shares of theirs (Roever et al. 2021, Res Synth Methods 12:448-474). Where zero has no special
-    meaning (proportions, generic effects) mu is flat.
+    meaning (proportions, rates, generic effects) mu is flat.
 
     Raises
     ------
@@ -101,26 +107,33 @@ _ROLE = {"mu": "mu", "intercept": "mu", "beta": "mu", "tau": "tau"}
 
 
 def fill_defaults(data: Any, model_priors: Mapping[str, Any], given: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return the priors given, with those of mu, tau and coefficients filled in by the data's measure.
+    """Return the priors given, with the log ratio's defaults of a model replaced by those of the data's measure.
 
-    Models state their priors for log ratios. For any other measure, what the user leaves open is
-    replaced by `default_prior`.
+    Model files state ``normal(0, 2.82)`` and ``half_normal(0.5)``, which are meant for log ratios. Where the data are
+    on another scale and the user left such a prior as it is, `default_prior` takes its place; any other prior
+    of a model file is the author's choice and stays.
 
     Parameters
     ----------
     data
         What the model is fitted to; only `EffectSizes` have a measure.
     model_priors
-        The model's own defaults by parameter.
+        The model's own priors by parameter.
     given
         The user's priors by parameter.
+
+    Raises
+    ------
+    ModelError
+        If a default is needed and the unit of the measure cannot be known.
     """
     chosen = dict(given or {})
     if not isinstance(data, EffectSizes) or data.measure in RATIO_MEASURES:
         return chosen
-    for parameter in model_priors:
-        if parameter in _ROLE and parameter not in chosen:
-            chosen[parameter] = default_prior(data, _ROLE[parameter])
+    for parameter, prior in model_priors.items():
+        role = _ROLE.get(parameter)
+        if role is not None and parameter not in chosen and prior == _LOG_RATIO[role]:
+            chosen[parameter] = default_prior(data, role)
     return chosen
 
 
