@@ -8,6 +8,7 @@ from bayesmeta.engines import ENGINES
 from bayesmeta.errors import DataError, ModelError, unknown
 from bayesmeta.model import Model, load_model
 from bayesmeta.posterior import Posterior
+from bayesmeta.priors import fill_defaults
 from bayesmeta.studies import StudyTable, TwoByTwo
 
 
@@ -31,7 +32,7 @@ def fit(
         Name of a model in ``models/``, path of a model file, or a loaded model.
     priors
         Parameter name to prior (value, text form, or scipy.stats frozen distribution); the model's
-        defaults otherwise.
+        defaults otherwise, which off the log ratio scale are those of `priors.default_priors`.
     engine
         ``"quadrature"`` (deterministic), ``"nuts"`` (PyMC, sampled), or ``"auto"``: quadrature
         where the model offers it, else NUTS. The result says which was used.
@@ -51,7 +52,7 @@ def fit(
     """
     loaded = load_model(model)
     data = _data_for(loaded, data)
-    chosen = loaded.with_priors(priors)
+    chosen = loaded.with_priors(fill_defaults(data, loaded.priors, priors))
     if engine == "auto":
         offers = loaded.gaussian_marginal is not None or loaded.study_likelihoods is not None
         engine = "quadrature" if offers else "nuts"
