@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from bayesmeta.datasets import load_dataset as load_dataset
     from bayesmeta.effects import effect_sizes as effect_sizes
     from bayesmeta.fit import fit as fit
+    from bayesmeta.fit import fit_many as fit_many
     from bayesmeta.posterior import probability as probability
     from bayesmeta.reading import read_studies as read_studies
     from bayesmeta.report import report as report
@@ -40,6 +41,7 @@ _PUBLIC: dict[str, str | None] = {
     "compare": "compare",
     "effect_sizes": "effects",
     "fit": "fit",
+    "fit_many": "fit",
     "frequentist": None,
     "list_datasets": "datasets",
     "load_dataset": "datasets",

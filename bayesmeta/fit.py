@@ -1,15 +1,21 @@
 """The one door to a posterior: ``fit(data, model, priors, engine)``."""
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from bayesmeta.engines import ENGINES
 from bayesmeta.errors import DataError, ModelError, unknown
 from bayesmeta.model import Model, load_model
 from bayesmeta.posterior import Posterior
 from bayesmeta.priors import fill_defaults
-from bayesmeta.studies import StudyTable, TwoByTwo
+from bayesmeta.studies import EffectSizes, StudyTable, TwoByTwo
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 
 def fit(
@@ -76,3 +82,97 @@ def _data_for(model: Model, data: Any) -> Any:
             )
         )
     return data
+
+
+def fit_many(
+    data: Any,
+    model: str | Path | Model = "normal_normal",
+    *,
+    priors: Mapping[str, Any] | Sequence[Mapping[str, Any] | None] | None = None,
+    quantiles: Sequence[float] = (0.025, 0.5, 0.975),
+    above: Sequence[float] = (0.0,),
+    tolerance: float = 1e-9,
+    progress: bool = False,
+) -> "xr.Dataset":
+    """Return summaries of many posteriors of a normal model, computed together by quadrature.
+
+    Parameters
+    ----------
+    data
+        One data set, or a sequence of them; or a pair of ``(m, k)`` arrays ``(yi, sei)``, one data set
+        a row, nan in both where a row has fewer studies.
+    model
+        A model whose true effects integrate out analytically, without moderators.
+    priors
+        One set of priors, or a sequence of them. One of `data` and `priors` may be single: it is
+        then used with each of the other.
+    quantiles
+        Probabilities of the quantiles reported.
+    above
+        Thresholds, analysis scale: the probability of exceeding each is reported.
+    tolerance
+        Largest error estimate accepted, relative to the scale of each posterior.
+    progress
+        Whether to show a progress bar for analyses that need the adaptive engine.
+
+    Returns
+    -------
+    xarray.Dataset
+        Along ``analysis``: ``mu_mean``, ``mu_sd``, ``mu_quantile``, ``mu_above`` (probability of exceeding
+        each threshold), ``tau_mean``, ``tau_sd``, ``tau_quantile``, ``theta_new_mean``, ``theta_new_sd``,
+        ``theta_new_quantile``, ``theta_new_above``, ``log_evidence`` (nan with an improper prior),
+        ``error_estimate`` and ``nodes``. Moments that do not exist are infinite.
+
+    Raises
+    ------
+    ModelError
+        If the model has moderators or no closed form, or an analysis has no proper posterior.
+    DataError
+        If the numbers of data sets and of priors do not match, or data are not what the model takes.
+    ConvergenceError
+        If an analysis does not reach the accuracy asked for.
+    """
+    import xarray as xr
+
+    from bayesmeta.engines.batch import solve_many
+
+    loaded = load_model(model)
+    if loaded.gaussian_marginal is None:
+        raise ModelError(f"Model {loaded.name!r} has no closed form given tau, so it cannot be batched. Use fit.")
+    sets = _many_data(data)
+    several = [priors] if priors is None or isinstance(priors, Mapping) else list(priors)
+    chosen = [loaded.with_priors(p) for p in several]
+    m = max(len(sets), len(chosen))
+    if len(sets) not in (1, m) or len(chosen) not in (1, m):
+        raise DataError(
+            f"There are {len(sets)} data sets and {len(chosen)} sets of priors: give as many of each, or one."
+        )
+    sets, chosen = sets * (m // len(sets)), chosen * (m // len(chosen))
+    given = [loaded.gaussian_marginal(_data_for(loaded, d), p) for d, p in zip(sets, chosen, strict=True)]
+    q, a = np.asarray(quantiles, dtype=float), np.asarray(above, dtype=float)
+    found = solve_many(given, q, a, tolerance, progress)
+    values = {f.name: getattr(found, f.name) for f in dataclasses.fields(found)}
+    values["theta_new_mean"] = values["mu_mean"]
+    names = {"quantile": "quantile", "above": "above"}
+    return xr.Dataset(
+        {
+            name: (("analysis", names[end]) if (end := name.rpartition("_")[2]) in names else ("analysis",), value)
+            for name, value in values.items()
+        },
+        coords={"quantile": q, "above": a},
+        attrs={"model": loaded.name, "engine": "quadrature", "tolerance": tolerance},
+    )
+
+
+def _many_data(data: Any) -> list[Any]:
+    """Return a list of data sets from one, several, or a pair of arrays."""
+    if isinstance(data, tuple) and len(data) == 2 and np.ndim(data[0]) == 2:
+        yi, sei = (np.asarray(x, dtype=float) for x in data)
+        if yi.shape != sei.shape:
+            raise DataError(f"yi has shape {yi.shape} and sei {sei.shape}: they must be equal.")
+        there = ~(np.isnan(yi) & np.isnan(sei))
+        return [EffectSizes(yi=y[t], sei=s[t]) for y, s, t in zip(yi, sei, there, strict=True)]
+    sets = list(data) if isinstance(data, list | tuple) else [data]
+    if not sets:
+        raise DataError("There are no data sets: give at least one.")
+    return sets

@@ -140,8 +140,9 @@ def normals(prior: Prior, term: str, fineness: float = 1.0) -> Normals:
         df = prior.df if kind == "student_t" else 1.0  # type: ignore[attr-defined]
         return student_t(df, prior.loc, prior.scale, fineness)  # type: ignore[attr-defined]
     if hasattr(prior, "components"):
+        total = math.fsum(prior.weights)
         parts = [
-            (math.log(w), normals(part, term, fineness))
+            (math.log(w / total), normals(part, term, fineness))
             for w, part in zip(prior.weights, prior.components, strict=True)
         ]  # type: ignore[attr-defined]
         return (

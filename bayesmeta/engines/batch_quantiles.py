@@ -1,0 +1,108 @@
+"""Quantiles of many mixtures, and of many densities on trapezoidal nodes, at once."""
+
+import numpy as np
+from scipy.special import bernoulli, ndtr, ndtri
+
+from bayesmeta.values import Array
+
+_ROOT_2PI = np.sqrt(2.0 * np.pi)
+
+
+def mixture_quantiles(pair: tuple[Array, Array], means: Array, sds: Array, q: Array) -> tuple[Array, Array]:
+    """Return the ``(m, q)`` quantiles of m mixtures of n normals, and how thinner nodes change their probabilities.
+
+    Parameters
+    ----------
+    pair
+        ``(m, n)`` weights, and those of the rule with every other node.
+    means, sds
+        ``(m, n)``.
+    """
+    mass, thin = pair
+    out = np.empty((len(mass), len(q)))
+    error = np.zeros(len(mass))
+    # Tail weights decide how wide the bracket is, not the far nodes that hold nothing.
+    seen = mass > 1e-20
+    for j, p in enumerate(q):
+        rising = p <= 0.5
+        target = np.log(p if rising else 1.0 - p)
+        each = means + sds * ndtri(p)
+        low = np.where(seen, each, np.inf).min(axis=1)
+        high = np.where(seen, each, -np.inf).max(axis=1)
+        middle = np.sum(mass * means, axis=1)
+        spread = np.exp(np.sum(mass * np.log(sds), axis=1))
+        x = np.clip(middle + spread * ndtri(p), low, high)
+        live = np.arange(len(mass))
+        for iteration in range(200):
+            w, m, s = mass[live], means[live], sds[live]
+            z = (x[live, None] - m) / s
+            tail = np.sum(w * ndtr(z if rising else -z), axis=1)
+            slope = np.sum(w * np.exp(-0.5 * z * z) / s, axis=1) / _ROOT_2PI
+            with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+                excess = (np.log(tail) - target) * (1.0 if rising else -1.0)
+                step = excess * tail / slope
+            low[live] = np.where(excess > 0, low[live], x[live])
+            high[live] = np.where(excess > 0, x[live], high[live])
+            new = x[live] - step
+            settled = np.abs(step) <= 1e-14 * (np.abs(x[live]) + spread[live])
+            stray = ~((new > low[live]) & (new < high[live])) | (iteration > 8 and iteration % 3 == 0)
+            new = np.where(stray & ~settled, 0.5 * (low[live] + high[live]), new)
+            x[live] = np.where(settled, x[live], new)
+            live = live[~settled & (high[live] - low[live] > 1e-15 * spread[live])]
+            if live.size == 0:
+                break
+        error[live] = np.inf
+        z = (x[:, None] - means) / sds
+        error = np.maximum(error, np.abs(np.sum((mass - thin) * ndtr(z), axis=1)))
+        out[:, j] = x
+    return out, error
+
+
+def tau_quantiles(pair: tuple[Array, Array], q: Array) -> tuple[Array, Array]:
+    """Return ``(m, q)`` places of the quantiles, in steps from the first node, and an error estimate of each analysis.
+
+    Up to a node the trapezoidal sum is the integral but for the Euler-Maclaurin terms of that end; its
+    derivatives, and the way on from the node, are those of the polynomial through the seventeen nearest nodes.
+    """
+    mass, thin = pair
+    out = np.empty((len(mass), len(q)))
+    error = np.zeros(len(mass))
+    for j, p in enumerate(q):
+        out[:, j] = _tau_quantile(mass, float(p))
+        coarse = 2.0 * _tau_quantile(0.5 * thin[:, ::2] * 2.0, float(p))
+        near = np.clip(np.round(out[:, j]).astype(int), 0, mass.shape[1] - 1)
+        change = np.abs(coarse - out[:, j]) * mass[np.arange(len(mass)), near]
+        # A rule of order 16 errs 65536 times less with half the step, once the nodes resolve the density.
+        error = np.maximum(error, change / 100.0)
+    return out, error
+
+
+_REACH = 8
+_STENCIL = np.arange(-_REACH, _REACH + 1)
+_TO_POWERS = np.linalg.inv(np.vander(_STENCIL / _REACH, increasing=True)) / (
+    float(_REACH) ** np.arange(2 * _REACH + 1)[:, None]
+)
+_ODD = np.arange(1, 2 * _REACH, 2)
+# B_2k / (2k)! times (2k - 1)!: what multiplies the polynomial's odd coefficients.
+_END = bernoulli(2 * _REACH)[_ODD + 1] / (_ODD + 1.0)
+
+
+def _tau_quantile(mass: Array, p: float) -> Array:
+    m, n = mass.shape
+    rows = np.arange(m)
+    sums = np.cumsum(mass, axis=1) - 0.5 * mass
+    node = np.clip(np.argmax(sums >= p, axis=1), 1, n - 1) - 1
+    padded = np.pad(mass, ((0, 0), (_REACH, _REACH)))
+    powers = padded[rows[:, None], node[:, None] + _REACH + _STENCIL] @ _TO_POWERS.T
+    start = sums[rows, node] - powers[:, _ODD] @ _END
+    rise = powers / (np.arange(2 * _REACH + 1) + 1.0)
+    place = np.full(m, 0.5)
+    for _ in range(60):
+        steps = place[:, None] ** np.arange(2 * _REACH + 1)
+        slope = np.sum(powers * steps, axis=1)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            change = (start + place * np.sum(rise * steps, axis=1) - p) / slope
+        place = np.clip(np.where(np.isfinite(change), place - change, place), -1.0, 2.0)
+        if np.all(np.abs(change) < 1e-13):
+            break
+    return node + place
