@@ -288,6 +288,14 @@ def test_an_asymmetric_interval_is_a_warning_that_names_the_study() -> None:
         bm.effect_sizes(data, "OR")
 
 
+def test_an_estimate_that_is_not_the_one_behind_yi_is_a_warning() -> None:
+    """A log odds ratio of the wrong sign beside its odds ratio is reported, rounding is not."""
+    good = {"yi": [-0.1278, 0.1655], "sei": [0.105, 0.137], "estimate": [0.88, 1.18]}
+    assert bm.effect_sizes(table(**good), "OR").k == 2
+    with pytest.warns(bm.DataWarning, match="yi of S1 is not the log odds ratio of the estimate"):
+        bm.effect_sizes(table(**{**good, "yi": [0.1278, 0.1655]}), "OR")
+
+
 @given(
     log_ratio=st.floats(-2, 2),
     se=st.floats(0.02, 1.0),
@@ -351,6 +359,15 @@ def test_the_double_arcsine_is_inverted_as_metafor_does() -> None:
     raw = compute_effects("PFT", {"events": golden["data"]["xi"], "n": n})
     ours = MEASURES["PFT"].to_natural(raw.yi, n)
     np.testing.assert_allclose(ours, golden["PFT_back_transform"]["ipft_individual"], rtol=1e-12, atol=1e-15)
+
+
+def test_pooled_double_arcsines_use_the_harmonic_mean() -> None:
+    """A pooled double arcsine at the harmonic mean of the sizes is what metafor's transf.ipft.hm gives."""
+    n = np.array([10, 25, 9, 40, 20, 200, 1000])
+    pooled = MEASURES["PFT"].to_natural(0.58499549370739, len(n) / (1 / n).sum())
+    assert pooled == pytest.approx(0.295911949756071, rel=1e-13)
+    rates = MEASURES["IRFT"].to_natural([0.01, 0.1, 0.3, 1.2], 24.3)
+    np.testing.assert_allclose(rates, [0, 0, 0.0705999160772315, 1.41949737129804], rtol=1e-13)
 
 
 @pytest.mark.parametrize(("name", "low", "high"), [("PFT", 0.0, 1.0), ("IRFT", 0.0, np.inf), ("PAS", 0.0, 1.0)])

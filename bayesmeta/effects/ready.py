@@ -1,12 +1,13 @@
 """Ready estimates: effects that a paper or a table gives, taken as they are or brought to the analysis scale."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bayesmeta.effects.measure import IDENTITY, LOG, MEASURES, Measure, register
-from bayesmeta.errors import DataError
+from bayesmeta.errors import DataError, DataWarning
 from bayesmeta.standard_errors import (
     asymmetry,
     quantile,
@@ -88,6 +89,7 @@ def ready_estimates(
             lambda i: f"sei = {sei[i]:g} is not a standard error: it must be finite and > 0.",
         )
         _refuse_contradiction(columns, study)
+        _warn_other_estimate(measure, columns, study)
         return yi, sei, f"{scale}, with the standard errors given"
     if source[1] == "vi":
         return yi, se_from_variance(columns["vi"], study=study), f"{scale}; standard errors are the square roots of vi"
@@ -158,6 +160,28 @@ def _refuse_contradiction(columns: Mapping[str, Array], study: Sequence[str]) ->
             f"sei = {sei[i]:g} and vi = {vi[i]:g} contradict each other: vi must be sei squared ({sei[i] ** 2:g})."
         ),
     )
+
+
+def _warn_other_estimate(measure: Measure, columns: Mapping[str, Array], study: Sequence[str]) -> None:
+    """Warn when the table's natural-scale estimate is not the one behind ``yi``."""
+    if "estimate" not in columns or measure.scale.needs_n:
+        return
+    x, yi, sei = columns["estimate"], columns["yi"], columns["sei"]
+    usable = np.isfinite(x) & (x > measure.scale.low) & (x < measure.scale.high)
+    if not usable.any():
+        return
+    x = np.where(usable, x, x[usable][0])
+    expected = measure.from_natural(x)
+    # A tenth of a standard error, beyond the rounding of the printed estimate, is another number.
+    off = usable & (np.abs(yi - expected) > 0.1 * sei + 2 * rounding(x, x, x, measure.from_natural))
+    if off.any():
+        names = ", ".join(label for label, is_off in zip(study, off, strict=True) if is_off)
+        warnings.warn(
+            f"yi of {names} is not the {measure.analysis_label} of the estimate beside it in the table. yi was used; "
+            "check which of the two is right, and that the arms are in the same order.",
+            DataWarning,
+            stacklevel=2,
+        )
 
 
 def looks_natural(yi: Array, low: Array, high: Array) -> NDArray[np.bool_]:
