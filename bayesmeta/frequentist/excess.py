@@ -44,7 +44,7 @@ class ExcessSignificance:
     study: tuple[str, ...]
     caution: str = (
         "Not when effects are heterogeneous: the expected number supposes one true effect for all studies. Low power "
-        "with fewer than 10 studies; an excess can also come from selective analysis, not only from unpublished studies."
+        "with fewer than 10 studies; an excess can also come from selective analysis of published studies."
     )
     reference: str = REFERENCE
 
