@@ -129,13 +129,10 @@ def analyse(
     ConvergenceError
         If a posterior was not reached with the accuracy asked for.
     """
-    for name in outcomes:
-        if name not in protocol.outcomes:
-            raise unknown("outcome", name, protocol.outcomes)
-    chosen = {name: plan for name, plan in protocol.outcomes.items() if not outcomes or name in outcomes}
+    chosen = {name: protocol.outcomes[name] for name in _chosen(protocol, outcomes)}
     seed = protocol.seed if seed is None else seed
     # All data are read before anything is computed: a fault in the last outcome should not wait for the first.
-    tables = read_tables(protocol, tuple(chosen)) if tables is None else tables
+    tables = read_tables(protocol, outcomes) if tables is None else tables
     results = []
     for name, plan in chosen.items():
         tell(plan.label or name or "All studies")
@@ -153,7 +150,15 @@ def analyse(
 
 def read_tables(protocol: Protocol, outcomes: tuple[str, ...] = ()) -> dict[str, Data]:
     """Return the study table of each outcome named, or of all, read from the protocol's data file."""
-    return {name: _read(protocol, name) for name in outcomes or protocol.outcomes}
+    return {name: _read(protocol, name) for name in _chosen(protocol, outcomes)}
+
+
+def _chosen(protocol: Protocol, outcomes: tuple[str, ...]) -> list[str]:
+    """Return the outcomes named, in the protocol's order; all when none is named."""
+    for name in outcomes:
+        if name not in protocol.outcomes:
+            raise unknown("outcome", name, protocol.outcomes)
+    return [name for name in protocol.outcomes if not outcomes or name in outcomes]
 
 
 def _read(protocol: Protocol, name: str) -> StudyTable:
@@ -185,7 +190,9 @@ def protocol_for(
     """
     name = outcome or path.stem
     plan = Outcome(benefit=benefit, rows=outcome or "", label=outcome or "")
-    protocol = Protocol(data=str(path.absolute()), measure=measure, outcomes={name: plan}, title=path.stem)
+    protocol = Protocol.checked(
+        {"data": str(path.absolute()), "measure": measure, "outcomes": {name: plan}, "title": path.stem}
+    )
     return protocol if seed is None else protocol.model_copy(update={"seed": seed})
 
 

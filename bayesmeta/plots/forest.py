@@ -149,9 +149,7 @@ def _pooled(row: Row, effects: EffectSizes) -> ForestPooled:
         kind=row.kind,
         mu=row.mu,
         interval=row.interval,
-        words=_printed(row.source)
-        if isinstance(row.source, PublishedResult)
-        else _estimate(effects, row.mu, row.interval),
+        words=words,
         prediction=prediction,
         prediction_words="" if prediction is None else f"[{natural_interval(effects, prediction)}]",
     )

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from difflib import get_close_matches
-from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
@@ -11,7 +10,7 @@ from pydantic_core import ErrorDetails
 from bayesmeta.errors import BayesMetaError, DataError, ModelError, unknown
 
 
-def reworded(error: ValidationError, path: Path, root: type[BaseModel]) -> BayesMetaError:
+def reworded(error: ValidationError, name: str, root: type[BaseModel]) -> BayesMetaError:
     """Return pydantic's errors as one error in the words of the file."""
     problems = error.errors(include_url=False)
     kind = DataError
@@ -20,8 +19,8 @@ def reworded(error: ValidationError, path: Path, root: type[BaseModel]) -> Bayes
             kind = ModelError  # type: ignore[assignment]
     lines = [_sentence(problem, root) for problem in problems]
     if len(lines) == 1:
-        return kind(f"{path}: {lines[0]}")
-    return kind(f"{path}: {len(lines)} things to correct:\n" + "\n".join(f"  - {line}" for line in lines))
+        return kind(f"{name}: {lines[0]}")
+    return kind(f"{name}: {len(lines)} things to correct:\n" + "\n".join(f"  - {line}" for line in lines))
 
 
 def _sentence(problem: ErrorDetails, root: type[BaseModel]) -> str:

@@ -297,6 +297,14 @@ class Protocol(_Section):
         return PublishedResult(measure=self.measure, outcome=outcome, **section.model_dump())
 
     @classmethod
+    def checked(cls, keys: dict[str, Any], name: str = "the analysis") -> Self:
+        """Return the protocol with these keys, or raise the errors of `read_protocol`; `name` stands in messages."""
+        try:
+            return cls.model_validate(keys)
+        except ValidationError as error:
+            raise reworded(error, name, cls) from None
+
+    @classmethod
     def from_bytes(cls, content: bytes, path: Path) -> Self:
         """Return the protocol written in `content`; `path` names it in messages and finds its data."""
         try:
@@ -307,10 +315,7 @@ class Protocol(_Section):
             raise DataError(
                 f"{path}: not valid TOML: {error}. Correct that line; https://toml.io has the format."
             ) from None
-        try:
-            protocol = cls.model_validate(keys)
-        except ValidationError as error:
-            raise reworded(error, path, cls) from None
+        protocol = cls.checked(keys, str(path))
         protocol._path, protocol._sha256 = path, hashlib.sha256(content).hexdigest()
         return protocol
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from bayesmeta.analysis import protocol_for
 from bayesmeta.errors import ModelError
-from bayesmeta.protocol import Benefit, Outcome, PriorChoice, Priors, Protocol, read_protocol
+from bayesmeta.protocol import Benefit, Outcome, Protocol, read_protocol
 from bayesmeta.studies import EffectSizes, StudyTable, TwoByTwo
 
 if TYPE_CHECKING:
@@ -56,14 +56,16 @@ def plan_for(
         name = (source.outcome if isinstance(source, StudyTable) else None) or "outcome"
         plan = Outcome(benefit=benefit, label=name if name != "outcome" else "All studies")
         file = source.source if isinstance(source, StudyTable) else ""
-        made = Protocol(data=file or "data in memory", measure=measure or known, outcomes={name: plan})
-        return Protocol.model_validate({**dict(made), **update}), {name: source}
+        made = Protocol.checked(
+            {"data": file or "data in memory", "measure": measure or known, "outcomes": {name: plan}}
+        )
+        return Protocol.checked({**dict(made), **update}), {name: source}
     if len(outcomes) > 1:
         raise ModelError("Without a protocol a report has one outcome: name one, or write a protocol.")
     chosen = outcomes[0] if outcomes else None
     made = protocol_for(Path(source), measure=measure or "OR", benefit=benefit, outcome=chosen)
-    return Protocol.model_validate({**dict(made), **update}), None
+    return Protocol.checked({**dict(made), **update}), None
 
 
-def _priors(priors: Mapping[str, str]) -> Priors:
-    return Priors(**{name: PriorChoice(prior=str(text)) for name, text in priors.items()})
+def _priors(priors: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    return {name: {"prior": str(text)} for name, text in priors.items()}
