@@ -93,7 +93,8 @@ class Model:
     programs of the same posterior (non-centred, centred), tried as remedies when sampling goes badly.
     ``inputs(data)`` names the arrays that ``build`` declares as pm.Data. ``theta_given(data, draws)``
     is the mean and the standard deviation, ``(chains, draws, k)``, of the true effects' normal
-    distribution given everything that was drawn.
+    distribution given everything that was drawn. ``random_effects`` is ``"normal"`` where theta is
+    N(mu, tau) and the file offers neither marginal form, so that a new study can be predicted.
     """
 
     name: str
@@ -108,6 +109,7 @@ class Model:
     variants: Mapping[str, Callable[[Any, Mapping[str, Prior]], "pm.Model"]] = field(default_factory=dict)
     inputs: Callable[[Any], Mapping[str, ArrayLike]] | None = None
     theta_given: Callable[[Any, Mapping[str, Array]], tuple[Array, Array]] | None = None
+    random_effects: Literal["normal"] | None = None
     module: ModuleType | None = None
 
     @property
@@ -142,13 +144,13 @@ def data_slots(arrays: Mapping[str, ArrayLike], *, dims: str | tuple[str, ...]) 
     Parameters
     ----------
     arrays
-        Name to array, as the model file's ``inputs`` returns them.
+        Name to array, as the model file's ``inputs`` returns them; counts are int64, the rest float64.
     dims
         Dimensions of every array here.
     """
     import pymc as pm
 
-    return {name: pm.Data(name, np.asarray(values, dtype=np.float64), dims=dims) for name, values in arrays.items()}
+    return {name: pm.Data(name, np.asarray(values), dims=dims) for name, values in arrays.items()}
 
 
 def list_models() -> list[str]:
@@ -228,5 +230,6 @@ def _from_module(module: ModuleType, path: Path, digest: str) -> Model:
         variants=MappingProxyType(dict(getattr(module, "VARIANTS", {}))),
         inputs=getattr(module, "inputs", None),
         theta_given=getattr(module, "theta_given", None),
+        random_effects=getattr(module, "RANDOM_EFFECTS", None),
         module=module,
     )

@@ -154,8 +154,9 @@ def run(bound: Bound, settings: Settings, *, progress: bool = False) -> Run:
     try:
         sampler.wait(None)
     except RuntimeError as error:
+        reason = " ".join(str(error).partition("Stack backtrace")[0].split())
         raise ConvergenceError(
-            f"NUTS could not sample this model: {error}. Check the priors' supports against the data, "
+            f"NUTS could not sample this model: {reason}. Check the priors' supports against the data, "
             "or use engine='quadrature' where the model offers it."
         ) from error
     except BaseException:
@@ -174,8 +175,10 @@ def _pymc_model(library: Any, bound: Bound) -> Any:
     logp = library.LogpFunc(program.logp, record, bound)
     names = [variable.name for variable in layout.variables]
     shapes = [np.array(variable.shape, dtype=np.int64) for variable in layout.variables]
-    variables = library.PyVariable.new_variables(names, ["float64"] * len(names), shapes, {}, {})
-    return library.PyMcModel(logp, expand, variables, layout.n_free, {}, {}, starting_points(layout.n_free), None)
+    dims = {v.name: [f"{v.name}_axis_{i}" for i in range(len(v.shape))] for v in layout.variables}
+    sizes = {dim: size for v in layout.variables for dim, size in zip(dims[v.name], v.shape, strict=True)}
+    variables = library.PyVariable.new_variables(names, ["float64"] * len(names), shapes, sizes, dims)
+    return library.PyMcModel(logp, expand, variables, layout.n_free, sizes, {}, starting_points(layout.n_free), None)
 
 
 def _collect(

@@ -24,12 +24,19 @@ from typing import Any
 
 from bayesmeta.engines.program import Layout, Program, Slot, Variable
 
-FORMAT = 1
+FORMAT = 2
 KEPT = 256
 PACKAGES = ("pymc", "pytensor", "nutpie", "numba", "llvmlite", "numpy", "scipy")
 # Storing and loading machine code uses numba functions that are not public: only versions that were tested do it.
 TESTED_NUMBA = ("0.6",)
 FUNCTIONS = ("logp", "expand")
+# Calls into Python that code makes only to report an error. Code that calls anything else of Python's
+# looks objects up in the process that compiled it (digamma's address, for one) and cannot be moved.
+ERROR_CALLS = frozenset(
+    {"Py_IncRef", "Py_DecRef", "PyBytes_FromStringAndSize", "PyObject_Hash", "PyTuple_Pack"}
+    | {"PyUnicode_FromString", "PyUnicode_FromKindAndData"}
+    | {"PyErr_Clear", "PyErr_SetString", "PyErr_WriteUnraisable"}
+)
 _LINKING = threading.Lock()
 
 
@@ -74,6 +81,8 @@ def save(key: str, program: Program) -> bool:
         # Addresses of this process are part of the code.
         return False
     content = _pack(program)
+    if not _movable(content):
+        return False
     try:
         place.mkdir(parents=True, exist_ok=True)
         # A reader sees the whole file or none.
@@ -145,6 +154,21 @@ def _unpack(content: bytes) -> tuple[Layout, dict[str, tuple[str, tuple[Any, ...
     return layout, parts, tuple(header["processor"])
 
 
+def _movable(content: bytes) -> bool:
+    unpacked = _unpack(content)
+    assert unpacked is not None
+    called = [name for _, (_, _, (_, bitcode)) in unpacked[1].values() for name in _outside(bitcode)]
+    return all(name in ERROR_CALLS for name in called if name.startswith(("Py", "_Py")))
+
+
+def _outside(bitcode: bytes) -> list[str]:
+    """Return the functions that code calls and does not contain."""
+    import llvmlite.binding as llvm  # type: ignore[import-untyped]
+
+    functions = [f.name for f in llvm.parse_bitcode(bitcode).functions if f.is_declaration]
+    return [name for name in functions if not name.startswith("llvm.")]
+
+
 @cache
 def _codegen() -> Any:
     """Return numba's code generator, with its runtime ready for code that allocates."""
@@ -162,16 +186,15 @@ def _processor() -> tuple[str, ...]:
 
 
 def _link(layout: Layout, parts: dict[str, tuple[str, tuple[Any, ...]]], processor: tuple[str, ...]) -> Program | None:
-    import llvmlite.binding as llvm  # type: ignore[import-untyped]
+    import llvmlite.binding as llvm
 
     codegen = _codegen()
     if processor != _processor():
         return None
-    for _, (_, _, (_, bitcode)) in parts.values():
-        # The linker ends the process over a function it cannot find, so they are looked up first.
-        functions = [f.name for f in llvm.parse_bitcode(bitcode).functions if f.is_declaration]
-        if any(not name.startswith("llvm.") and llvm.address_of_symbol(name) is None for name in functions):
-            return None
+    called = {name for _, (_, _, (_, bitcode)) in parts.values() for name in _outside(bitcode)}
+    # The linker ends the process over a function it cannot find, so they are looked up first.
+    if any(llvm.address_of_symbol(name) is None for name in called):
+        return None
     code = {name: (codegen.unserialize_library(library), symbol) for name, (symbol, library) in parts.items()}
     addresses = {name: library.get_pointer_to_function(symbol) for name, (library, symbol) in code.items()}
     if not all(addresses.values()):

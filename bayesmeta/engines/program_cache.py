@@ -10,6 +10,7 @@ import json
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -116,6 +117,7 @@ def _structure(model: Model, priors: Mapping[str, Prior], values: Values, varian
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
 
 
+@cache
 def _package_hash() -> str:
     """Return a hash of the code that writes PyMC variables for the models: the priors and the model contract."""
     sources: list[Path] = [PACKAGE / "model.py", *PACKAGE.glob("priors.py"), *sorted(PACKAGE.glob("priors/**/*.py"))]

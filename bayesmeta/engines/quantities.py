@@ -71,8 +71,8 @@ def typical_variance(v: Array, X: Array) -> float | None:
 
 
 def coefficients(draws: Draws, terms: tuple[str, ...]) -> Array:
-    """Return ``(chains, draws, p)`` coefficients: mu alone, or the vector beta."""
-    return draws["mu"][..., None] if terms == ("mu",) else draws["beta"]
+    """Return ``(chains, draws, p)`` coefficients, in the order of `terms`: mu alone, or a regression's."""
+    return draws["mu"][..., None] if terms == ("mu",) else draws["coefficients"]
 
 
 def _theta_given_rest(gaussian: GaussianMarginal, draws: Draws, rng: np.random.Generator) -> Array:
@@ -112,9 +112,11 @@ def derive(model: Model, data: Any, priors: Mapping[str, Prior], run: Run, seed:
     gaussian = model.gaussian_marginal(data, priors) if model.gaussian_marginal else None
     likelihoods = model.study_likelihoods(data, priors) if model.study_likelihoods else None
     draws = run.draws
-    vectors = {name: value for name, value in draws.items() if value.ndim == 3 and name not in ("theta", "beta")}
+    vectors = {
+        name: value for name, value in draws.items() if value.ndim == 3 and name not in ("theta", "coefficients")
+    }
     return Quantities(
-        scalars=_scalars(draws, gaussian, likelihoods, rng),
+        scalars=_scalars(model, draws, gaussian, likelihoods, rng),
         theta=_theta(model, data, gaussian, draws, rng),
         per_study={n: v for n, v in vectors.items() if n in run.derived and v.shape[-1] == len(data.study)},
         sampled={n: v for n, v in vectors.items() if n not in run.derived},
@@ -133,20 +135,24 @@ def _theta(
 
 
 def _scalars(
-    draws: Draws, gaussian: GaussianMarginal | None, likelihoods: StudyLikelihoods | None, rng: np.random.Generator
+    model: Model,
+    draws: Draws,
+    gaussian: GaussianMarginal | None,
+    likelihoods: StudyLikelihoods | None,
+    rng: np.random.Generator,
 ) -> dict[str, Array]:
     scalars: dict[str, Array] = {}
     regression = gaussian is not None and gaussian.terms != ("mu",)
     if gaussian is not None and regression:
-        scalars |= {f"beta[{term}]": draws["beta"][..., j] for j, term in enumerate(gaussian.terms)}
-    scalars |= {n: v for n, v in draws.items() if v.ndim == 2 and not (regression and n.startswith("beta"))}
+        scalars |= {f"beta[{term}]": draws["coefficients"][..., j] for j, term in enumerate(gaussian.terms)}
+    scalars |= {n: v for n, v in draws.items() if v.ndim == 2 and not (regression and n == "intercept")}
     tau = draws.get("tau")
     if tau is not None:
         scalars["tau2"] = tau**2
         typical = None if gaussian is None else typical_variance(gaussian.v, gaussian.X)
         if typical is not None:
             scalars["I2"] = 100.0 * tau**2 / (tau**2 + typical)
-    offered = gaussian is not None or likelihoods is not None
+    offered = gaussian is not None or likelihoods is not None or model.random_effects is not None
     if offered and "mu" in draws and "theta_new" not in scalars:
         scalars["theta_new"] = _new_study(draws, tau, likelihoods, rng)
     return scalars

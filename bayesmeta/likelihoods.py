@@ -1,0 +1,250 @@
+"""Per-study log likelihoods of the true effect, with the study's baseline integrated out.
+
+Model files offer these to the quadrature engine as ``study_likelihoods``. All are functions of
+theta of shape ``(k, m)``, one row a study.
+"""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+from scipy import special
+
+from bayesmeta.errors import ConvergenceError, ModelError
+from bayesmeta.priors import Prior
+from bayesmeta.values import Array
+
+# Agreement asked of two successive step sizes, on the log scale; the trapezoid rule squares its
+# error when the step is halved, so the finer of the two is far better than that.
+TOLERANCE = 1e-10
+# The integrand must have fallen by this (log scale) at both ends of the range.
+FALL = 40.0
+# Elements held at once: bounds memory to tens of MB.
+CHUNK = 2_000_000
+STEP, FINEST = 0.2, 0.2 / 2**6
+REACH, FARTHEST = 4.0, 64.0
+
+type LogIntegrand = Callable[[Array, Array], Array]
+
+
+def binomial_logpmf(events: Array, n: Array, logit: Array) -> Array:
+    """Return log P(events | n, logit); stable for every finite logit."""
+    choose = special.gammaln(n + 1) - special.gammaln(events + 1) - special.gammaln(n - events + 1)
+    return np.asarray(choose - events * np.logaddexp(0.0, -logit) - (n - events) * np.logaddexp(0.0, logit))
+
+
+def poisson_logpmf(events: Array, time: Array, log_rate: Array) -> Array:
+    """Return log P(events) of a Poisson count with mean ``time * exp(log_rate)``."""
+    log_mean = np.log(time) + log_rate
+    return np.asarray(events * log_mean - np.exp(log_mean) - special.gammaln(events + 1))
+
+
+def integrate_baseline(
+    arms: LogIntegrand, prior: Prior, theta: Array, center: Array, width: Array, study: tuple[str, ...]
+) -> Array:
+    """Return the log of the integral of ``exp(arms(baseline, theta)) * prior(baseline)`` over the baseline.
+
+    The baseline runs over ``center + width * sinh(t)``, whose steps are fine where the likelihood is
+    and grow outwards, and the trapezoid rule in t is refined and widened until its answer stands still.
+    It converges faster than any power of the step on such integrands (Trefethen & Weideman 2014,
+    SIAM Review 56:385-458).
+
+    Parameters
+    ----------
+    arms
+        Log likelihood of both arms, ``(k, m, n)`` from baseline ``(k, m, n)`` and theta ``(k, m, 1)``.
+    prior
+        Of each study's baseline.
+    theta
+        ``(k, m)``.
+    center, width
+        ``(k, m)`` place and scale of the integrand.
+    study
+        ``(k,)`` labels, for messages.
+
+    Raises
+    ------
+    ModelError
+        If the integral diverges: no events in a study, and an improper prior for its baseline.
+    ConvergenceError
+        If the integral is not reached to 1e-10.
+    """
+    step, reach = STEP, REACH
+    value, ends = _trapezoid(arms, prior, theta, center, width, step, reach)
+    while ends.max(initial=-math.inf) > -FALL:
+        reach += 4.0
+        if reach > FARTHEST:
+            label = study[int(np.argmax(ends.max(axis=1)))]
+            raise ModelError(
+                f"Study {label!r}: the prior {prior!r} of the baseline leaves its posterior improper "
+                "(no events, or only events, in the study). Use a proper prior, e.g. normal(0, 10)."
+            )
+        value, ends = _trapezoid(arms, prior, theta, center, width, step, reach)
+    while step > FINEST:
+        step /= 2
+        finer, _ = _trapezoid(arms, prior, theta, center, width, step, reach)
+        # Where a study's likelihood is negligible its log is large, and counts by its own size.
+        if np.all(np.abs(finer - value) <= TOLERANCE * (1.0 + 1e-3 * np.abs(finer))):
+            return finer
+        value = finer
+    raise ConvergenceError(
+        f"The baselines of the studies could not be integrated to {TOLERANCE:g} with the prior {prior!r}. "
+        "Use engine='nuts', or a smooth prior such as normal(0, 10)."
+    )
+
+
+def _trapezoid(
+    arms: LogIntegrand, prior: Prior, theta: Array, center: Array, width: Array, step: float, reach: float
+) -> tuple[Array, Array]:
+    """Return the log integral, and by how much the integrand is below its peak at the ends, ``(k, m)`` each."""
+    half = math.ceil(reach / step)
+    t = step * np.arange(-half, half + 1, dtype=np.float64)
+    columns = max(1, CHUNK // (len(theta) * len(t)))
+    parts = [
+        _trapezoid_part(
+            arms,
+            prior,
+            theta[:, at : at + columns, None],
+            center[:, at : at + columns, None],
+            width[:, at : at + columns, None],
+            t,
+        )
+        for at in range(0, theta.shape[1], columns)
+    ]
+    value, ends = (np.concatenate(part, axis=1) for part in zip(*parts, strict=True))
+    return value + math.log(step), ends
+
+
+def _trapezoid_part(
+    arms: LogIntegrand, prior: Prior, theta: Array, center: Array, width: Array, t: Array
+) -> tuple[Array, Array]:
+    baseline = center + width * np.sinh(t)
+    log_terms = arms(baseline, theta) + prior.logpdf(baseline) + np.log(width * np.cosh(t))
+    peak = log_terms.max(axis=-1)
+    total = np.asarray(special.logsumexp(log_terms, axis=-1))
+    return total, np.maximum(log_terms[..., 0], log_terms[..., -1]) - peak
+
+
+def logit_baseline(
+    theta: Array, shifts: tuple[float, float], events: tuple[Array, Array], n: tuple[Array, Array], prior: Prior
+) -> tuple[Array, Array]:
+    """Return place and width of a baseline's integrand in a two-arm binomial study, ``(k, m)`` each.
+
+    Parameters
+    ----------
+    shifts
+        Multiples of theta added to the baseline in the first and the second arm.
+    events, n
+        ``(k,)`` of the first and the second arm.
+    """
+    place, spread = _rough(prior)
+    offsets = [shift * theta for shift in shifts]
+
+    def slope(a: Array) -> tuple[Array, Array]:
+        gradient, curvature = (place - a) / spread**2, np.full_like(a, 1.0 / spread**2)
+        for offset, e, total in zip(offsets, events, n, strict=True):
+            p = special.expit(a + offset)
+            gradient = gradient + e[:, None] - total[:, None] * p
+            curvature = curvature + total[:, None] * p * (1.0 - p)
+        return gradient, curvature
+
+    start = np.mean(
+        [special.logit((e + 0.5) / (t + 1.0))[:, None] - o for o, e, t in zip(offsets, events, n, strict=True)], axis=0
+    )
+    return _newton(slope, start)
+
+
+def log_rate_baseline(
+    theta: Array, events: tuple[Array, Array], time: tuple[Array, Array], prior: Prior
+) -> tuple[Array, Array]:
+    """Return place and width of a baseline's integrand in a two-arm Poisson study, ``(k, m)`` each.
+
+    The first arm has the baseline's log rate, the second the baseline plus theta.
+    """
+    place, spread = _rough(prior)
+    rate = time[0][:, None] + time[1][:, None] * np.exp(theta)
+    total = (events[0] + events[1])[:, None]
+
+    def slope(a: Array) -> tuple[Array, Array]:
+        mean = rate * np.exp(a)
+        return (place - a) / spread**2 + total - mean, 1.0 / spread**2 + mean
+
+    return _newton(slope, np.log((total + 0.5) / rate))
+
+
+def _rough(prior: Prior) -> tuple[float, float]:
+    """Return a place and a spread of a prior that exist for improper and heavy-tailed ones too."""
+    if not prior.proper:
+        return 0.0, 100.0
+    low, middle, high = (float(x) for x in prior.ppf(np.array([0.25, 0.5, 0.75])))
+    return middle, max((high - low) / 1.349, 1e-6)
+
+
+def _newton(slope: Callable[[Array], tuple[Array, Array]], start: Array) -> tuple[Array, Array]:
+    """Return the peak of concave functions and their widths there; steps are bounded, so none overshoots far."""
+    at = start
+    for _ in range(60):
+        gradient, curvature = slope(at)
+        move = np.clip(gradient / curvature, -2.0, 2.0)
+        at = at + move
+        if np.abs(move).max(initial=0.0) < 1e-8:
+            break
+    return at, 1.0 / np.sqrt(slope(at)[1])
+
+
+def hypergeometric_support(
+    events_treatment: Array, n_treatment: Array, events_control: Array, n_control: Array
+) -> tuple[Array, Array]:
+    """Return the possible treatment events given both margins, and their log numbers of tables.
+
+    Returns
+    -------
+    support, log_weight
+        ``(k, J)``; rows with fewer than J possible values are filled up with values of no weight.
+        J is rounded up to a power of two, so that similar data share a compiled model.
+    """
+    events = events_treatment + events_control
+    low, high = np.maximum(0.0, events - n_control), np.minimum(n_treatment, events)
+    length = 2 ** math.ceil(math.log2(max(float((high - low).max()) + 1.0, 2.0)))
+    support = np.minimum(low[:, None] + np.arange(length), high[:, None])
+
+    def choose(n: Array, x: Array) -> Array:
+        return np.asarray(special.gammaln(n + 1) - special.gammaln(x + 1) - special.gammaln(n - x + 1))
+
+    log_weight = choose(n_treatment[:, None], support) + choose(n_control[:, None], events[:, None] - support)
+    # Finite, because infinity minus infinity is not a number; exp of it is 0 all the same.
+    log_weight = np.where(np.arange(length) <= (high - low)[:, None], log_weight, -1e30)
+    return support, log_weight
+
+
+def log_observed(possible_minus_observed: Array, log_weight: Array) -> Array:
+    """Return the log number of tables with the observed number of events, ``(k, 1)``."""
+    # The first match: values filled in at the end of a row repeat its last one.
+    at = np.argmax(possible_minus_observed == 0, axis=1)
+    return np.take_along_axis(log_weight, at[:, None], axis=1)
+
+
+def hypergeometric_loglik(observed: Array, support: Array, log_weight: Array, theta: Array) -> Array:
+    """Return log P(treatment events | both margins, log odds ratio theta), ``(k, m)``.
+
+    Fisher's noncentral hypergeometric distribution.
+
+    Parameters
+    ----------
+    observed
+        ``(k,)`` treatment events.
+    support, log_weight
+        ``(k, J)``, as `hypergeometric_support` returns them.
+    theta
+        ``(k, m)``.
+    """
+    # Counted from the observed table, so that large counts do not cancel.
+    possible = support - observed[:, None]
+    log_tables = log_weight - log_observed(possible, log_weight)
+    result = np.empty_like(theta)
+    columns = max(1, CHUNK // possible.shape[1])
+    for i, values in enumerate(theta):
+        for at in range(0, len(values), columns):
+            part = slice(at, at + columns)
+            result[i, part] = -special.logsumexp(log_tables[i] + values[part, None] * possible[i], axis=1)
+    return result

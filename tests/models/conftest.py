@@ -1,0 +1,43 @@
+"""Small data sets for every kind of data a model takes."""
+
+import numpy as np
+import pytest
+
+from bayesmeta.studies import EffectSizes, PersonTime, TwoByTwo
+
+
+def effects(k: int = 5, seed: int = 1) -> EffectSizes:
+    """Return effect sizes with two moderators and an intercept in the middle."""
+    rng = np.random.default_rng(seed)
+    X = np.column_stack([rng.normal(size=k), np.ones(k), rng.integers(0, 2, k)])
+    X[0, 2], X[1, 2] = 0.0, 1.0
+    return EffectSizes(
+        yi=rng.normal(0.2, 0.6, k), sei=rng.uniform(0.1, 0.5, k), X=X, terms=("year", "intercept", "blinded")
+    )
+
+
+def tables(k: int = 5, seed: int = 1) -> TwoByTwo:
+    """Return 2x2 tables, the first without events in the treatment arm, the second without any."""
+    rng = np.random.default_rng(seed)
+    n_treatment, n_control = rng.integers(20, 90, k), rng.integers(20, 90, k)
+    events_treatment, events_control = rng.binomial(n_treatment, 0.2), rng.binomial(n_control, 0.3)
+    events_treatment[:2], events_control[1] = 0, 0
+    return TwoByTwo(events_treatment, n_treatment, events_control, n_control)
+
+
+def rates(k: int = 5, seed: int = 1) -> PersonTime:
+    """Return events and person-time, the first study without events in the treatment arm."""
+    rng = np.random.default_rng(seed)
+    time_treatment, time_control = rng.uniform(50, 200, k), rng.uniform(50, 200, k)
+    events_treatment, events_control = rng.poisson(0.05 * time_treatment), rng.poisson(0.08 * time_control)
+    events_treatment[0] = 0
+    return PersonTime(events_treatment, time_treatment, events_control, time_control)
+
+
+MAKERS = {EffectSizes: effects, TwoByTwo: tables, PersonTime: rates}
+
+
+@pytest.fixture
+def make():
+    """Return the function that makes data of a type."""
+    return lambda data_type, **kwargs: MAKERS[data_type](**kwargs)
