@@ -141,14 +141,17 @@ def fit_many(
         raise ModelError(f"Model {loaded.name!r} has no closed form given tau, so it cannot be batched. Use fit.")
     sets = _many_data(data)
     several = [priors] if priors is None or isinstance(priors, Mapping) else list(priors)
-    chosen = [loaded.with_priors(p) for p in several]
+    chosen = list(several)
     m = max(len(sets), len(chosen))
     if len(sets) not in (1, m) or len(chosen) not in (1, m):
         raise DataError(
             f"There are {len(sets)} data sets and {len(chosen)} sets of priors: give as many of each, or one."
         )
     sets, chosen = sets * (m // len(sets)), chosen * (m // len(chosen))
-    given = [loaded.gaussian_marginal(_data_for(loaded, d), p) for d, p in zip(sets, chosen, strict=True)]
+    given = [
+        loaded.gaussian_marginal(_data_for(loaded, d), loaded.with_priors(fill_defaults(d, loaded.priors, p)))
+        for d, p in zip(sets, chosen, strict=True)
+    ]
     q, a = np.asarray(quantiles, dtype=float), np.asarray(above, dtype=float)
     found = solve_many(given, q, a, tolerance, progress)
     values = {f.name: getattr(found, f.name) for f in dataclasses.fields(found)}
