@@ -92,20 +92,26 @@ def quantile(level: float, df: ArrayLike | None = None) -> Array:
     return np.asarray(stdtrit(freedom, upper))
 
 
-def decimals(values: ArrayLike) -> int:
-    """Return how many decimals the most exact of `values` was given with, at most 9.
+def decimals(values: ArrayLike) -> NDArray[np.intp]:
+    """Return how many decimals the most exact number of each study was given with, at most 9.
+
+    Parameters
+    ----------
+    values
+        ``(m, k)`` or ``(m,)`` numbers, the ``m`` of one study in a column.
 
     Examples
     --------
-    >>> decimals([0.9, 1.54]), decimals([3.0])
-    (2, 0)
+    >>> decimals([[0.9, 3.0], [1.54, 2.0]]).tolist()
+    [2, 0]
     """
     x = np.asarray(values, dtype=np.float64)
-    x = x[np.isfinite(x)]
-    for places in range(9):
-        if np.allclose(np.round(x, places), x, rtol=1e-12, atol=0.0):
-            return places
-    return 9
+    x = np.where(np.isfinite(x), x, 0.0)
+    places = np.full(x.shape[1:], 9, dtype=np.intp)
+    for digits in reversed(range(9)):
+        exact = np.isclose(np.round(x, digits), x, rtol=1e-12, atol=0.0).all(axis=0)
+        places = np.where(exact, digits, places)
+    return places
 
 
 def asymmetry(estimate: Array, low: Array, high: Array) -> Array:
@@ -238,11 +244,11 @@ def _check_estimate(
 
 def rounding(x: Array, a: Array, b: Array, scale: Callable[[Array], Array]) -> Array:
     """Return how far rounding of an estimate and its limits can move it from the middle, on `scale`."""
-    unit = 0.5 * 10.0 ** -decimals(np.stack(np.broadcast_arrays(x, a, b)))
+    unit = 0.5 * 10.0 ** -decimals(np.stack(np.broadcast_arrays(x, a, b)).astype(np.float64)).astype(np.float64)
 
     def half(v: Array) -> Array:
         # A limit of 0.01 may have been 0.005: keep the step inside the scale.
-        return scale(v + unit) - scale(np.maximum(v - unit, v / 2) if (v > 0).all() else v - unit)
+        return scale(v + unit) - scale(np.where(v > 0, np.maximum(v - unit, v / 2), v - unit))
 
     return np.asarray(half(x) / 2 + (half(a) + half(b)) / 4)
 

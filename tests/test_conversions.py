@@ -205,9 +205,9 @@ def test_refusals_and_warnings_name_the_study() -> None:
     with pytest.raises(bm.DataError, match="'Baker 2002'"):
         cv.sd_from_se([1, -1], 10, study=names)
     with pytest.warns(bm.DataWarning, match="Baker 2002 is not symmetric on the log scale"):
-        cv.se_from_ci([0.5, 1.0], [2.0, 3.0], estimate=[1.0, 2.0], ratio=True, study=names)
+        cv.se_from_ci([0.5, 1.02], [2.0, 3.03], estimate=[1.0, 2.01], ratio=True, study=names)
     with pytest.warns(bm.DataWarning, match="number 1"):
-        cv.se_from_ci(1.0, 3.0, estimate=1.3)
+        cv.se_from_ci(1.02, 3.03, estimate=1.31)
 
 
 def test_rounded_limits_do_not_warn() -> None:
@@ -221,6 +221,6 @@ def test_rounded_limits_do_not_warn() -> None:
 def test_decimals_are_counted_as_printed(digits: list[int], places: int) -> None:
     """The number of decimals found never exceeds the number printed, and reproduces every value."""
     values = [float(f"{d}e-{places}") for d in digits]
-    found = decimals(values)
+    found = int(decimals(values))
     assert found <= places
     assert [round(v, found) for v in values] == values

@@ -283,9 +283,17 @@ def test_faulty_ready_estimates_are_refused_by_study(columns: dict[str, list[flo
 
 def test_an_asymmetric_interval_is_a_warning_that_names_the_study() -> None:
     """An odds ratio that is not in the middle of its interval on the log scale is reported."""
-    data = table(study=["fine", "odd"], estimate=[0.88, 2.0], ci_low=[0.71, 1.0], ci_high=[1.07, 3.0])
+    data = table(study=["fine", "odd"], estimate=[0.88, 2.01], ci_low=[0.71, 1.02], ci_high=[1.07, 3.03])
     with pytest.warns(bm.DataWarning, match="interval of odd is not symmetric on the log odds ratio scale"):
         bm.effect_sizes(data, "OR")
+
+
+def test_rounding_is_judged_study_by_study() -> None:
+    """One study printed with one decimal is not held to the two decimals of the others."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", bm.DataWarning)
+        effects = bm.effect_sizes(table(estimate=[1.2, 1.18], ci_low=[0.8, 0.9], ci_high=[1.6, 1.54]), "OR")
+    assert effects.k == 2
 
 
 def test_an_estimate_that_is_not_the_one_behind_yi_is_a_warning() -> None:
