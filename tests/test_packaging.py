@@ -39,7 +39,12 @@ def probe(path: Path | None, cwd: Path) -> dict:
     if path is not None:
         environment["PYTHONPATH"] = str(path)
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", PROBE], cwd=cwd, env=environment, capture_output=True, text=True, check=False
+        [sys.executable, "-W", "error", "-c", PROBE],
+        cwd=cwd,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
