@@ -70,7 +70,7 @@ def table_from_raw(
     values |= extra
     families = available(values)
     if not families:
-        raise nothing_usable(raw.headers, mapping, name)
+        raise nothing_usable(raw.headers, {c: h for c, h in mapping.items() if c in values}, name)
     keep, excluded = _complete(sheet, values, families)
     kept = np.flatnonzero(keep)
     if not len(kept):
