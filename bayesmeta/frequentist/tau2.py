@@ -1,7 +1,7 @@
 r"""Estimators of the between-study variance tau2, one function per published method.
 
-Each takes the model in normal form (:mod:`bayesmeta.frequentist.weighted`) and returns tau2 and its
-standard error in the model's unit. Registering a function is all it takes to add an estimator:
+Each takes the model in normal form (:mod:`bayesmeta.frequentist.weighted`) and returns tau2 in the
+model's unit; a second function gives its standard error, where there is one. Registering a function is all it takes to add an estimator:
 `pool`, the batch, the property tests and the golden tests read :data:`TAU2_ESTIMATORS`.
 """
 
@@ -17,17 +17,23 @@ from bayesmeta.frequentist.likelihood import maximise
 from bayesmeta.frequentist.weighted import At, Model, mean_model, q_root, regression_model, trace_pd, trace_pdpe
 from bayesmeta.values import Array
 
-type Estimate = tuple[float, float | None]
+type Estimator = Callable[[Model], float]
+type StandardError = Callable[[Model, float], float]
 
 
 @dataclass(frozen=True, slots=True)
 class Tau2Estimator:
-    """A registered estimator: call it as ``estimator(yi, vi, X=None)`` for tau2 on the data's scale."""
+    """A registered estimator: call it as ``estimator(yi, vi, X=None)`` for tau2 on the data's scale.
+
+    `estimate` maps a model to tau2, `standard_error` a model and its tau2 to the standard error (None where
+    there is none), both in the model's unit.
+    """
 
     name: str
     title: str
     reference: str
-    estimate: Callable[[Model], Estimate]
+    estimate: Estimator
+    standard_error: StandardError | None = None
     iterative: bool = False
 
     def __call__(self, yi: Array, vi: Array, X: Array | None = None) -> float:
@@ -38,32 +44,40 @@ class Tau2Estimator:
         else:
             design = np.asarray(X, dtype=float)
             model = regression_model(y, v, design, intercept=bool((design[:, 0] == 1).all()))
-        return self.finite(model)[0] * model.scale**2
+        return self.finite(model) * model.scale**2
 
-    def finite(self, model: Model) -> Estimate:
-        """Return tau2 and its standard error in the model's unit, or raise a ConvergenceError: never NaN."""
-        tau2, se = self.estimate(model)
+    def finite(self, model: Model) -> float:
+        """Return tau2 in the model's unit, or raise a ConvergenceError: never NaN."""
+        tau2 = self.estimate(model)
         if not isfinite(tau2):
             raise ConvergenceError(
                 f"{self.name} found no finite tau2 for these {model.k} studies: the effects differ by more standard "
                 "errors than double precision can hold. Check yi and sei for a unit error, or use method='EE'."
             )
-        return tau2, se
+        return tau2
 
 
 TAU2_ESTIMATORS: dict[str, Tau2Estimator] = {}
 
 
 def register(
-    name: str, title: str, reference: str, *, iterative: bool = False
-) -> Callable[[Callable[[Model], Estimate]], Callable[[Model], Estimate]]:
+    name: str,
+    title: str,
+    reference: str,
+    *,
+    standard_error: StandardError | None = None,
+    iterative: bool = False,
+) -> Callable[[Estimator], Estimator]:
     """Enter the decorated function in :data:`TAU2_ESTIMATORS` under `name`."""
 
-    def enter(function: Callable[[Model], Estimate]) -> Callable[[Model], Estimate]:
-        TAU2_ESTIMATORS[name] = Tau2Estimator(name, title, reference, function, iterative)
+    def enter(function: Estimator) -> Estimator:
+        TAU2_ESTIMATORS[name] = Tau2Estimator(name, title, reference, function, standard_error, iterative)
         return function
 
     return enter
+
+
+# ---------------------------------------------------------------------- standard errors
 
 
 def _moment_se(at: At, v: Array, tau2: float, factor: float) -> float:
@@ -74,117 +88,175 @@ def _moment_se(at: At, v: Array, tau2: float, factor: float) -> float:
     return factor * sqrt(max(variance, 0.0))
 
 
-def _inverse_variance_se(at: At, df: int, tau2: float, factor: float) -> float:
+def _inverse_variance_se(model: Model, tau2: float, factor: float) -> float:
     # With W = V^-1, PV is idempotent of rank k - p, which saves two traces.
-    return factor * sqrt(2.0 * df + 4.0 * tau2 * at.trP + 2.0 * tau2**2 * at.trPP)
+    at = model.at(0.0)
+    return factor * sqrt(2.0 * model.df + 4.0 * tau2 * at.trP + 2.0 * tau2**2 * at.trPP)
 
 
-def _common_effect(model: Model) -> Estimate:
-    return 0.0, None
+def _dl_se(model: Model, tau2: float) -> float:
+    return _inverse_variance_se(model, tau2, 1.0 / model.at(0.0).trP)
+
+
+def _he_se(model: Model, tau2: float) -> float:
+    return _moment_se(_unweighted(model), model.v, tau2, 1.0 / model.df)
+
+
+def _hs_se(model: Model, tau2: float) -> float:
+    return _inverse_variance_se(model, tau2, 1.0 / float((1.0 / model.v).sum()))
+
+
+def _hsk_se(model: Model, tau2: float) -> float:
+    return _hs_se(model, tau2) * model.k / model.df
+
+
+def _sj_se(model: Model, tau2: float) -> float:
+    crude = _crude(model)
+    return _moment_se(model.at(crude), model.v, tau2, crude / model.df)
+
+
+def _q_se(model: Model, tau2: float) -> float:
+    # Papers on Q-based estimators give no standard error; this is metafor's, that of the empirical Bayes equation.
+    at = model.at(tau2)
+    return _moment_se(at, model.v, tau2, model.k / model.df / float(at.w.sum()))
+
+
+def _ml_se(model: Model, tau2: float) -> float:
+    w = 1.0 / (model.v + tau2)
+    return sqrt(2.0 / float(w @ w))
+
+
+def _reml_se(model: Model, tau2: float) -> float:
+    return sqrt(2.0 / model.at(tau2).trPP)
+
+
+# ---------------------------------------------------------------------- estimators
+
+
+def _common_effect(model: Model) -> float:
+    return 0.0
 
 
 register("EE", "common effect", "Hedges & Vevea (1998), Psychol. Methods 3:486-504.")(_common_effect)
 register("FE", "fixed effects", "Hedges & Vevea (1998), Psychol. Methods 3:486-504.")(_common_effect)
 
 
-@register("DL", "DerSimonian-Laird", "DerSimonian & Laird (1986), Control. Clin. Trials 7:177-188.")
-def dersimonian_laird(model: Model) -> Estimate:
+@register(
+    "DL", "DerSimonian-Laird", "DerSimonian & Laird (1986), Control. Clin. Trials 7:177-188.", standard_error=_dl_se
+)
+def dersimonian_laird(model: Model) -> float:
     """Method of moments from Cochran's Q with inverse-variance weights."""
     at = model.at(0.0)
-    tau2 = max(0.0, (at.Q - model.df) / at.trP)
-    return tau2, _inverse_variance_se(at, model.df, tau2, 1.0 / at.trP)
+    return max(0.0, (at.Q - model.df) / at.trP)
 
 
-@register("HE", "Hedges", "Hedges & Olkin (1985), Statistical Methods for Meta-Analysis, Academic Press.")
-def hedges(model: Model) -> Estimate:
+@register(
+    "HE",
+    "Hedges",
+    "Hedges & Olkin (1985), Statistical Methods for Meta-Analysis, Academic Press.",
+    standard_error=_he_se,
+)
+def hedges(model: Model) -> float:
     """Method of moments from the unweighted sum of squares."""
     at = _unweighted(model)
-    tau2 = max(0.0, (at.Q - trace_pd(at, model.v)) / model.df)
-    return tau2, _moment_se(at, model.v, tau2, 1.0 / model.df)
+    return max(0.0, (at.Q - trace_pd(at, model.v)) / model.df)
 
 
 def _unweighted(model: Model) -> At:
-    return Model(model.y, np.ones(model.k), model.X, model.order, 1.0, 0.0).at(0.0)
+    return Model(model.y, np.ones(model.k), model.X, model.rows, 1.0, 0.0).at(0.0)
 
 
-@register("HS", "Hunter-Schmidt", "Schmidt & Hunter (2014), Methods of Meta-Analysis, 3rd ed., Sage.")
-def hunter_schmidt(model: Model) -> Estimate:
+@register(
+    "HS",
+    "Hunter-Schmidt",
+    "Schmidt & Hunter (2014), Methods of Meta-Analysis, 3rd ed., Sage.",
+    standard_error=_hs_se,
+)
+def hunter_schmidt(model: Model) -> float:
     """Weighted variance of the effects less their average sampling variance."""
     at = model.at(0.0)
-    total = float(at.w.sum())
-    tau2 = max(0.0, (at.Q - model.k) / total)
-    return tau2, _inverse_variance_se(at, model.df, tau2, 1.0 / total)
+    return max(0.0, (at.Q - model.k) / float(at.w.sum()))
 
 
 @register(
     "HSk",
     "Hunter-Schmidt with small-sample correction",
     "Brannick, Potter, Benitez & Morris (2019), Res. Synth. Methods 10:490-514.",
+    standard_error=_hsk_se,
 )
-def hunter_schmidt_k(model: Model) -> Estimate:
+def hunter_schmidt_k(model: Model) -> float:
     """Hunter-Schmidt with the weighted variance divided by its degrees of freedom."""
     at = model.at(0.0)
-    total, ratio = float(at.w.sum()), model.k / model.df
-    tau2 = max(0.0, (ratio * at.Q - model.k) / total)
-    return tau2, _inverse_variance_se(at, model.df, tau2, ratio / total)
+    return max(0.0, (model.k / model.df * at.Q - model.k) / float(at.w.sum()))
 
 
-@register("SJ", "Sidik-Jonkman", "Sidik & Jonkman (2005), Appl. Stat. 54:367-384.")
-def sidik_jonkman(model: Model) -> Estimate:
+@register("SJ", "Sidik-Jonkman", "Sidik & Jonkman (2005), Appl. Stat. 54:367-384.", standard_error=_sj_se)
+def sidik_jonkman(model: Model) -> float:
     """Model-error variance from a crude first estimate, the mean squared deviation of the effects."""
+    crude = _crude(model)
+    return crude / model.df * model.at(crude).Q
+
+
+def _crude(model: Model) -> float:
     deviation = model.y - model.y.mean()
-    crude = float(deviation @ deviation) / model.k
-    at = model.at(crude)
-    factor = crude / model.df
-    tau2 = factor * at.Q
-    return tau2, _moment_se(at, model.v, tau2, factor)
+    return float(deviation @ deviation) / model.k
 
 
-def _q_based(model: Model, target: float) -> Estimate:
-    # The papers give no standard error; this is metafor's, that of the empirical Bayes moment equation.
-    tau2 = q_root(model, target)
-    at = model.at(tau2)
-    return tau2, _moment_se(at, model.v, tau2, model.k / model.df / float(at.w.sum()))
-
-
-@register("PM", "Paule-Mandel", "Paule & Mandel (1982), J. Res. Natl. Bur. Stand. 87:377-385.", iterative=True)
-def paule_mandel(model: Model) -> Estimate:
+@register(
+    "PM",
+    "Paule-Mandel",
+    "Paule & Mandel (1982), J. Res. Natl. Bur. Stand. 87:377-385.",
+    standard_error=_q_se,
+    iterative=True,
+)
+def paule_mandel(model: Model) -> float:
     r"""Return the root of :math:`Q(\tau^2) = k - p`."""
-    return _q_based(model, float(model.df))
+    return q_root(model, float(model.df))
 
 
 @register(
     "PMM",
     "median-unbiased Paule-Mandel",
     "Viechtbauer (2021), in Handbook of Meta-Analysis, Chapman and Hall/CRC, ch. 11.",
+    standard_error=_q_se,
     iterative=True,
 )
-def paule_mandel_median(model: Model) -> Estimate:
+def paule_mandel_median(model: Model) -> float:
     r"""Return the root of :math:`Q(\tau^2)` = median of :math:`\chi^2_{k-p}`."""
-    return _q_based(model, float(chdtri(model.df, 0.5)))
+    return q_root(model, float(chdtri(model.df, 0.5)))
 
 
-@register("EB", "empirical Bayes", "Morris (1983), J. Am. Stat. Assoc. 78:47-55.", iterative=True)
-def empirical_bayes(model: Model) -> Estimate:
+@register(
+    "EB",
+    "empirical Bayes",
+    "Morris (1983), J. Am. Stat. Assoc. 78:47-55.",
+    standard_error=_q_se,
+    iterative=True,
+)
+def empirical_bayes(model: Model) -> float:
     """Morris's empirical Bayes estimator; it solves the equation of Paule and Mandel."""
-    return _q_based(model, float(model.df))
+    return q_root(model, float(model.df))
 
 
-@register("ML", "maximum likelihood", "Hardy & Thompson (1996), Stat. Med. 15:619-629.", iterative=True)
-def maximum_likelihood(model: Model) -> Estimate:
+@register(
+    "ML",
+    "maximum likelihood",
+    "Hardy & Thompson (1996), Stat. Med. 15:619-629.",
+    standard_error=_ml_se,
+    iterative=True,
+)
+def maximum_likelihood(model: Model) -> float:
     """Return the global maximum of the likelihood; standard error from the expected information."""
-    tau2 = maximise(model, restricted=False)
-    w = 1.0 / (model.v + tau2)
-    return tau2, sqrt(2.0 / float(w @ w))
+    return maximise(model, restricted=False)
 
 
 @register(
     "REML",
     "restricted maximum likelihood",
     "Viechtbauer (2005), J. Educ. Behav. Stat. 30:261-293.",
+    standard_error=_reml_se,
     iterative=True,
 )
-def restricted_maximum_likelihood(model: Model) -> Estimate:
+def restricted_maximum_likelihood(model: Model) -> float:
     """Return the global maximum of the restricted likelihood; standard error from the expected information."""
-    tau2 = maximise(model, restricted=True)
-    return tau2, sqrt(2.0 / model.at(tau2).trPP)
+    return maximise(model, restricted=True)
