@@ -10,6 +10,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from bayesmeta import conversions as conversions
     from bayesmeta import frequentist as frequentist
     from bayesmeta import plots as plots
     from bayesmeta import priors as priors
@@ -39,6 +40,7 @@ _PUBLIC: dict[str, str | None] = {
     "StudyTable": "studies",
     "TwoByTwo": "studies",
     "compare": "compare",
+    "conversions": None,
     "effect_sizes": "effects",
     "fit": "fit",
     "fit_many": "fit",
