@@ -34,19 +34,28 @@ def weighted_fit(model: Model, weights: Array) -> At:
     return MeanAt(model.y[heaviest], weights[heaviest])
 
 
-def generalised_tau2(model: Model, weights: Array) -> tuple[float, float]:
-    """Return the generalised method-of-moments tau2 and its standard error, in the model's unit.
+def generalised_tau2(model: Model, weights: Array) -> float:
+    """Return the generalised method-of-moments tau2, in the model's unit; `weights` are in the model's order.
 
     References
     ----------
     DerSimonian & Kacker (2007), Contemp. Clin. Trials 28:105-114.
     Jackson, Turner, Rhodes & Viechtbauer (2014), BMC Med. Res. Methodol. 14:103.
     """
-    at = weighted_fit(model, weights)
-    v = model.v if model.X is not None else model.v[np.argsort(-weights, kind="stable")]
-    tau2 = max(0.0, (at.Q - trace_pd(at, v)) / at.trP)
+    at, v = weighted_fit(model, weights), _beside(model, weights)
+    return max(0.0, (at.Q - trace_pd(at, v)) / at.trP)
+
+
+def generalised_se(model: Model, weights: Array, tau2: float) -> float:
+    """Return the standard error of :func:`generalised_tau2`, in the model's unit."""
+    at, v = weighted_fit(model, weights), _beside(model, weights)
     variance = 2.0 * trace_pdpe(at, v, v) + 4.0 * tau2 * trace_pdpe(at, v, None) + 2.0 * tau2**2 * at.trPP
-    return tau2, sqrt(variance) / at.trP
+    return sqrt(variance) / at.trP
+
+
+def _beside(model: Model, weights: Array) -> Array:
+    """Return the variances in the order of the rows of :func:`weighted_fit`."""
+    return model.v if model.X is not None else model.v[np.argsort(-weights, kind="stable")]
 
 
 def weighted_coefficients(model: Model, weights: Array, tau2: float) -> tuple[Array, Array]:

@@ -49,8 +49,8 @@ def _upper(model: Model) -> float:
     ``y'PPy <= RSS / (t + v_min)^2`` with RSS of the unweighted fit, and the trace is at least
     ``(k - p) / (t + v_max)``, so the score is negative beyond ``max(v_max, 2 RSS / (k - p))``.
     """
-    ones = Model(model.y, np.ones(model.k), model.X, model.order, 1.0, 0.0)
-    return max(float(model.v[-1]), 2.0 * ones.at(0.0).Q / model.df)
+    ones = Model(model.y, np.ones(model.k), model.X, model.rows, 1.0, 0.0)
+    return max(float(model.v.max()), 2.0 * ones.at(0.0).Q / model.df)
 
 
 def _scan(model: Model, t: Array, *, restricted: bool) -> Array:

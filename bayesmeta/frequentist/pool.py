@@ -1,12 +1,13 @@
 """Pooling of effect sizes: inverse-variance weights, any tau2 estimator, any rule for the interval."""
 
+from math import isfinite
 from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from bayesmeta.errors import ConvergenceError, DataError, ModelError, unknown
-from bayesmeta.frequentist.generalised import fixed_weights, generalised_tau2, weighted_coefficients
+from bayesmeta.frequentist.generalised import fixed_weights, generalised_se, generalised_tau2, weighted_coefficients
 from bayesmeta.frequentist.result import PREDICTION_REFERENCES, PooledFit, PredictionRule, chi2_p
 from bayesmeta.frequentist.tau2 import TAU2_ESTIMATORS
 from bayesmeta.frequentist.weighted import At, Model, mean_model, regression_model
@@ -24,6 +25,7 @@ CI_RULES: dict[str, str] = {
 _SPELLINGS = {"z": "wald", "knha": "hksj", "hk": "hksj", "hkn": "hksj"}
 COMMON_EFFECT = frozenset({"EE", "FE"})
 _GENQ = "DerSimonian & Kacker (2007), Contemp. Clin. Trials 28:105-114."
+_SINGLE = ("A single study: its own estimate is shown; tau2 cannot be estimated and is taken as 0.",)
 _SUBTINY = 1e-24
 """A Hartung-Knapp factor below this is the square of rounding error, not of disagreement between studies."""
 
@@ -77,26 +79,18 @@ def pool(
     (0.2656, 0.0768)
     """
     rule = _check(method, ci, level, prediction)
-    model = _model(effects, rule)
-    null = model.at(0.0)
+    intercept = has_intercept(effects)
+    model = _model(effects, rule, intercept)
+    null, df, scale2 = model.at(0.0), model.df, model.scale * model.scale
     fixed = None if weights is None else fixed_weights(effects, weights)
-    scale2 = model.scale * model.scale
-    notes: tuple[str, ...] = ()
-    tau2: float
-    tau2_se: float | None
-    if model.df == 0:
-        tau2, tau2_se = 0.0, None
-        notes = ("A single study: its own estimate is shown; tau2 cannot be estimated and is taken as 0.",)
-    else:
-        tau2, tau2_se = _tau2(method, model, fixed)
+    tau2 = _tau2(method, model, fixed) if df > 0 else 0.0
     if fixed is not None:
         beta, vcov = _with_fixed_weights(model, fixed, tau2, rule)
         percent = fixed
     else:
         at = null if tau2 == 0.0 else model.at(tau2)
-        beta, vcov = at.beta, at.bread * _factor(at, model, rule)
-        percent = 1.0 / (effects.sei**2 + tau2 * scale2)
-    vcov = vcov * scale2
+        beta, vcov = at.beta, at.bread * (scale2 * _factor(at, model, rule))
+        percent = 1.0 / (effects.sei * effects.sei + tau2 * scale2)
     beta = beta * model.scale
     if model.shift:
         beta[0] += model.shift
@@ -112,25 +106,25 @@ def pool(
         terms=effects.terms,
         beta=beta,
         vcov=vcov,
-        df=None if rule == "wald" else model.df,
+        df=None if rule == "wald" else df,
         tau2=tau2 * scale2,
-        tau2_se=None if tau2_se is None else tau2_se * scale2,
         Q=null.Q,
-        Q_df=model.df,
-        Q_p=chi2_p(null.Q, model.df),
+        Q_df=df,
+        Q_p=chi2_p(null.Q, df),
         I2=i2,
         H2=h2,
-        weights=percent * (100.0 / float(percent.sum())),
+        weights=percent * (100.0 / float(np.add.reduce(percent))),
         effects=effects,
         reference=_GENQ if method == "GENQ" else TAU2_ESTIMATORS[method].reference,
         prediction_rule=prediction,
-        predicts=not common and model.df > 0,
-        intercept=model.X is None or has_intercept(effects),
-        notes=notes,
+        predicts=not common and df > 0,
+        intercept=intercept,
+        notes=() if df > 0 else _SINGLE,
+        fixed_weights=fixed,
     )
 
 
-def _tau2(method: str, model: Model, weights: Array | None) -> tuple[float, float | None]:
+def _tau2(method: str, model: Model, weights: Array | None) -> float:
     if method != "GENQ":
         return TAU2_ESTIMATORS[method].finite(model)
     if weights is None:
@@ -138,10 +132,25 @@ def _tau2(method: str, model: Model, weights: Array | None) -> tuple[float, floa
     return generalised_tau2(model, weights[model.order])
 
 
+def tau2_standard_error(fit: PooledFit) -> float | None:
+    """Return the standard error of ``fit.tau2``, or None where the method has none."""
+    if fit.tau2 is None or not fit.predicts:
+        return None
+    model = model_of(fit.effects)
+    tau2 = fit.tau2 / model.scale / model.scale
+    if fit.method == "GENQ" and fit.fixed_weights is not None:
+        return generalised_se(model, fit.fixed_weights[model.order], tau2) * model.scale**2
+    estimator = TAU2_ESTIMATORS.get(fit.method)
+    if estimator is None or estimator.standard_error is None:
+        return None
+    return estimator.standard_error(model, tau2) * model.scale**2
+
+
 def _with_fixed_weights(model: Model, weights: Array, tau2: float, rule: str) -> tuple[Array, Array]:
     if rule not in ("wald", "t"):
         raise ModelError(f"ci={rule!r} assumes inverse-variance weights; with weights=... use ci='wald' or 't'.")
-    return weighted_coefficients(model, weights[model.order], tau2)
+    beta, vcov = weighted_coefficients(model, weights[model.order], tau2)
+    return beta, vcov * model.scale**2
 
 
 def _check(method: str, ci: str, level: float, prediction: str) -> str:
@@ -165,17 +174,21 @@ def has_intercept(effects: EffectSizes) -> bool:
 
 def model_of(effects: EffectSizes) -> Model:
     """Return the normal form of `effects`."""
-    X, vi = effects.X, effects.sei**2
+    return _normal_form(effects, has_intercept(effects))
+
+
+def _normal_form(effects: EffectSizes, intercept: bool) -> Model:
+    X, vi = effects.X, effects.sei * effects.sei
     assert X is not None
-    if X.shape[1] == 1 and has_intercept(effects):
+    if X.shape[1] == 1 and intercept:
         return mean_model(effects.yi, vi)
-    return regression_model(effects.yi, vi, X, intercept=has_intercept(effects))
+    return regression_model(effects.yi, vi, X, intercept=intercept)
 
 
-def _model(effects: EffectSizes, rule: str) -> Model:
+def _model(effects: EffectSizes, rule: str, intercept: bool) -> Model:
     assert effects.X is not None
     k, p = effects.X.shape
-    if p > 1 or not has_intercept(effects):
+    if p > 1 or not intercept:
         from bayesmeta.frequentist.regression import check_design
 
         check_design(effects)
@@ -190,7 +203,7 @@ def _model(effects: EffectSizes, rule: str) -> Model:
             f"{k} studies cannot support {p} coefficients ({', '.join(effects.terms)}): "
             f"there must be more studies than coefficients. Use fewer moderators."
         )
-    return model_of(effects)
+    return _normal_form(effects, intercept)
 
 
 def _factor(at: At, model: Model, rule: str) -> float:
@@ -229,7 +242,7 @@ def _i2_h2(model: Model, null: At, tau2: float, *, common: bool) -> tuple[float,
 
 
 def _require_finite(method: str, beta: Array, vcov: Array) -> None:
-    if not (np.isfinite(beta).all() and np.isfinite(vcov).all()):
+    if not (all(map(isfinite, beta.tolist())) and isfinite(float(vcov.sum()))):
         raise ConvergenceError(
             f"{method} gave a result that is not finite: the effects or variances exceed what double precision "
             "can hold. Check yi and sei for a unit error, or rescale the outcome."

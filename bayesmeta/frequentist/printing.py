@@ -15,7 +15,7 @@ def p_text(p: float) -> str:
 def fit_text(fit: PooledFit) -> str:
     """Return the block that ``print(fit)`` shows."""
     kind = "Meta-regression" if fit.p > 1 or not fit.intercept else "Pooled effect"
-    scale = f" (log scale; {fit.measure} in brackets)" if fit.measure in RATIO_MEASURES else ""
+    scale = " (log scale; natural scale in brackets)" if fit.measure in RATIO_MEASURES else ""
     lines = [
         f"{kind} by {fit.method}: k = {fit.k}, measure {fit.measure}{scale}",
         *_coefficients(fit),
@@ -44,9 +44,9 @@ def _coefficients(fit: PooledFit) -> list[str]:
     ):
         name = "mu" if fit.p == 1 and fit.intercept else term
         shown = f" [{natural(fit.measure, b):.3f}]" if fit.measure in RATIO_MEASURES else ""
+        interval_text = f"{100 * fit.level:g}% confidence interval ({_CI_TEXT[fit.ci_rule]}) {_pair(fit, interval)}"
         lines.append(
-            f"  {name} = {b:.4f}{shown}, SE {se:.4f}, "
-            f"{100 * fit.level:g}% confidence interval ({_CI_TEXT[fit.ci_rule]}) {_pair(fit, interval)}, {letter} = {statistic:.3f}, p {p_text(p)}"
+            f"  {name} = {b:.4f}{shown}, SE {se:.4f}, {interval_text}, {letter} = {statistic:.3f}, p {p_text(p)}"
         )
     if fit.prediction is not None and fit.p == 1:
         lines.append(
@@ -62,14 +62,11 @@ def _heterogeneity(fit: PooledFit) -> list[str]:
     if fit.tau2 is None or not fit.predicts:
         lines.append("  tau2 is not estimated: one common effect" if fit.k > 1 else "  tau2 cannot be estimated")
     else:
-        se = "" if fit.tau2_se is None else f", SE {fit.tau2_se:.4f}"
-        interval = fit.tau2_ci
-        limits = (
-            ""
-            if interval is None
-            else f", {interval.rule} confidence interval {interval.low:.4f} to {interval.high:.4f}"
-        )
-        lines.append(f"  {residual}tau2 = {fit.tau2:.4f} (tau = {fit.tau2**0.5:.4f}{se}{limits})")
+        details = [] if fit.tau2_se is None else [f"SE {fit.tau2_se:.4f}"]
+        if fit.tau2_ci is not None:
+            low, high = fit.tau2_ci
+            details.append(f"{100 * fit.level:g}% {fit.tau2_ci.rule} confidence interval {low:.4f} to {high:.4f}")
+        lines.append(f"  {residual}tau2 = {fit.tau2:.4f} ({', '.join(details)}); tau = {fit.tau2**0.5:.4f}")
     lines.append(
         f"  {residual}heterogeneity: Q({fit.Q_df}) = {fit.Q:.4f}, p {p_text(fit.Q_p)}; "
         f"I2 = {fit.I2:.1f}%, H2 = {fit.H2:.2f}"

@@ -1,7 +1,7 @@
 """The result of a classical pooled analysis: one frozen value for every method."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from math import exp, log, sqrt
 from typing import TYPE_CHECKING, Literal
@@ -100,8 +100,8 @@ class PooledFit:
         ``(p, p)`` their covariance matrix, Hartung-Knapp scaling included.
     df
         Degrees of freedom of t and F tests; None where tests are normal and chi-squared.
-    tau2, tau2_se
-        Between-study variance and its standard error.
+    tau2
+        Between-study variance.
     Q, Q_df, Q_p
         Test for (residual) heterogeneity.
     weights
@@ -110,6 +110,8 @@ class PooledFit:
         The effect sizes pooled; None for methods that pool counts directly.
     notes
         What a reader must know: studies that contribute nothing, corrections made, rules that fell away.
+    fixed_weights
+        ``(k,)`` weights that were given instead of estimated, largest 1.
     """
 
     method: str
@@ -122,7 +124,6 @@ class PooledFit:
     vcov: Array
     df: int | None
     tau2: float | None
-    tau2_se: float | None
     Q: float
     Q_df: int
     Q_p: float
@@ -134,7 +135,8 @@ class PooledFit:
     prediction_rule: PredictionRule = "metafor"
     predicts: bool = True
     intercept: bool = True
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
+    fixed_weights: Array | None = None
 
     # ------------------------------------------------------------------ the pooled effect
 
@@ -300,6 +302,13 @@ class PooledFit:
     def tau(self) -> float | None:
         """Between-study standard deviation."""
         return None if self.tau2 is None else sqrt(self.tau2)
+
+    @cached_property
+    def tau2_se(self) -> float | None:
+        """Standard error of tau2, where the method has one."""
+        from bayesmeta.frequentist.pool import tau2_standard_error
+
+        return tau2_standard_error(self)
 
     @cached_property
     def tau2_ci(self) -> Interval | None:

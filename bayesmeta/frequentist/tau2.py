@@ -1,8 +1,8 @@
 r"""Estimators of the between-study variance tau2, one function per published method.
 
 Each takes the model in normal form (:mod:`bayesmeta.frequentist.weighted`) and returns tau2 in the
-model's unit; a second function gives its standard error, where there is one. Registering a function is all it takes to add an estimator:
-`pool`, the batch, the property tests and the golden tests read :data:`TAU2_ESTIMATORS`.
+model's unit; a second function gives its standard error, where there is one. Registering a function is all it
+takes to add an estimator: `pool`, the batch, the property tests and the golden tests read :data:`TAU2_ESTIMATORS`.
 """
 
 from collections.abc import Callable

@@ -4,8 +4,8 @@ The model is :math:`y \sim N(X\beta, \mathrm{diag}(v) + \tau^2 I)`. With weights
 :math:`w_i = 1 / (v_i + \tau^2)` and :math:`P = W - W X (X'WX)^{-1} X'W`, everything below is a
 quadratic form or a trace in :math:`P`, computed in :math:`O(k p^2)` without forming :math:`P`.
 
-Data are held in a normal form: rows ordered from the most to the least precise study, effects
-measured from the most precise one, and everything divided by a power of two near the smallest
+Data are held in a normal form: the most precise study comes first (for a regression, all rows are
+ordered by precision), effects are measured from it, and everything divided by a power of two near the smallest
 standard error. The division is exact, so results are scale-equivariant to the last bit, and one
 study that outweighs the rest by many orders of magnitude cancels nothing.
 """
@@ -16,6 +16,7 @@ from functools import cached_property
 from math import frexp, ldexp, sqrt
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.linalg import solve_triangular
 
 from bayesmeta.values import Array
@@ -31,9 +32,18 @@ class Model:
     y: Array
     v: Array
     X: Array | None
-    order: "np.typing.NDArray[np.intp]"
+    rows: NDArray[np.intp] | int
     scale: float
     shift: float
+
+    @property
+    def order(self) -> NDArray[np.intp]:
+        """``(k,)`` index of each row in the original data."""
+        if not isinstance(self.rows, int):
+            return self.rows
+        order = np.arange(len(self.y))
+        order[0], order[self.rows] = self.rows, 0
+        return order
 
     @property
     def k(self) -> int:
@@ -59,35 +69,40 @@ class Model:
 
 def mean_model(yi: Array, vi: Array) -> Model:
     """Return the normal form of `yi`, `vi` with one common mean."""
-    order = np.argsort(vi, kind="stable")
-    scale = ldexp(1.0, frexp(sqrt(float(vi[order[0]])))[1])
-    shift = float(yi[order[0]])
-    y = (yi[order] - shift) / scale
+    first = int(vi.argmin())
+    scale = ldexp(1.0, frexp(sqrt(vi[first]))[1])
+    shift = float(yi[first])
+    y = (yi - shift) / scale
     # Dividing twice keeps scale**2 from underflowing when standard errors are below 1e-154.
-    v = vi[order] / scale / scale
-    return Model(y, v, None, order, scale, shift)
+    v = vi / scale
+    v /= scale
+    if first:
+        y[0], y[first] = y[first], y[0]
+        v[0], v[first] = v[first], v[0]
+    return Model(y, v, None, first, scale, shift)
 
 
 def regression_model(yi: Array, vi: Array, X: Array, *, intercept: bool) -> Model:
     """Return the normal form with design `X`; effects are centred only when `X` spans a constant."""
     base = mean_model(yi, vi)
+    order = np.argsort(vi, kind="stable")
     shift = base.shift if intercept else 0.0
-    y = base.y if intercept else yi[base.order] / base.scale
-    return Model(y, base.v, X[base.order], base.order, base.scale, shift)
+    y = (yi[order] - shift) / base.scale
+    return Model(y, vi[order] / base.scale / base.scale, X[order], order, base.scale, shift)
 
 
 class MeanAt:
-    """The weighted mean at one tau2, for rows ordered by decreasing weight."""
+    """The weighted mean at one tau2, for rows of which the first is the heaviest."""
 
     def __init__(self, y: Array, w: Array) -> None:
         self.y, self.w = y, w
         rest = w[1:]
-        self._rest = float(rest.sum())
+        self._rest = float(np.add.reduce(rest))
         self.total = float(w[0]) + self._rest
-        self.mean = float(w @ y) / self.total
+        self.mean = float(w.dot(y)) / self.total
         self.residual = y - self.mean
         self._wr = w * self.residual
-        self.Q = float(self._wr @ self.residual)
+        self.Q = float(self._wr.dot(self.residual))
 
     @property
     def beta(self) -> Array:
@@ -119,7 +134,7 @@ class MeanAt:
     def trP(self) -> float:  # noqa: N802
         """``tr P``; the heaviest study is kept apart because ``1 - h`` cancels for it alone."""
         rest = self.w[1:]
-        return float(self.w[0]) * self._rest / self.total + self._rest - float(rest @ rest) / self.total
+        return float(self.w[0]) * self._rest / self.total + self._rest - float(rest.dot(rest)) / self.total
 
     @cached_property
     def trPP(self) -> float:  # noqa: N802
