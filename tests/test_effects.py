@@ -156,6 +156,13 @@ def test_impossible_numbers_are_refused_by_study(measure: str, columns: dict[str
         bm.effect_sizes(table(**{**good, **columns}), measure)
 
 
+def test_text_among_the_numbers_is_refused_by_study() -> None:
+    """A column of text is read where it holds numbers, and refused where it does not."""
+    assert bm.effect_sizes(table(yi=["0.1", "0.2"], sei=["0.1", "0.1"]), "MD").yi.tolist() == [0.1, 0.2]
+    with pytest.raises(bm.DataError, match="Study 'S2': sei is '0,1', which is not a number"):
+        bm.effect_sizes(table(yi=["0.1", "0.2"], sei=["0.1", "0,1"]), "MD")
+
+
 def test_a_missing_column_is_named_with_the_ways_out() -> None:
     """The error lists what the measure takes, ready estimates included, and what the table has."""
     with pytest.raises(bm.DataError, match=r"needs the column 'events_treatment'.*yi, sei.*Columns: year"):

@@ -55,6 +55,7 @@ def _columns(data: dict[str, Any], family: str) -> dict[str, np.ndarray]:
             "n": "ni",
             "ri": "ri",
         },
+        "mean": {"mean": "mi", "sd": "sdi", "n": "ni"},
     }[family]
     return {ours: x[theirs] for ours, theirs in names.items()}
 
@@ -108,3 +109,17 @@ def test_effects_and_variances_are_metafors(name: str, data: dict[str, Any], exp
     if name == "UCOR|UB":
         zero = columns["ri"] == 0
         np.testing.assert_allclose(raw.vi[zero], 1 / (columns["n"][zero] - 4), rtol=1e-13)
+
+
+MORE = json.loads((GOLDEN / "metafor_escalc_variances.json").read_text())
+
+
+@pytest.mark.parametrize("case", sorted(MORE["results"]))
+def test_further_sampling_variances_are_metafors(case: str) -> None:
+    """Variances that metafor offers beyond the usual one equal its own to 1e-12."""
+    family, _, name = case.partition(":")
+    measure, _, vtype = name.partition("|")
+    expected = MORE["results"][case]["result"]
+    raw = compute_effects(measure, _columns(MORE["data"][family], family), vtype=vtype, correct=measure != "ROM")
+    np.testing.assert_allclose(raw.yi, expected["yi"], rtol=1e-12)
+    np.testing.assert_allclose(raw.vi, expected["vi"], rtol=1e-12)

@@ -229,7 +229,7 @@ def _columns(data: StudyTable | TwoByTwo | PersonTime, measure: Measure) -> dict
         return {name: getattr(data, name) for name in measure.columns}
     names = {name: _spelling(data, name) for name in measure.columns}
     if measure.compute is not None and all(name in data.columns for name in names.values()):
-        return {ours: data.column(theirs) for ours, theirs in names.items()}
+        return {ours: _numbers(data, theirs) for ours, theirs in names.items()}
     if source_of(data.columns, measure) is not None:
         return None
     missing = [name for name, theirs in names.items() if theirs not in data.columns]
@@ -238,6 +238,20 @@ def _columns(data: StudyTable | TwoByTwo | PersonTime, measure: Measure) -> dict
         f"{', '.join(measure.columns)}, or ready estimates: {'; '.join(', '.join(s) for s in SOURCES[:4])}. "
         f"Columns: {', '.join(data.columns) or 'none'}."
     )
+
+
+def _numbers(data: StudyTable, name: str) -> Array:
+    """Return a column as numbers, missing ones as NaN; text that is no number is an error naming the study."""
+    values = data.columns[name]
+    if values.dtype.kind in "fiub":
+        return data.column(name)
+    numbers = np.full(data.k, np.nan)
+    for i, value in enumerate(values):
+        try:
+            numbers[i] = np.nan if value is None else float(value)
+        except (TypeError, ValueError):
+            raise DataError(f"Study {data.study[i]!r}: {name} is {value!r}, which is not a number.") from None
+    return numbers
 
 
 def _spelling(data: StudyTable, name: str) -> str:
@@ -260,7 +274,7 @@ def _from_ready(
             f"vtype={vtype!r} chooses a formula for raw data, but the table has ready estimates. Leave it out."
         )
     names = {name for source in SOURCES for name in source} & set(data.columns)
-    yi, sei, rule = ready_estimates(measure, {name: data.column(name) for name in names}, data.study, level=level)
+    yi, sei, rule = ready_estimates(measure, {name: _numbers(data, name) for name in names}, data.study, level=level)
     return EffectSizes(
         yi,
         sei,
