@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from bayesmeta.datasets import list_datasets as list_datasets
     from bayesmeta.datasets import load_dataset as load_dataset
     from bayesmeta.effects import effect_sizes as effect_sizes
+    from bayesmeta.evidence import bayes_factor as bayes_factor
+    from bayesmeta.evidence import bayes_factor_null as bayes_factor_null
+    from bayesmeta.evidence import kl_divergence as kl_divergence
+    from bayesmeta.evidence import model_average as model_average
+    from bayesmeta.evidence import predictive_p as predictive_p
     from bayesmeta.fit import fit as fit
     from bayesmeta.fit import fit_many as fit_many
     from bayesmeta.posterior import probability as probability
@@ -32,6 +37,11 @@ __version__ = "0.1.0"
 # Public name -> module that defines it (None: the name is a submodule).
 _PUBLIC: dict[str, str | None] = {
     "BayesMetaError": "errors",
+    "kl_divergence": "evidence",
+    "predictive_p": "evidence",
+    "model_average": "evidence",
+    "bayes_factor_null": "evidence",
+    "bayes_factor": "evidence",
     "ConvergenceError": "errors",
     "DataError": "errors",
     "DataWarning": "errors",

@@ -9,10 +9,10 @@ import numpy as np
 
 from bayesmeta.engines import ENGINES
 from bayesmeta.errors import DataError, ModelError, unknown
-from bayesmeta.model import Model, load_model
+from bayesmeta.model import GaussianMarginal, Model, load_model
 from bayesmeta.posterior import Posterior
 from bayesmeta.priors import fill_defaults
-from bayesmeta.studies import EffectSizes, StudyTable, TwoByTwo
+from bayesmeta.studies import EffectSizes, PersonTime, StudyTable, TwoByTwo
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -72,13 +72,15 @@ def fit(
 def _data_for(model: Model, data: Any) -> Any:
     if isinstance(data, StudyTable) and model.data_type is TwoByTwo:
         return data.two_by_two()
+    if isinstance(data, StudyTable) and model.data_type is PersonTime:
+        return data.person_time()
     if not isinstance(data, model.data_type):
         raise DataError(
             f"Model {model.name!r} takes {model.data_type.__name__}, but was given {type(data).__name__}. "
             + (
                 "Use bm.effect_sizes(table, measure=...) first."
                 if model.data_type.__name__ == "EffectSizes"
-                else "Use table.two_by_two() to get counts."
+                else "Use table.two_by_two() to get counts, or table.person_time() for events and person-time."
             )
         )
     return data
@@ -141,17 +143,13 @@ def fit_many(
         raise ModelError(f"Model {loaded.name!r} has no closed form given tau, so it cannot be batched. Use fit.")
     sets = _many_data(data)
     several = [priors] if priors is None or isinstance(priors, Mapping) else list(priors)
-    chosen = list(several)
-    m = max(len(sets), len(chosen))
-    if len(sets) not in (1, m) or len(chosen) not in (1, m):
+    m = max(len(sets), len(several))
+    if len(sets) not in (1, m) or len(several) not in (1, m):
         raise DataError(
-            f"There are {len(sets)} data sets and {len(chosen)} sets of priors: give as many of each, or one."
+            f"There are {len(sets)} data sets and {len(several)} sets of priors: give as many of each, or one."
         )
-    sets, chosen = sets * (m // len(sets)), chosen * (m // len(chosen))
-    given = [
-        loaded.gaussian_marginal(_data_for(loaded, d), loaded.with_priors(fill_defaults(d, loaded.priors, p)))
-        for d, p in zip(sets, chosen, strict=True)
-    ]
+    pairs = zip(sets * (m // len(sets)), several * (m // len(several)), strict=True)
+    given = [_marginal(loaded, d, p) for d, p in pairs]
     q, a = np.asarray(quantiles, dtype=float), np.asarray(above, dtype=float)
     found = solve_many(given, q, a, tolerance, progress)
     values = {f.name: getattr(found, f.name) for f in dataclasses.fields(found)}
@@ -165,6 +163,12 @@ def fit_many(
         coords={"quantile": q, "above": a},
         attrs={"model": loaded.name, "engine": "quadrature", "tolerance": tolerance},
     )
+
+
+def _marginal(model: Model, data: Any, priors: Mapping[str, Any] | None) -> GaussianMarginal:
+    assert model.gaussian_marginal is not None
+    checked = _data_for(model, data)
+    return model.gaussian_marginal(checked, model.with_priors(fill_defaults(checked, model.priors, priors)))
 
 
 def _many_data(data: Any) -> list[Any]:

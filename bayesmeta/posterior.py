@@ -133,6 +133,44 @@ class Posterior:
         """True effect of a new study: the posterior predictive distribution."""
         return self["theta_new"]
 
+    @property
+    def beta(self) -> Mapping[str, Marginal]:
+        """Coefficients by term: those of a meta-regression, or ``{"mu": ...}``."""
+        if "mu" in self.marginals:
+            return {"mu": self.marginals["mu"]}
+        return {n[5:-1]: self.marginals[n] for n in self.marginals if n.startswith("beta[")}
+
+    def _knows(self, what: str) -> Callable[..., Any]:
+        ability = getattr(self.details, what, None)
+        if ability is None:
+            raise ModelError(
+                f"A posterior of model {self.model.name!r} by engine {self.engine!r} does not offer {what}. "
+                "Models with a normal likelihood and engine='quadrature' do."
+            )
+        return ability  # type: ignore[no-any-return]
+
+    def linear(self, x: ArrayLike) -> Marginal:
+        """Return the posterior of ``x' beta``: a fitted value at new moderators, or a contrast.
+
+        Parameters
+        ----------
+        x
+            ``(p,)`` values of the design's columns, the intercept's 1 included.
+        """
+        return self._knows("linear")(x)  # type: ignore[no-any-return]
+
+    def predicted(self, x: ArrayLike) -> Marginal:
+        """Return the posterior predictive distribution of a new study's true effect at design row `x`."""
+        return self._knows("predicted")(x)  # type: ignore[no-any-return]
+
+    def joint_density(self, mu: ArrayLike, tau: ArrayLike) -> Array:
+        """Return the joint posterior density of (mu, tau), at values that broadcast against each other."""
+        return self._knows("joint_density")(mu, tau)  # type: ignore[no-any-return]
+
+    def weights(self, study: str | None = None) -> dict[str, float]:
+        """Return the posterior mean weights of studies and prior mean in mu, or in one study's true effect."""
+        return self._knows("weights_of_studies")(study)  # type: ignore[no-any-return]
+
     def summary(self, level: float = 0.95, interval: str = "eti") -> "pd.DataFrame":
         """Return mean, SD, median and interval of every quantity, on the analysis scale.
 

@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bayesmeta.engines.gaussian import Conditional, Problem, condition, true_effect
+from bayesmeta.engines.gaussian import CHUNK, Conditional, Problem, condition, true_effect
 from bayesmeta.engines.nodes import Rule
 from bayesmeta.engines.quantities import typical_variance
 from bayesmeta.errors import ModelError, unknown
@@ -125,6 +125,69 @@ class Solution:
             extra_variance=extra,
         )
 
+    def joint_density(self, mu: ArrayLike, tau: ArrayLike) -> Array:
+        """Return the joint posterior density of (mu, tau) at values that broadcast against each other.
+
+        Raises
+        ------
+        ModelError
+            If there are moderators, or mu or tau has a fixed value.
+        """
+        if self.problem.terms != ("mu",) or self.rule is None or self.problem.p == 0:
+            raise ModelError(
+                "The joint density of (mu, tau) needs a model with mu and tau both unknown, no moderators."
+            )
+        at_mu, at_tau = np.broadcast_arrays(np.asarray(mu, dtype=float), np.asarray(tau, dtype=float))
+        assert self.given.tau is not None
+        low, high = self.given.tau.support
+        inside = (at_tau >= low) & (at_tau <= high)
+        value = np.zeros(at_mu.shape)
+        t = at_tau[inside]
+        at = condition(self.problem, t)
+        mean, var = at.combination(self.problem.to_gamma(np.ones(1)))
+        z = (at_mu[inside] - self.problem.origin[0])[:, None] - mean
+        each = np.exp(at.logw - 0.5 * z**2 / var) / np.sqrt(2.0 * np.pi * var)
+        value[inside] = each.sum(axis=1) * np.exp(self.given.tau.logpdf(t) - self.log_normaliser)
+        return np.asarray(value)
+
+    def weights_of_studies(self, study: str | None = None) -> dict[str, float]:
+        """Return the posterior mean weights with which studies enter the mean of mu, or of one study's true effect.
+
+        Given tau, the mean of mu is a weighted average of the studies' effects and the prior mean; these are
+        the weights averaged over tau. They add up to one with that of the prior, ``"prior mean"``.
+
+        References
+        ----------
+        Roever & Friede (2021), Biometrical Journal 63:1131-1143.
+        """
+        posed = self.problem
+        if posed.terms != ("mu",) or posed.p == 0:
+            raise ModelError(
+                "Weights of studies are those of mu: they need a model without moderators, and mu unknown."
+            )
+        if study is not None and study not in posed.study:
+            raise unknown("study", study, posed.study)
+        rows = np.einsum("nc,ncij->nij", self.weights, self.at.cov)[:, :, 0] / posed.R[0, 0]
+        own = 0.0
+        i = -1
+        if study is not None:
+            i = posed.study.index(study)
+            shrink = posed.v[i] / (posed.v[i] + self.tau**2)
+            rows = rows * shrink[:, None]
+            own = float(self.mass @ (self.tau**2 / (posed.v[i] + self.tau**2)))
+        total = np.zeros(posed.k)
+        step = max(1, CHUNK // posed.k)
+        for start in range(0, len(self.tau), step):
+            part = slice(start, start + step)
+            w = 1.0 / (posed.v + (self.tau[part] ** 2)[:, None])
+            total += np.sum((rows[part] @ posed.Z.T) * w, axis=0)
+        if i >= 0:
+            total[i] += own
+        weights = dict(zip(posed.study, total.tolist(), strict=True))
+        if not posed.components.flat.all():
+            weights["prior mean"] = 1.0 - float(total.sum())
+        return weights
+
     def _growth(self, mean: Array, var: Array) -> float:
         """Return the power of tau that the second moment grows with, far from the data."""
         if self.rule is None or math.isinf(self.tail_exponent):
@@ -207,12 +270,19 @@ class Solution:
 
     def density_i2(self, typical: float) -> Transformed:
         """Return the posterior of I2 in percent, ``100 tau^2 / (tau^2 + typical)``."""
-        return Transformed(
-            self.density_tau(),
-            lambda tau: 100.0 / (1.0 + typical / np.square(tau)),
-            lambda x: np.sqrt(typical * x / (100.0 - x)),
-            lambda x: 0.5 * np.log(typical) + np.log(50.0) - 0.5 * np.log(x) - 1.5 * np.log(100.0 - x),
-        )
+
+        def forward(tau: Array) -> Array:
+            with np.errstate(divide="ignore"):
+                return np.asarray(100.0 / (1.0 + typical / np.square(tau)))
+
+        def inverse(x: Array) -> Array:
+            with np.errstate(divide="ignore"):
+                return np.asarray(np.sqrt(typical * x / (100.0 - x)))
+
+        def log_slope(x: Array) -> Array:
+            return np.asarray(0.5 * np.log(typical) + np.log(50.0) - 0.5 * np.log(x) - 1.5 * np.log(100.0 - x))
+
+        return Transformed(self.density_tau(), forward, inverse, log_slope)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

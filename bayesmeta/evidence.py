@@ -1,0 +1,345 @@
+"""What the data say between models: Bayes factors, model averaging, divergences and predictive checks."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.special import roots_legendre
+
+from bayesmeta.errors import DataError, ModelError, unknown
+from bayesmeta.fit import fit, fit_many
+from bayesmeta.marginals.average import Average
+from bayesmeta.posterior import Diagnostics, Marginal, Posterior
+from bayesmeta.priors import Point
+from bayesmeta.values import Array, frozen_array
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+
+def log_evidence(posterior: Posterior) -> float:
+    """Return the log marginal likelihood of a fit.
+
+    Raises
+    ------
+    ModelError
+        If it has none: a prior is improper, or the engine does not compute it.
+    """
+    if posterior.log_evidence is None:
+        improper = [f"{name} ~ {prior!r}" for name, prior in posterior.priors.items() if not prior.proper]
+        why = f"the prior {', '.join(improper)} is improper" if improper else f"engine {posterior.engine!r} has none"
+        raise ModelError(
+            f"There is no marginal likelihood to compare models with: {why}. Use proper priors and engine='quadrature'."
+        )
+    return posterior.log_evidence
+
+
+def bayes_factor(first: Posterior, second: Posterior) -> float:
+    """Return the Bayes factor of one fit against another: how many times better it predicted the data.
+
+    Raises
+    ------
+    ModelError
+        If a fit has no marginal likelihood.
+    DataError
+        If the two were fitted to different studies.
+    """
+    if tuple(first.theta) != tuple(second.theta):
+        raise DataError("A Bayes factor compares two models of the same studies; these fits have different ones.")
+    return math.exp(log_evidence(first) - log_evidence(second))
+
+
+def bayes_factor_null(posterior: Posterior, *, mu: float | None = None, tau: float | None = None) -> float:
+    """Return the Bayes factor of a fixed value, ``mu = 0`` or ``tau = 0``, against the fit.
+
+    Parameters
+    ----------
+    posterior
+        A fit with proper priors by quadrature.
+    mu, tau
+        The value that is tested; one of them, or both.
+
+    Raises
+    ------
+    ModelError
+        If the fit has no marginal likelihood, or no value is given.
+
+    Examples
+    --------
+    ``bayes_factor_null(post, mu=0.0)`` above 1 says the data favour no effect.
+    """
+    fixed = {name: value for name, value in (("mu", mu), ("tau", tau)) if value is not None}
+    if not fixed:
+        raise ModelError("Give the value that is tested: mu=0.0 or tau=0.0.")
+    for name in fixed:
+        if name not in posterior.priors:
+            raise unknown(f"parameter of model {posterior.model.name!r}:", name, posterior.priors)
+    against = log_evidence(posterior)
+    priors = {**posterior.priors, **{name: Point(value) for name, value in fixed.items()}}
+    null = fit(posterior.data, posterior.model, priors=priors, engine="quadrature")
+    return math.exp(log_evidence(null) - against)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Averaged:
+    """How a model average was made.
+
+    Parameters
+    ----------
+    posteriors
+        The fits.
+    prior_weights, weights
+        ``(n,)`` probabilities of the models before and after the data.
+    """
+
+    posteriors: tuple[Posterior, ...]
+    prior_weights: Array
+    weights: Array
+
+    def inclusion_bayes_factor(self, included: Sequence[bool]) -> float:
+        """Return the Bayes factor of the models marked True against the others: posterior odds over prior odds."""
+        mask = np.asarray(included, dtype=bool)
+        if mask.shape != self.weights.shape or mask.all() or not mask.any():
+            raise ModelError(f"included= needs {len(self.weights)} true/false values, some of each.")
+        after = self.weights[mask].sum() / self.weights[~mask].sum()
+        return float(after / (self.prior_weights[mask].sum() / self.prior_weights[~mask].sum()))
+
+
+def model_average(posteriors: Sequence[Posterior], weights: ArrayLike | None = None) -> Posterior:
+    """Return the average of several fits to the same data, each weighted by how well it predicted them.
+
+    Parameters
+    ----------
+    posteriors
+        Fits with proper priors: other models, or other priors of the same model.
+    weights
+        ``(n,)`` prior probabilities of the models; equal when None.
+
+    Returns
+    -------
+    Posterior
+        Its ``details`` is an `Averaged` with the models' posterior probabilities.
+
+    Raises
+    ------
+    ModelError
+        If a fit has no marginal likelihood, or the weights are not probabilities.
+    DataError
+        If the fits are of different studies.
+
+    References
+    ----------
+    Hoeting, Madigan, Raftery & Volinsky (1999), Statistical Science 14:382-401.
+    """
+    fits = tuple(posteriors)
+    if len({tuple(f.theta) for f in fits}) != 1:
+        raise DataError("Only fits to the same studies can be averaged: give at least one fit, all of one data set.")
+    prior = np.full(len(fits), 1.0 / len(fits)) if weights is None else np.asarray(weights, dtype=float)
+    if prior.shape != (len(fits),) or not np.all(prior > 0) or not np.isfinite(prior).all():
+        raise ModelError(f"weights= needs {len(fits)} numbers > 0, the prior probability of each model.")
+    prior = prior / prior.sum()
+    log = np.array([log_evidence(f) for f in fits]) + np.log(prior)
+    peak = float(log.max())
+    after = np.exp(log - peak)
+    total = float(after.sum())
+    details = Averaged(fits, frozen_array(prior), frozen_array(after / total))
+    names = [n for n in fits[0].marginals if all(n in f.marginals for f in fits)]
+    marginals = {n: Average(details.weights, [f.marginals[n] for f in fits], kind=_kind(n)) for n in names}
+    for name in ("tau", "tau2", "I2"):
+        has = np.array([name in f.marginals for f in fits])
+        if has.any() and not has.all():
+            parts = [f.marginals[name] for f in fits if name in f.marginals]
+            marginals[name] = Average(details.weights[has], parts, atom=float(details.weights[~has].sum()))
+    worst = max(f.diagnostics.figures.get("error_estimate", math.inf) for f in fits)
+    shares = ", ".join(f"{f.model.name} {w:.4g}" for f, w in zip(fits, details.weights, strict=True))
+    return Posterior(
+        data=fits[0].data,
+        model=fits[0].model,
+        priors=fits[0].priors,
+        engine="average",
+        marginals=MappingProxyType(marginals),
+        theta=MappingProxyType({s: Average(details.weights, [f.theta[s] for f in fits]) for s in fits[0].theta}),
+        diagnostics=Diagnostics(
+            ok=all(f.diagnostics.ok for f in fits),
+            verdict=f"Average over {len(fits)} fits with posterior probabilities {shares}.",
+            figures={"error_estimate": worst},
+        ),
+        datatree=lambda draws, seed: _mixed_draws(details, draws, seed),
+        log_evidence=peak + math.log(total),
+        versions=fits[0].versions,
+        details=details,
+    )
+
+
+def _kind(name: str) -> Any:
+    return "posterior prediction" if name == "theta_new" else "credible"
+
+
+def _mixed_draws(averaged: Averaged, draws: int, seed: int | None) -> "xr.DataTree":
+    """Return draws of the average: a multinomial number from each fit, shuffled; tau is 0 where a model has none."""
+    import xarray as xr
+
+    rng = np.random.default_rng(seed)
+    counts = rng.multinomial(draws, averaged.weights)
+    sets = []
+    for fitted, n in zip(averaged.posteriors, counts, strict=True):
+        if n:
+            one = fitted.to_datatree(int(n), int(rng.integers(2**31)))["posterior"].to_dataset()
+            sets.append(one.stack(sample=("chain", "draw")).reset_index("sample", drop=True).isel(sample=slice(n)))
+    names = {name for one in sets for name in one.data_vars}
+    full = []
+    for one in sets:
+        absent = {name: ("sample", np.zeros(one.sizes["sample"])) for name in names if name not in one}
+        full.append(one.assign(absent))
+    mixed = xr.concat(full, dim="sample").isel(sample=rng.permutation(draws))
+    mixed = mixed.rename(sample="draw").assign_coords(draw=np.arange(draws)).expand_dims(chain=[0])
+    mixed = mixed.transpose("chain", "draw", ...)
+    return xr.DataTree.from_dict({"/posterior": mixed.assign_attrs(engine="average")})
+
+
+def kl_normal(mean1: ArrayLike, cov1: ArrayLike, mean2: ArrayLike, cov2: ArrayLike) -> float:
+    """Return the Kullback-Leibler divergence of one multivariate normal from another, in nats.
+
+    Parameters
+    ----------
+    mean1, cov1, mean2, cov2
+        ``(d,)`` means and ``(d, d)`` covariances; scalars are taken as one-dimensional.
+
+    References
+    ----------
+    Kullback & Leibler (1951), Annals of Mathematical Statistics 22:79-86.
+    """
+    m1, m2 = (np.atleast_1d(np.asarray(m, dtype=float)) for m in (mean1, mean2))
+    S1, S2 = (np.atleast_2d(np.asarray(S, dtype=float)) for S in (cov1, cov2))
+    d = m2 - m1
+    trace = float(np.trace(np.linalg.solve(S2, S1)))
+    logdets = float(np.linalg.slogdet(S2)[1] - np.linalg.slogdet(S1)[1])
+    return 0.5 * (trace + float(d @ np.linalg.solve(S2, d)) - len(d) + logdets)
+
+
+def kl_divergence(first: Marginal, second: Marginal) -> float:
+    """Return the Kullback-Leibler divergence of one posterior marginal from another, in nats.
+
+    The integral of ``p log(p / q)`` over panels between quantiles of p.
+    """
+    levels = np.concatenate([[1e-13, 1e-10, 1e-7, 1e-5, 1e-3], np.linspace(0.01, 0.99, 25)])
+    levels = np.concatenate([levels, 1.0 - np.array([1e-3, 1e-5, 1e-7, 1e-10, 1e-13])])
+    edges = np.asarray(first.ppf(levels))
+    x, w = roots_legendre(20)
+    half = 0.5 * np.diff(edges)
+    at = (edges[:-1] + half)[:, None] + half[:, None] * x
+    p, q = np.asarray(first.pdf(at)), np.asarray(second.pdf(at))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        value = np.where(p > 0, p * (np.log(p) - np.log(q)), 0.0)
+    return float(np.sum(value * w * half[:, None]))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PredictiveP:
+    """A posterior predictive p-value.
+
+    Parameters
+    ----------
+    p
+        The p-value.
+    mcse
+        Its Monte Carlo standard error.
+    observed
+        The statistic of the data.
+    replicates
+        ``(draws,)`` statistics of data sets predicted under the null hypothesis.
+    """
+
+    p: float
+    mcse: float
+    observed: float
+    replicates: Array
+
+
+def predictive_p(
+    posterior: Posterior,
+    parameter: str = "mu",
+    value: float = 0.0,
+    *,
+    alternative: str | None = None,
+    draws: int = 2000,
+    seed: int,
+    progress: bool = False,
+) -> PredictiveP:
+    """Return the posterior predictive p-value of ``mu = value`` or ``tau = value``.
+
+    Data sets are drawn from the posterior predictive distribution under the null hypothesis and analysed
+    again like the data; the p-value is how often the posterior median of the parameter is as extreme.
+
+    Parameters
+    ----------
+    posterior
+        A fit of a normal model without moderators.
+    parameter, value
+        The null hypothesis.
+    alternative
+        ``"two-sided"`` (default for mu), ``"greater"`` (default for tau) or ``"less"``.
+    draws
+        Number of predicted data sets.
+    seed
+        The same seed gives the same data sets.
+    progress
+        Whether to show a progress bar.
+
+    Raises
+    ------
+    ModelError
+        If a name is unknown, or the model is not a normal one.
+
+    References
+    ----------
+    Meng (1994), Annals of Statistics 22:1142-1160; Roever (2020), J. Stat. Softw. 93(6), section on p-values.
+    """
+    if parameter not in ("mu", "tau") or parameter not in posterior.priors:
+        raise unknown("parameter of a predictive p-value:", parameter, ("mu", "tau"))
+    alternative = alternative or ("two-sided" if parameter == "mu" else "greater")
+    if alternative not in ("two-sided", "greater", "less"):
+        raise unknown("alternative", alternative, ("two-sided", "greater", "less"))
+    rng = np.random.default_rng(seed)
+    null = fit(
+        posterior.data, posterior.model, priors={**posterior.priors, parameter: Point(value)}, engine="quadrature"
+    )
+    replicated = _replicates(null, draws, rng)
+    statistic = _medians(posterior, parameter, replicated, progress)
+    observed = posterior[parameter].median()
+    above, below = float(np.mean(statistic >= observed)), float(np.mean(statistic <= observed))
+    p = {"greater": above, "less": below, "two-sided": min(1.0, 2.0 * min(above, below))}[alternative]
+    share = p / 2.0 if alternative == "two-sided" else p
+    factor = 2.0 if alternative == "two-sided" else 1.0
+    return PredictiveP(p, factor * math.sqrt(share * (1.0 - share) / draws), observed, frozen_array(statistic))
+
+
+def _replicates(null: Posterior, draws: int, rng: np.random.Generator) -> tuple[Array, Array]:
+    """Return ``(draws, k)`` predicted effects of the same studies, and their standard errors."""
+    given = null.model.gaussian_marginal
+    if given is None:
+        raise ModelError(f"Model {null.model.name!r} has no normal likelihood to predict data sets from.")
+    v = given(null.data, null.priors).v
+    sample = null.to_datatree(draws, int(rng.integers(2**31)))["posterior"]
+    theta_mean = np.asarray(sample["mu"])[0] if "mu" in sample else np.full(draws, null.priors["mu"].support[0])
+    tau = np.asarray(sample["tau"])[0] if "tau" in sample else np.full(draws, null.priors["tau"].support[0])
+    spread = np.sqrt(v + (tau**2)[:, None])
+    return theta_mean[:, None] + spread * rng.standard_normal((draws, len(v))), np.tile(np.sqrt(v), (draws, 1))
+
+
+def _medians(posterior: Posterior, parameter: str, replicated: tuple[Array, Array], progress: bool) -> Array:
+    """Return the posterior median of the parameter in every replicated data set, in blocks that a bar can count."""
+    from rich.progress import track
+
+    yi, sei = replicated
+    blocks = range(0, len(yi), 500)
+    priors: Mapping[str, Any] = posterior.priors
+    medians = [
+        fit_many((yi[i : i + 500], sei[i : i + 500]), posterior.model, priors=priors, quantiles=[0.5])
+        for i in track(blocks, "Predicted data sets", disable=not progress)
+    ]
+    return np.concatenate([np.asarray(m[f"{parameter}_quantile"])[:, 0] for m in medians])
