@@ -4,7 +4,7 @@ import sys
 import threading
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -41,6 +41,10 @@ def report(
     measure: Annotated[str | None, typer.Option(help="Effect measure of a data file, e.g. OR.")] = None,
     benefit: Annotated[Benefit | None, typer.Option(help="Direction that is a benefit, for a data file.")] = None,
     outcome: Annotated[list[str] | None, typer.Option(help="Outcome to analyse; may be given several times.")] = None,
+    prior: Annotated[
+        list[str] | None,
+        typer.Option(help="Prior for a data file, e.g. 'tau=half_normal(1)'; may be repeated."),
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the sampler, in place of the protocol's.", min=0)] = None,
     draws: Annotated[int | None, typer.Option(help="NUTS draws kept of each chain.", min=100)] = None,
 ) -> None:
@@ -53,9 +57,12 @@ def report(
     check_writable(out)
     names = tuple(outcome or ())
     _need_for_data(file, measure, benefit)
+    direction: Literal["higher", "lower"] | None = None
+    if benefit is not None:
+        direction = "higher" if benefit is Benefit.HIGHER else "lower"
     protocol, _ = plan_for(
-        file, measure=measure, benefit=None if benefit is None else benefit.value, outcomes=names, seed=seed
-    )  # fmt: skip
+        file, measure=measure, benefit=direction, outcomes=names, priors=_priors(prior or []), seed=seed
+    )
     chosen = names if protocol.path.name else ()
     tables = read_tables(protocol, chosen)
     if engine is not Engine.QUADRATURE:
@@ -79,6 +86,15 @@ def _need_for_data(file: Path, measure: str | None, benefit: Benefit | None) -> 
             f"{file}: a data file needs {' and '.join(missing)}, e.g. --measure OR --benefit lower. "
             "Or give a protocol (.toml), which states them."
         )
+
+
+def _priors(given: list[str]) -> dict[str, str] | None:
+    """Return parameter to prior text from ``NAME=PRIOR`` options."""
+    pairs = [text.partition("=") for text in given]
+    for name, sign, text in pairs:
+        if not sign or not name.strip() or not text.strip():
+            raise ModelError(f"--prior {name}{sign}{text}: write it as NAME=PRIOR, e.g. --prior 'tau=half_normal(1)'.")
+    return {name.strip(): text.strip() for name, _, text in pairs} or None
 
 
 def _warm_up() -> None:

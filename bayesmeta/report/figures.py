@@ -17,7 +17,12 @@ if TYPE_CHECKING:
     from bayesmeta.analysis import OutcomeResult
     from bayesmeta.posterior import Posterior
 
-SETTINGS: dict[str, Any] = {"svg.fonttype": "none", "font.family": "sans-serif", "text.parse_math": False}
+SETTINGS: dict[str, Any] = {
+    "svg.fonttype": "none",
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],
+    "text.parse_math": False,
+}
 
 
 def inline_svg(
