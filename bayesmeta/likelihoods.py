@@ -36,7 +36,9 @@ def binomial_logpmf(events: Array, n: Array, logit: Array) -> Array:
 def poisson_logpmf(events: Array, time: Array, log_rate: Array) -> Array:
     """Return log P(events) of a Poisson count with mean ``time * exp(log_rate)``."""
     log_mean = np.log(time) + log_rate
-    return np.asarray(events * log_mean - np.exp(log_mean) - special.gammaln(events + 1))
+    # A mean beyond all floats has likelihood 0, and its log is -inf.
+    with np.errstate(over="ignore"):
+        return np.asarray(events * log_mean - np.exp(log_mean) - special.gammaln(events + 1))
 
 
 def integrate_baseline(

@@ -1,0 +1,124 @@
+"""Per-study likelihoods of theta against scipy's adaptive integration and distributions."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from scipy import integrate, special, stats
+
+from bayesmeta import likelihoods
+from bayesmeta.errors import ModelError
+from bayesmeta.model import load_model
+from bayesmeta.priors import parse_prior
+from bayesmeta.studies import PersonTime, TwoByTwo
+
+THETA = np.array([-6.0, -1.3, 0.0, 0.7, 5.0])
+# Ordinary, no events in one arm, none at all, all in one arm, very large, very unequal.
+TABLES = TwoByTwo(
+    [12, 0, 0, 30, 21_000, 1], [40, 25, 30, 30, 100_000, 5_000], [19, 4, 0, 12, 20_000, 3], [42, 25, 28, 31, 100_000, 9]
+)
+RATES = PersonTime([12, 0, 0, 21_000], [80.5, 25.0, 30.0, 1e5], [19, 4, 0, 20_000], [90.0, 31.0, 28.5, 1e5])
+
+
+def _integral(log_integrand, places):
+    """Integrate exp(log_integrand) with scipy, in pieces that are short where it changes quickly."""
+    # Out to 1e7, because a heavy-tailed prior puts mass far out where a study says little.
+    grid = np.unique(
+        np.concatenate([np.sinh(np.linspace(-17, 17, 40_001)), *[p + np.linspace(-1, 1, 4001) for p in places]])
+    )
+    values = log_integrand(grid)
+    peak = values.max()
+    # Between neighbouring cuts the integrand changes by a bounded factor or the grid step is large.
+    inside = np.flatnonzero(values > peak - 50)
+    cuts = grid[np.unique(np.append(inside[:: max(1, len(inside) // 80)], inside[[0, -1]]))]
+    pieces = [
+        integrate.quad(lambda a: np.exp(log_integrand(np.array([a]))[0] - peak), low, high, epsabs=0, epsrel=1e-11)[0]
+        for low, high in pairwise(cuts)
+    ]
+    return peak + np.log(np.sum(pieces))
+
+
+@pytest.mark.filterwarnings("ignore::scipy.integrate.IntegrationWarning")
+@pytest.mark.parametrize(("model", "shifts"), [("binomial_normal", (0, 1)), ("binomial_normal_symmetric", (-0.5, 0.5))])
+@pytest.mark.parametrize("prior", ["normal(0, 10)", "normal(-2, 0.5)", "student_t(4, 0, 2.5)"])
+def test_binomial_baseline_is_integrated_out(model, shifts, prior):
+    """log L_i(theta) equals scipy's adaptive integral of the two binomials over the baseline."""
+    loaded = load_model(model)
+    chosen = loaded.with_priors({"baseline": prior})
+    offered = loaded.study_likelihoods(TABLES, chosen).loglik(np.tile(THETA, (TABLES.k, 1)))
+    density = parse_prior(prior).logpdf
+    for i in range(TABLES.k):
+        events = (TABLES.events_control[i], TABLES.events_treatment[i])
+        n = (TABLES.n_control[i], TABLES.n_treatment[i])
+        for j in (1, 3) if i else range(len(THETA)):
+            offsets = [shift * THETA[j] for shift in shifts]
+
+            def log_integrand(a, events=events, n=n, offsets=offsets):
+                arms = [
+                    stats.binom.logpmf(e, m, special.expit(a + o)) for e, m, o in zip(events, n, offsets, strict=True)
+                ]
+                return np.sum(arms, axis=0) + density(a)
+
+            places = [special.logit((e + 0.5) / (m + 1)) - o for e, m, o in zip(events, n, offsets, strict=True)]
+            expected = _integral(log_integrand, [*places, sum(places) / 2])
+            assert offered[i, j] == pytest.approx(expected, rel=1e-9, abs=1e-9)
+
+
+@pytest.mark.filterwarnings("ignore::scipy.integrate.IntegrationWarning")
+def test_poisson_baseline_is_integrated_out():
+    """log L_i(theta) equals scipy's adaptive integral of the two Poisson counts over the baseline."""
+    model = load_model("poisson_normal")
+    offered = model.study_likelihoods(RATES, model.priors).loglik(np.tile(THETA, (RATES.k, 1)))
+    for i in range(RATES.k):
+        for j in (1, 3):
+
+            def log_integrand(a, i=i, j=j):
+                control = stats.poisson.logpmf(
+                    RATES.events_control[i], RATES.time_control[i] * np.exp(np.minimum(a, 600))
+                )
+                mean = RATES.time_treatment[i] * np.exp(np.minimum(a, 600) + THETA[j])
+                return control + stats.poisson.logpmf(RATES.events_treatment[i], mean) + stats.norm.logpdf(a, 0, 10)
+
+            both = RATES.events_control[i] + RATES.events_treatment[i] + 0.5
+            place = np.log(both / (RATES.time_control[i] + RATES.time_treatment[i] * np.exp(THETA[j])))
+            assert offered[i, j] == pytest.approx(_integral(log_integrand, [place]), rel=1e-9, abs=1e-9)
+
+
+def test_conditional_likelihood_is_fishers_noncentral_hypergeometric():
+    """The hypergeometric likelihood is scipy's noncentral distribution, and sums to one over the tables."""
+    model = load_model("hypergeometric_normal")
+    small = TABLES.drop(["Study 5", "Study 6"])
+    offered = model.study_likelihoods(small, model.priors).loglik(np.tile(THETA, (small.k, 1)))
+    for i in range(small.k):
+        events, n = small.events_treatment[i] + small.events_control[i], small.n_treatment[i] + small.n_control[i]
+        for j, theta in enumerate(THETA):
+            law = stats.nchypergeom_fisher(int(n), int(small.n_treatment[i]), int(events), np.exp(theta))
+            assert offered[i, j] == pytest.approx(law.logpmf(int(small.events_treatment[i])), rel=1e-9, abs=1e-9)
+
+
+def test_conditional_likelihood_of_large_counts_is_nearly_normal():
+    """With many events the conditional likelihood peaks at the sample log odds ratio with Woolf's width."""
+    model = load_model("hypergeometric_normal")
+    table = TwoByTwo([21_000], [100_000], [20_000], [100_000])
+    offered = model.study_likelihoods(table, model.priors)
+    center, scale = offered.center[0], offered.scale[0]
+    l0, l1 = offered.loglik(np.array([[center, center + scale]]))[0]
+    assert l0 - l1 == pytest.approx(0.5, abs=2e-3)
+
+
+def test_improper_baseline_without_events_is_refused():
+    """A flat baseline in a study without events has no posterior, and the error names the study."""
+    model = load_model("binomial_normal")
+    offered = model.study_likelihoods(TABLES, model.with_priors({"baseline": "flat()"}))
+    with pytest.raises(ModelError, match="Study 3"):
+        offered.loglik(np.zeros((TABLES.k, 1)))
+
+
+def test_columns_are_computed_independently(monkeypatch):
+    """Computing theta in small pieces of memory changes nothing."""
+    model = load_model("binomial_normal")
+    theta = np.tile(np.linspace(-3, 3, 11), (TABLES.k, 1))
+    offered = model.study_likelihoods(TABLES, model.priors)
+    whole = offered.loglik(theta)
+    monkeypatch.setattr(likelihoods, "CHUNK", 3000)
+    np.testing.assert_allclose(offered.loglik(theta), whole, rtol=1e-13)
