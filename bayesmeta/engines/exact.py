@@ -189,9 +189,7 @@ def integrate(given: StudyLikelihoods, *, tolerance: float = TOLERANCE) -> Exact
     at = plane(given)
     if at.rule is None:
         return ExactSolution(given, at, None, math.inf, at.error)
-    weights = at.rule.panels.weights()
-    with np.errstate(divide="ignore"):
-        logg = np.log(at.weight.reshape(at.rule.x.shape) / weights)
+    logg = at.log_weight.reshape(at.rule.x.shape) - np.log(at.rule.panels.weights())
     rule = Rule(at.rule.panels, at.rule.x, logg, at.rule.extra)
     error = max(at.error, _panel_error(rule))
     if not error <= tolerance:

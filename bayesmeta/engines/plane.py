@@ -10,7 +10,7 @@ from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr
+from scipy.special import logsumexp, ndtr
 
 from bayesmeta.engines import nodes
 from bayesmeta.engines.convolve import LogPrior, convolve, laplace
@@ -55,6 +55,8 @@ class Plane:
         ``(M,)`` uniform grid: ``mu = center + scale * u``.
     mass
         ``(T, M)`` posterior mass of the nodes, adding up to one.
+    log_weight
+        ``(T,)`` log posterior mass of the nodes of tau, also where `mass` underflows.
     log_evidence
         Log marginal likelihood (of the priors as given; meaningless if one is improper).
     error
@@ -68,6 +70,7 @@ class Plane:
     scale: Array
     u: Array
     mass: Array
+    log_weight: Array
     log_evidence: float
     error: float
 
@@ -153,8 +156,9 @@ def plane(likelihoods: StudyLikelihoods) -> Plane:
             step /= 1.4
             continue
         tau = np.zeros(1) if likelihoods.tau is None else tau
-        evidence = top + np.log(total)
-        return Plane(curves, rule, tau, mode.mu, mode.scale, u, mass / total, float(evidence), error)
+        evidence = top + float(np.log(total))
+        log_weight = np.asarray(logsumexp(log, axis=1)) - evidence
+        return Plane(curves, rule, tau, mode.mu, mode.scale, u, mass / total, log_weight, evidence, error)
 
 
 def _sinc_error(posed: _Posed, u: Array, mass: Array, top: float) -> float:
