@@ -125,7 +125,9 @@ class HalfStudentT(Base):
 
     def _sf(self, x: Array) -> Array:
         z = x / self.scale
-        return np.asarray(special.betainc(0.5 * self.df, 0.5, 1 / (1 + z * z / self.df)))
+        # Near 0 the complement keeps the digits that 1 / (1 + z^2 / df) rounds away.
+        far = special.betainc(0.5 * self.df, 0.5, 1 / (1 + z * z / self.df))
+        return np.where(z * z < self.df, 1.0 - self._cdf(x), far)
 
     def _ppf(self, q: Array) -> Array:
         low = special.betaincinv(0.5, 0.5 * self.df, np.minimum(q, 0.5))

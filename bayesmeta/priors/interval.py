@@ -25,14 +25,21 @@ class Uniform(Base):
     J Stat Softw 93(6), section 2.2).
     """
 
-    lower: float = 0.0
-    upper: float = math.inf
+    lower: float = math.nan
+    upper: float = math.nan
     rescales: ClassVar[Mapping[str, str]] = {"lower": "times", "upper": "times"}
     example: ClassVar[str] = "uniform(0, 4)"
 
     def __post_init__(self) -> None:
         for key in ("lower", "upper"):
             object.__setattr__(self, key, as_number(self, key, getattr(self, key)))
+        if math.isnan(self.lower) and math.isnan(self.upper):
+            object.__setattr__(self, "lower", 0.0)
+            object.__setattr__(self, "upper", math.inf)
+        if math.isnan(self.lower) or math.isnan(self.upper):
+            raise ModelError(
+                "uniform takes both limits, e.g. uniform(0, 4), or none: uniform() on (0, inf) is improper."
+            )
         if not self.lower < self.upper:
             raise ModelError(f"{self!r}: lower must be less than upper. Write e.g. {self.example}.")
         if not math.isfinite(self.lower) or (math.isinf(self.upper) and self.lower != 0):
