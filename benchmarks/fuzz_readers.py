@@ -96,7 +96,7 @@ def _mutate_member(inner: bytes, rng: random.Random) -> bytes:
     if inner.startswith(b"PK"):
         try:
             return mutate_zip(inner, rng)
-        except (zipfile.BadZipFile, zlib.error, EOFError, OSError):
+        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, KeyError, RuntimeError):
             # Damaged once already.
             pass
     return mutate(inner, rng)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesmeta.errors import DataError
-from bayesmeta.formats import MISSING_TEXTS, is_parquet, separator_of
+from bayesmeta.formats import MISSING_TEXTS, is_missing, is_parquet, separator_of
 from bayesmeta.reading.cells import Place, check_rule
 from bayesmeta.reading.consistency import check_between, derived
 from bayesmeta.reading.mapping import available, map_columns, nothing_usable
@@ -177,10 +177,14 @@ def _codes(column: "pa.ChunkedArray", place: str) -> tuple[NDArray[np.intp], lis
     """Return index and names of a text column, in the order the names first appear."""
     combined = column.combine_chunks()
     dictionary = combined if hasattr(combined, "indices") else combined.dictionary_encode()
-    if dictionary.null_count:
-        row = int(np.flatnonzero(np.asarray(dictionary.is_null()))[0]) + 1
+    names = ["" if is_missing(v) else str(v) for v in dictionary.dictionary.to_pylist()]
+    # An index into the dictionary, or -1 for a null.
+    index = np.asarray(dictionary.indices.fill_null(-1), dtype=np.intp)
+    blank = np.array([*(not name for name in names), True])
+    if blank[index].any():
+        row = int(np.flatnonzero(blank[index])[0]) + 1
         raise DataError(f"{place}, row {row}: the cell is blank. Every row names its meta-analysis and its study.")
-    return np.asarray(dictionary.indices, dtype=np.intp), [str(v) for v in dictionary.dictionary.to_pylist()]
+    return index, names
 
 
 def _assemble(
