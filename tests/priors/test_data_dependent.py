@@ -22,7 +22,7 @@ TEXT = {
     "Jeffreys": "jeffreys()",
     "half-t(df=4,scale=0.5)": "half_student_t(4, 0.5)",
     "exponential(mean 0.5)": "exponential(2)",
-    "log-normal Turner all-cause mortality pharma/placebo": "turner2015('all-cause mortality', 'pharmacological vs placebo')",
+    "log-normal Turner all-cause mortality pharma/placebo": "log_normal(-1.975, 0.67)",
     "DuMouchel": "dumouchel()",
     "shrinkage": "shrinkage()",
     "I2": "i2()",

@@ -2,6 +2,7 @@
 
 import json
 import math
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -136,7 +137,7 @@ def test_density_integrates_to_its_distribution_function(name):
     """The density of a proper prior integrates to the probability between any two quantiles."""
     prior = PROPER[name]
     points = np.unique(np.concatenate([prior.ppf([0.001, 0.05, 0.3, 0.5, 0.7, 0.95, 0.999]), prior.breaks]))
-    for a, b in zip(points[:-1], points[1:], strict=True):
+    for a, b in pairwise(points):
         area = integrate.quad(lambda x: float(prior.pdf(x)), a, b, epsabs=1e-13, epsrel=1e-11, limit=200)[0]
         assert area == pytest.approx(float(prior.cdf(b) - prior.cdf(a)), rel=1e-8, abs=1e-12)
 
@@ -172,7 +173,7 @@ def test_density_rises_with_the_origin_exponent(name):
 
 @pytest.mark.parametrize("name", sorted(PROPER))
 def test_moments_agree_with_the_density(name):
-    """Finite moments are the integrals of the density; they are infinite or undefined exactly where its tail says so."""
+    """Moments are the integrals of the density, and infinite or undefined exactly where its tail says so."""
     prior = PROPER[name]
     exists = {"mean": prior.tail_exponent > 2, "sd": prior.tail_exponent > 3}
     assert math.isfinite(prior.mean()) == exists["mean"]
@@ -183,8 +184,10 @@ def test_moments_agree_with_the_density(name):
     edges = np.unique(np.concatenate([edges, prior.breaks]))
     for power, value in ((1, prior.mean()), (2, prior.sd() ** 2 + prior.mean() ** 2)):
         moment = sum(
-            integrate.quad(lambda x: x**power * float(prior.pdf(x)), a, b, epsabs=1e-14, epsrel=1e-10, limit=200)[0]
-            for a, b in zip(edges[:-1], edges[1:], strict=True)
+            integrate.quad(
+                lambda x, power=power: x**power * float(prior.pdf(x)), a, b, epsabs=1e-14, epsrel=1e-10, limit=200
+            )[0]
+            for a, b in pairwise(edges)
         )
         assert moment == pytest.approx(value, rel=1e-7, abs=1e-9)
 
