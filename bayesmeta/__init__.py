@@ -9,6 +9,8 @@ import sys
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from bayesmeta.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from bayesmeta import conversions as conversions
     from bayesmeta import frequentist as frequentist
@@ -31,8 +33,6 @@ if TYPE_CHECKING:
     from bayesmeta.studies import EffectSizes as EffectSizes
     from bayesmeta.studies import StudyTable as StudyTable
     from bayesmeta.studies import TwoByTwo as TwoByTwo
-
-__version__ = "0.1.0"
 
 # Public name -> module that defines it (None: the name is a submodule).
 _PUBLIC: dict[str, str | None] = {

@@ -5,11 +5,11 @@ from functools import lru_cache
 from importlib.metadata import version
 from types import MappingProxyType
 
-import bayesmeta
+from bayesmeta.version import __version__
 
 
 @lru_cache
 def versions(*extra: str) -> Mapping[str, str]:
     """Return package name to version: bayesmeta, numpy, scipy, and `extra` packages."""
     packages = {name: version(name) for name in ("numpy", "scipy", *extra)}
-    return MappingProxyType({"bayesmeta": bayesmeta.__version__, **packages})
+    return MappingProxyType({"bayesmeta": __version__, **packages})

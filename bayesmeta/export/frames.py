@@ -147,7 +147,7 @@ def provenance(table: StudyTable | None = None, effects: EffectSizes | None = No
 
     Two calls with the same data return the same: there is no date in it.
     """
-    from bayesmeta import __version__
+    from bayesmeta.version import __version__
 
     out: dict[str, Any] = {"bayesmeta": __version__}
     if table is not None:
