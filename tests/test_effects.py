@@ -94,6 +94,13 @@ def test_a_zero_variance_is_no_effect() -> None:
         bm.effect_sizes(SPARSE, "RD", to="none")
 
 
+@pytest.mark.parametrize("vtype", ["LS", "ST"])
+def test_a_perfect_association_is_not_estimable(vtype: str) -> None:
+    """A phi coefficient of -1 has variance 0, never a rounding error that would dominate the pooling."""
+    with pytest.raises(bm.DataError, match="'Study 1'"):
+        bm.effect_sizes(bm.TwoByTwo([0, 3], [5, 9], [475, 4], [475, 9]), "PHI", vtype=vtype)
+
+
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [

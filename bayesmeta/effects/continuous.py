@@ -157,7 +157,7 @@ def log_variability_ratio(
     Nakagawa et al. (2015), Methods Ecol. Evol. 6:143-152.
     """
     h1, h2 = 1 / (2 * (n1 - 1)), 1 / (2 * (n2 - 1))
-    yi = np.log(s1) - np.log(s2)
+    yi = np.log(s1 / s2)
     return (yi + h1 - h2 if how.correct else yi), h1 + h2
 
 
@@ -171,9 +171,10 @@ def log_cv_ratio(m1: Array, s1: Array, n1: Array, m2: Array, s2: Array, n2: Arra
     """
     # A coefficient of variation is a magnitude of ratio-scale data: negative means have none.
     m1, m2 = np.where(m1 > 0, m1, np.nan), np.where(m2 > 0, m2, np.nan)
-    sd_ratio, sd_v = log_variability_ratio(m1, s1, n1, m2, s2, n2, how)
-    mean_ratio, mean_v = log_ratio_of_means(m1, s1, n1, m2, s2, n2, Options(correct=how.correct))
-    return sd_ratio - mean_ratio, sd_v + mean_v
+    h1, h2 = 1 / (2 * (n1 - 1)), 1 / (2 * (n2 - 1))
+    c1, c2 = s1**2 / (n1 * m1**2), s2**2 / (n2 * m2**2)
+    yi = np.log(s1 / m1 / (s2 / m2))
+    return (yi + h1 - h2 - (c1 - c2) / 2 if how.correct else yi), h1 + h2 + c1 + c2
 
 
 def _log_odds_from_d(factor: float) -> Compute:

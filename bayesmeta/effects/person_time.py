@@ -13,7 +13,7 @@ COLUMNS = ("events_treatment", "time_treatment", "events_control", "time_control
 
 def log_rate_ratio(x1: Array, t1: Array, x2: Array, t2: Array, how: Options) -> tuple[Array, Array]:
     """Log incidence rate ratio; variance ``1/x1 + 1/x2`` (Rothman, Greenland & Lash 2008, Modern Epidemiology)."""
-    return np.log(x1 / t1) - np.log(x2 / t2), 1 / x1 + 1 / x2
+    return np.log(x1 / t1 / (x2 / t2)), 1 / x1 + 1 / x2
 
 
 def rate_difference(x1: Array, t1: Array, x2: Array, t2: Array, how: Options) -> tuple[Array, Array]:

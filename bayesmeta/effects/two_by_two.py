@@ -45,7 +45,8 @@ def log_odds_ratio(a: Array, b: Array, c: Array, d: Array, how: Options) -> tupl
     ----------
     Woolf (1955), Ann. Hum. Genet. 19:251-253.
     """
-    yi = np.log(a) - np.log(b) - np.log(c) + np.log(d)
+    # One log of the ratio: a sum of logs cancels when the odds ratio is near 1.
+    yi = np.log(a * d / (b * c))
     if how.vtype == "AV":
         n1, n2 = a + b, c + d
         p1, p2 = _average_risks(a, b, c, d, how)
@@ -63,7 +64,7 @@ def log_risk_ratio(a: Array, b: Array, c: Array, d: Array, how: Options) -> tupl
     Katz et al. (1978), Biometrics 34:469-474.
     """
     n1, n2 = a + b, c + d
-    yi = np.log(a / n1) - np.log(c / n2)
+    yi = np.log(a / n1 / (c / n2))
     if how.vtype == "AV":
         p1, p2 = _average_risks(a, b, c, d, how)
         return yi, (1 - p1) / (n1 * p1) + (1 - p2) / (n2 * p2)
@@ -128,7 +129,9 @@ def phi_coefficient(a: Array, b: Array, c: Array, d: Array, how: Options) -> tup
         return phi, g1**2 * p1 * (1 - p1) / n1 + g2**2 * p2 * (1 - p2) / n2
     rows, columns = (n1 - n2) / np.sqrt(n1 * n2), (2 * p - 1) / np.sqrt(p * (1 - p))
     vi = 1 - phi**2 + phi * (1 + phi**2 / 2) * rows * columns - 0.75 * phi**2 * (rows**2 + columns**2)
-    return phi, vi / n
+    # A perfect association has no variance; rounding would leave a tiny one, and with it a huge weight.
+    perfect = ((b == 0) & (c == 0)) | ((a == 0) & (d == 0))
+    return phi, np.where(perfect, 0.0, vi / n)
 
 
 def _register(name: str, label: str, analysis_label: str, compute: Compute, scale: Scale, *vtypes: str) -> None:
