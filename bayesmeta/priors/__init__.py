@@ -1,7 +1,7 @@
 """Prior distributions as frozen values whose repr is their text form; ``PRIORS`` finds the families by name."""
 
 from bayesmeta.priors.base import PRIORS, Base, Prior, register
-from bayesmeta.priors.combine import Mixture, OnTau2, Truncated, mixture, on_tau2, robust, truncated
+from bayesmeta.priors.combine import OnTau2, Truncated, on_tau2, truncated
 from bayesmeta.priors.defaults import default_prior, default_priors, fill_defaults, log_or_to_smd, smd_to_log_or
 from bayesmeta.priors.empirical import (
     PublishedPrior,
@@ -20,6 +20,7 @@ from bayesmeta.priors.historical import MapPrior, map_prior
 from bayesmeta.priors.implied import ImpliedHeterogeneity, implied
 from bayesmeta.priors.interval import Beta, Flat, Point, Uniform
 from bayesmeta.priors.line import Cauchy, Logistic, Normal, StudentT
+from bayesmeta.priors.mixtures import Mixture, mixture, robust
 from bayesmeta.priors.positive import (
     Gamma,
     InverseChi,

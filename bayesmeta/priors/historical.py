@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from bayesmeta.errors import ModelError
-from bayesmeta.priors.combine import Mixture
 from bayesmeta.priors.line import Normal
+from bayesmeta.priors.mixtures import Mixture
 from bayesmeta.priors.numeric import Nodes
 from bayesmeta.values import Array
 

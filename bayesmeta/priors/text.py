@@ -83,7 +83,7 @@ class _Terms:
 
 def _finished(value: Any) -> Any:
     if isinstance(value, _Terms):
-        from bayesmeta.priors.combine import mixture
+        from bayesmeta.priors.mixtures import mixture
 
         return mixture(value.pairs)
     return value

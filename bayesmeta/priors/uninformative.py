@@ -240,7 +240,7 @@ class Conventional(_FromStudies):
     r"""Conventional prior: :math:`\propto \prod_i (\tau / (s_i^2 + \tau^2)^{3/2})^{1/k}`, proper.
 
     A proper variant of Berger & Deely's prior for testing (Berger & Deely 1988, J Am Stat Assoc
-    83:364-373, section 3); normalised here.
+    83:364-373); normalised here.
     """
 
     example: ClassVar[str] = "conventional()"

@@ -183,11 +183,9 @@ def test_moments_agree_with_the_density(name):
     edges = [prior.support[0], *prior.ppf([1e-6, 1e-3, 0.1, 0.5, 0.9, 0.999]), float(prior.isf(1e-6)), prior.support[1]]
     edges = np.unique(np.concatenate([edges, prior.breaks]))
     for power, value in ((1, prior.mean()), (2, prior.sd() ** 2 + prior.mean() ** 2)):
+        options = {"args": (power,), "epsabs": 1e-14, "epsrel": 1e-10, "limit": 200}
         moment = sum(
-            integrate.quad(
-                lambda x, power=power: x**power * float(prior.pdf(x)), a, b, epsabs=1e-14, epsrel=1e-10, limit=200
-            )[0]
-            for a, b in pairwise(edges)
+            integrate.quad(lambda x, r: x**r * float(prior.pdf(x)), a, b, **options)[0] for a, b in pairwise(edges)
         )
         assert moment == pytest.approx(value, rel=1e-7, abs=1e-9)
 
