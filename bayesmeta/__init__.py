@@ -13,6 +13,7 @@ from bayesmeta.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from bayesmeta import conversions as conversions
+    from bayesmeta import effects as effects
     from bayesmeta import frequentist as frequentist
     from bayesmeta import plots as plots
     from bayesmeta import priors as priors
@@ -52,6 +53,7 @@ _PUBLIC: dict[str, str | None] = {
     "compare": "compare",
     "conversions": None,
     "effect_sizes": "effects",
+    "effects": None,
     "fit": "fit",
     "fit_many": "fit",
     "frequentist": None,
