@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from bayesmeta.compare.caveats import reconstructed
+from bayesmeta.compare.precision import decimals, digits, probability_error, quantile_error
 from bayesmeta.compare.values import Comparison, Row
 from bayesmeta.effects import MEASURES
-from bayesmeta.posterior import Posterior
+from bayesmeta.posterior import Marginal, Posterior
 from bayesmeta.studies import EffectSizes, PublishedResult
 from bayesmeta.values import Interval
 from bayesmeta.words import (
@@ -76,28 +77,66 @@ def table_rows(comparison: Comparison) -> tuple[TableRow, ...]:
 def _table_row(row: Row, comparison: Comparison, marked: Sequence[str]) -> TableRow:
     if isinstance(row.source, PublishedResult):
         return _published_row(row, row.source)
-    effects = comparison.effects
-    decimals = 5 if isinstance(row.source, Posterior) and row.source.engine == "quadrature" else 3
+    shown = _Shown(row, comparison)
     k = DASH if row.k is None else str(row.k)
     return TableRow(
         method=row.method,
         kind=row.kind,
         k=k + DAGGER if marked and not row.without else k,
-        estimate=number(natural_scale(effects, row.mu)),
-        interval=natural_interval(effects, row.interval),
+        estimate=shown.estimate(),
+        interval=shown.limits("mu", row.interval),
         interval_kind="" if row.interval is None else row.interval.kind,
-        tau=small_number(row.tau),
-        tau_interval=DASH
-        if row.tau_interval is None
-        else f"{small_number(row.tau_interval.low)} to {small_number(row.tau_interval.high)}",
-        I2=percent(row.I2),
-        prediction=natural_interval(effects, row.prediction),
+        tau=shown.tau(row.tau, 0.5),
+        tau_interval=DASH if row.tau_interval is None else shown.tau_limits(row.tau_interval),
+        I2=shown.i2(),
+        prediction=shown.limits("theta_new", row.prediction),
         p=p_value(row.p_value),
-        p_benefit_mean=probability_text(row.p_benefit_mean, decimals),
-        p_benefit_new=probability_text(row.p_benefit_new, decimals),
+        p_benefit_mean=shown.probability("mu", row.p_benefit_mean),
+        p_benefit_new=shown.probability("theta_new", row.p_benefit_new),
         without=", ".join(daggered(s, marked) for s in row.without),
         note=row.note,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """A row's figures as text, with no digit finer than its Monte Carlo error."""
+
+    row: Row
+    comparison: Comparison
+
+    def _marginal(self, name: str) -> Marginal | None:
+        source = self.row.source
+        return source.marginals.get(name) if isinstance(source, Posterior) else None
+
+    def _natural(self, name: str, value: float | None, q: float) -> str:
+        natural = natural_scale(self.comparison.effects, value)
+        error = quantile_error(self._marginal(name), q)
+        if error is not None and natural is not None and MEASURES[self.comparison.measure].ratio:
+            error *= natural  # The error of exp(x) is exp(x) times that of x.
+        return number(natural, digits(natural, error))
+
+    def estimate(self) -> str:
+        return self._natural("mu", self.row.mu, 0.5)
+
+    def limits(self, name: str, interval: Interval | None) -> str:
+        if interval is None:
+            return DASH
+        tail = (1.0 - interval.level) / 2.0
+        return f"{self._natural(name, interval.low, tail)} to {self._natural(name, interval.high, 1.0 - tail)}"
+
+    def tau(self, value: float | None, q: float) -> str:
+        return small_number(value, decimals(quantile_error(self._marginal("tau"), q), 2))
+
+    def tau_limits(self, interval: Interval) -> str:
+        tail = (1.0 - interval.level) / 2.0
+        return f"{self.tau(interval.low, tail)} to {self.tau(interval.high, 1.0 - tail)}"
+
+    def i2(self) -> str:
+        return percent(self.row.I2, decimals(quantile_error(self._marginal("I2"), 0.5), 1))
+
+    def probability(self, name: str, value: float | None) -> str:
+        return probability_text(value, decimals(probability_error(self._marginal(name), value), 5))
 
 
 def _published_row(row: Row, published: PublishedResult) -> TableRow:
@@ -179,11 +218,13 @@ def footnotes(comparison: Comparison) -> tuple[str, ...]:
         "conf. = confidence interval, cred. = credible interval; Bayesian estimates, tau and I² are posterior medians."
     )
     probability = f"P({event}): posterior probability for the mean effect, and for the true effect of a new study."
+    sampled = any(isinstance(r.source, Posterior) and r.source.engine == "nuts" for r in comparison.rows)
+    digits_words = ("NUTS figures have the digits that their Monte Carlo error supports.",) if sampled else ()
     missing = (
         f"Not shown: {a.method}{' without ' + ', '.join(a.without) if a.without else ''}. {a.reason}"
         for a in comparison.absent
     )
-    return (read, *((probability,) if event else ()), *missing, *comparison.caveats)
+    return (read, *((probability,) if event else ()), *digits_words, *missing, *comparison.caveats)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from bayesmeta.plots.agreement import agreement as agreement
     from bayesmeta.plots.forest import forest as forest
     from bayesmeta.plots.funnel import funnel as funnel
     from bayesmeta.plots.prior_posterior import prior_posterior as prior_posterior

@@ -7,7 +7,7 @@ from bayesmeta.compare.table import benefit_words, natural_interval, natural_sca
 from bayesmeta.compare.values import Row
 from bayesmeta.posterior import Posterior
 from bayesmeta.report import evidence, figures, outcome, priors
-from bayesmeta.report.agreement import agreement_table, agreement_words
+from bayesmeta.report.agreement import agreement_figure, agreement_rows, agreement_table, agreement_words
 from bayesmeta.report.checklist import checklist
 from bayesmeta.report.methods import methods
 from bayesmeta.report.values import Fact, Line, OutcomeView, ReportView, Table
@@ -86,7 +86,7 @@ def outcome_view(result: OutcomeResult, analysis: Analysis, anchor: str) -> Outc
     """Return one outcome's part of the page."""
     comparison, posterior = result.comparison, result.posterior
     measure, level = comparison.measure, comparison.level
-    nuts = comparison.posterior("nuts")
+    nuts, agreed = comparison.posterior("nuts"), agreement_rows(result)
     has_tau = "tau" in posterior.priors
     several = len([s for s in result.prior_sets if s.posterior is not None]) > 1
     return OutcomeView(
@@ -112,8 +112,9 @@ def outcome_view(result: OutcomeResult, analysis: Analysis, anchor: str) -> Outc
         diagnostics=evidence.diagnostics_facts(result),
         diagnostics_table=evidence.diagnostics_table(result),
         diagnostics_figures=_rank_figures(nuts, anchor, has_tau=has_tau),
-        agreement=agreement_table(result),
-        agreement_words=agreement_words(result),
+        agreement=agreement_table(agreed),
+        agreement_words=agreement_words(agreed),
+        agreement_figure=agreement_figure(agreed, f"{anchor}-agreement"),
         funnel=figures.funnel_figure(result, level, f"{anchor}-funnel")
         if comparison.effects.k >= FUNNEL_FROM
         else None,

@@ -46,8 +46,9 @@ def implied_words(result: OutcomeResult) -> tuple[str, ...]:
         )
         if scale.ratio:
             said.append(
-                f"At these values the {effects.measure}s of the middle 95% of studies differ by a factor of up to "
-                f"{number(float(np.exp(facts.spread_median)), 2)} and {number(float(np.exp(facts.spread_high)), 2)}."
+                f"So the true {effects.measure}s of the middle 95% of studies would differ by a factor of up to "
+                f"{number(float(np.exp(facts.spread_median)), 2)} at that median, and of up to "
+                f"{number(float(np.exp(facts.spread_high)), 2)} at that limit."
             )
     if facts.new_low is not None:
         limits = interval_text(natural_scale(effects, facts.new_low), natural_scale(effects, facts.new_high))
@@ -105,7 +106,8 @@ def _null_words(result: OutcomeResult) -> str:
         return f"{subject} excludes {event} under all {len(rows)} sets of priors."
     if len(including) == len(rows):
         return f"{subject} includes {event} under all {len(rows)} sets of priors."
-    return f"{subject} includes {event} under {joined(including)}, and excludes it under the others."
+    named = joined([f"“{label}”" for label in including])
+    return f"{subject} includes {event} under {named}, and excludes it under the other sets."
 
 
 def thresholds_table(result: OutcomeResult) -> Table | None:

@@ -57,6 +57,7 @@ class OutcomeView:
     diagnostics_figures: tuple[Markup, ...]
     agreement: Table | None
     agreement_words: str
+    agreement_figure: Markup | None
     funnel: Markup | None
     data: Table
     provenance: tuple[str, ...]
