@@ -162,7 +162,7 @@ def _tail_exponent(given: GaussianMarginal, posed: Problem) -> float:
     prior = given.tau
     assert prior is not None
     flat = posed.components.n_flat
-    if prior.support[0] == 0.0 and prior.origin_exponent <= -1.0:
+    if not prior.proper and prior.support[0] == 0.0 and prior.origin_exponent <= -1.0:
         raise ModelError(
             f"The posterior is improper: the prior {prior!r} has infinite mass at tau = 0, where the likelihood is "
             "positive whatever the data. Use a prior that is integrable at 0, e.g. half_normal(0.5)."
