@@ -181,14 +181,16 @@ def _q_profile(model: Model, level: float) -> tuple[float, float, str]:
 
 
 def _generalised_q(model: Model, level: float, weights: Array, name: str) -> tuple[float, float, str]:
-    weighted = weighted_fit(model, weights)
-    root = np.sqrt(weighted.w)
-    projector = np.diag(weighted.w) - (root[:, None] * weighted.basis) @ (root[:, None] * weighted.basis).T
+    observed = weighted_fit(model, weights).Q
+    root = np.sqrt(weights)
+    basis = np.linalg.qr(root[:, None] * (np.ones((model.k, 1)) if model.X is None else model.X))[0]
+    across = root[:, None] * basis
+    projector = np.diag(weights) - across @ across.T
 
     def tail_above(tau2: float) -> float:
         sd = np.sqrt(model.v + tau2)
         eigenvalues: Array = np.linalg.eigvalsh(sd[:, None] * projector * sd)[model.p :]
-        return 1.0 - cdf(weighted.Q, np.maximum(eigenvalues, 0.0))
+        return 1.0 - cdf(observed, np.maximum(eigenvalues, 0.0))
 
     tail, at_zero = (1.0 - level) / 2.0, tail_above(0.0)
     low = 0.0 if at_zero >= tail else _crossing(model, lambda t: tail_above(t) - tail)

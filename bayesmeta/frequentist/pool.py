@@ -26,8 +26,8 @@ _SPELLINGS = {"z": "wald", "knha": "hksj", "hk": "hksj", "hkn": "hksj"}
 COMMON_EFFECT = frozenset({"EE", "FE"})
 _GENQ = "DerSimonian & Kacker (2007), Contemp. Clin. Trials 28:105-114."
 _SINGLE = ("A single study: its own estimate is shown; tau2 cannot be estimated and is taken as 0.",)
-_SUBTINY = 1e-24
-"""A Hartung-Knapp factor below this is the square of rounding error, not of disagreement between studies."""
+_ROUNDING = 16.0 * float(np.finfo(float).eps)
+"""Residuals below this share of the effects are rounding error, not disagreement between studies."""
 
 
 def pool(
@@ -212,10 +212,11 @@ def _factor(at: At, model: Model, rule: str) -> float:
     factor = at.Q / model.df
     if rule == "adhoc":
         return max(1.0, factor)
-    if factor < _SUBTINY * max(1.0, float(np.abs(model.y).max()) ** 2):
+    magnitude = float(np.abs(model.y).max()) + abs(model.shift) / model.scale
+    if float(np.abs(at.residual).max()) <= _ROUNDING * magnitude:
         raise ConvergenceError(
-            "The Hartung-Knapp-Sidik-Jonkman standard error is 0: all effects are equal, so their scatter says nothing "
-            "about precision. Use ci='adhoc' (never narrower than Wald) or ci='wald'."
+            "The Hartung-Knapp-Sidik-Jonkman standard error is 0: all effects are equal (or fitted exactly), "
+            "so their scatter says nothing about precision. Use ci='adhoc' (never narrower than Wald) or ci='wald'."
         )
     return factor
 
