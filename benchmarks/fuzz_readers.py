@@ -3,7 +3,7 @@
 Question it answers: does any malformed input end in something other than a `DataError` or a valid table,
 take longer than `LIMIT_SECONDS`, or need more than 1 GiB?
 
-    python benchmarks/fuzz_readers.py                 # 24,000 inputs; writes benchmarks/records/fuzz_readers.csv
+    python benchmarks/fuzz_readers.py                 # 27,000 inputs; writes benchmarks/records/fuzz_readers.csv
     python benchmarks/fuzz_readers.py --cases 100     # a short run, printed only
 
 Each reader runs in a process of its own, so that a crash in native code is counted and not suffered.
@@ -22,8 +22,9 @@ import tempfile
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
@@ -37,8 +38,21 @@ from bayesmeta.reading.names import ALIASES, AMBIGUOUS  # noqa: E402
 from bayesmeta.reading.table import table_from_raw  # noqa: E402
 from bayesmeta.studies import StudyTable  # noqa: E402
 
+if TYPE_CHECKING:
+    from hypothesis import strategies as st
+
 RECORD = HERE / "records" / "fuzz_readers.csv"
-READERS = ("text", "xlsx", "parquet", "revman5_xml", "revman5_csv", "revman_web", "data_frame", "read_many")
+READERS = (
+    "text",
+    "xlsx",
+    "parquet",
+    "revman5_xml",
+    "revman5_csv",
+    "revman_web",
+    "data_frame",
+    "read_many",
+    "hypothesis",
+)
 LIMIT_SECONDS = 20
 LIMIT_MIB = 1024
 SEED = 20261123
@@ -246,14 +260,61 @@ def run_reader(reader: str, number: int, seed: int) -> dict[str, object]:
     rng = random.Random(f"{seed} {reader}")
     counts: Counter[str] = Counter()
     bad: list[str] = []
+
+    def count(reader: str, case: object, folder: str) -> None:
+        outcome = outcome_of(reader, case, Path(folder))
+        counts[outcome] += 1
+        if outcome not in ("table", "DataError") and len(bad) < 3:
+            bad.append(f"{outcome}: {case!r:.2000}")
+
     with tempfile.TemporaryDirectory() as folder:
-        for _, case in zip(range(number), cases(reader, rng), strict=False):
-            outcome = outcome_of(reader, case, Path(folder))
-            counts[outcome] += 1
-            if outcome not in ("table", "DataError") and len(bad) < 3:
-                bad.append(f"{outcome}: {case!r:.2000}")
+        if reader == "hypothesis":
+            run_hypothesis(number, seed, lambda case: count("text", case, folder))
+        else:
+            for _, case in zip(range(number), cases(reader, rng), strict=False):
+                count(reader, case, folder)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return {"reader": reader, "inputs": number, "counts": dict(counts), "peak_mib": round(peak), "bad": bad}
+    return {"reader": reader, "inputs": counts.total(), "counts": dict(counts), "peak_mib": round(peak), "bad": bad}
+
+
+def hypothesis_inputs() -> "st.SearchStrategy[bytes]":
+    """Return bytes that start as some format does, and tables of text that hypothesis makes up."""
+    from hypothesis import strategies as st
+
+    starts = st.sampled_from(
+        (b"", b"PK\x03\x04", b"PAR1", b"<?xml ", b"Comparison Number,Outcome Number,Subgroup Number")
+    )
+    junk = st.builds(lambda start, rest: start + rest, starts, st.binary(max_size=200))
+    cell = st.one_of(st.integers(-5, 300).map(str), st.floats().map(str), st.text(max_size=8), st.just(""))
+    header = st.lists(st.sampled_from(sorted([*ALIASES, *AMBIGUOUS])), min_size=2, max_size=8)
+    rows = st.lists(st.lists(cell, min_size=2, max_size=8), max_size=5)
+    encoding = st.sampled_from(("utf-8", "utf-16", "utf-8-sig"))
+    separator = st.sampled_from(",;\t")
+
+    def join(head: list[str], body: list[list[str]], mark: str, name: str) -> bytes:
+        lines = [head, *((row * len(head))[: len(head)] for row in body)]
+        return "\n".join(mark.join(line) for line in lines).encode(name, errors="replace")
+
+    return st.one_of(junk, st.builds(join, header, rows, separator, encoding))
+
+
+def run_hypothesis(number: int, seed: int, check: Callable[[bytes], None]) -> None:
+    """Call `check` with `number` inputs that hypothesis generates."""
+    import hypothesis
+
+    @hypothesis.settings(
+        max_examples=number,
+        database=None,
+        deadline=None,
+        phases=[hypothesis.Phase.generate],
+        suppress_health_check=list(hypothesis.HealthCheck),
+    )
+    @hypothesis.seed(seed)
+    @hypothesis.given(hypothesis_inputs())
+    def run(case: bytes) -> None:
+        check(case)
+
+    run()
 
 
 def in_a_process(reader: str, number: int, seed: int) -> dict[str, object]:

@@ -219,7 +219,7 @@ class TestSources:
 
     def test_an_impossible_path_is_a_data_error(self):
         """A NUL in a path is no traceback."""
-        with pytest.raises(DataError, match="cannot be opened|no such file"):
+        with pytest.raises(DataError, match=r"cannot be opened|no such file"):
             read_studies("a\0b.csv")
 
     def test_an_empty_file_is_refused(self, tmp_path):

@@ -9,6 +9,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from hypothesis import given
 
 from bayesmeta.errors import DataError
 from bayesmeta.formats import limits, read_bytes
@@ -111,7 +112,16 @@ def _fuzzer():
 FUZZER = _fuzzer()
 
 
-@pytest.mark.parametrize("reader", FUZZER.READERS)
+@given(FUZZER.hypothesis_inputs())
+def test_made_up_input_ends_in_a_data_error_or_a_valid_table(data):
+    """Whatever hypothesis makes up is refused with a message or is a sound table."""
+    try:
+        FUZZER.check_valid(FUZZER.attempt("text", data, Path()))
+    except DataError as error:
+        assert str(error)  # noqa: PT017  (either ending is right; a message is due in both)
+
+
+@pytest.mark.parametrize("reader", [name for name in FUZZER.READERS if name != "hypothesis"])
 def test_malformed_input_ends_in_a_data_error_or_a_valid_table(reader, tmp_path):
     """Sixty damaged inputs a reader; the recorded run has thousands."""
     rng = random.Random(f"7 {reader}")
