@@ -1,0 +1,59 @@
+"""The result shape: names, summaries, probabilities."""
+
+import math
+
+import pytest
+from scipy import stats
+
+import bayesmeta as bm
+
+EFFECTS = bm.EffectSizes(yi=[0.9, 0.2, 0.6, -0.1], sei=[0.3, 0.25, 0.4, 0.5], study=["a", "b", "c", "d"], measure="OR")
+POST = bm.fit(EFFECTS, priors={"mu": "normal(0, 1)", "tau": "point(0)"}, engine="quadrature")
+
+
+def test_probability_on_both_scales():
+    """P(OR > 1) is P(log OR > 0); a range is a difference; the normal case is the closed form."""
+    frozen = stats.norm(POST.mu.mean(), POST.mu.sd())
+    assert bm.probability(POST.mu, above=0.0) == pytest.approx(frozen.sf(0.0), rel=1e-12)
+    assert bm.probability(POST.mu, or_=(1.0, None)) == pytest.approx(frozen.sf(0.0), rel=1e-12)
+    assert bm.probability(POST.mu, below=0.5) == pytest.approx(frozen.cdf(0.5), rel=1e-12)
+    between = bm.probability(POST.mu, or_=(0.8, 1.25))
+    assert between == pytest.approx(frozen.cdf(math.log(1.25)) - frozen.cdf(math.log(0.8)), abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    "bounds",
+    [{}, {"above": 1.0, "below": 0.0}, {"above": 0.0, "or_": (1.0, None)}, {"or_": (0.0, 2.0)}, {"or_": (None, None)}],
+)
+def test_probability_needs_sensible_bounds(bounds):
+    """No bound, bounds out of order, mixed scales and odds ratios of 0 are refused."""
+    with pytest.raises(bm.ModelError):
+        bm.probability(POST.mu, **bounds)
+
+
+def test_summary_has_every_quantity():
+    """The summary has a row for every marginal and study, with either interval."""
+    post = bm.fit(EFFECTS, priors={"mu": "normal(0, 1)", "tau": "half_normal(0.5)"}, engine="quadrature")
+    frame = post.summary()
+    assert list(frame.index) == [*post.marginals, *(f"theta[{s}]" for s in EFFECTS.study)]
+    assert frame.loc["mu", "median"] == post.mu.median()
+    assert {"hdi_low", "hdi_high"} <= set(post.summary(level=0.8, interval="hdi").columns)
+    with pytest.raises(bm.ModelError, match="eti"):
+        post.summary(interval="quantile")
+
+
+def test_unknown_names_are_named():
+    """An unknown quantity or study names what there is."""
+    with pytest.raises(bm.ModelError, match="theta_new"):
+        POST["muu"]
+    with pytest.raises(KeyError, match="Known"):
+        POST.theta["z"]
+
+
+def test_coefficients_by_term():
+    """Without moderators beta is mu; a combination of one coefficient is its multiple."""
+    assert list(POST.beta) == ["mu"]
+    assert POST.linear([2.0]).mean() == pytest.approx(2.0 * POST.mu.mean(), rel=1e-12)
+    assert POST.predicted([1.0]).ppf(0.3) == pytest.approx(POST.theta_new.ppf(0.3), rel=1e-12)
+    with pytest.raises(bm.ModelError, match="1 finite value"):
+        POST.linear([1.0, 2.0])
