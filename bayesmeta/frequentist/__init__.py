@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from bayesmeta.frequentist.heterogeneity import Heterogeneity as Heterogeneity
     from bayesmeta.frequentist.heterogeneity import heterogeneity_intervals as heterogeneity_intervals
     from bayesmeta.frequentist.heterogeneity import tau2_interval as tau2_interval
+    from bayesmeta.frequentist.one_step import peto as peto
     from bayesmeta.frequentist.permutation import PermutationTest as PermutationTest
     from bayesmeta.frequentist.permutation import permutation_test as permutation_test
     from bayesmeta.frequentist.pool import CI_RULES as CI_RULES
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
     from bayesmeta.frequentist.trim_fill import trim_and_fill as trim_and_fill
     from bayesmeta.frequentist.two_by_two import TwoByTwoFit as TwoByTwoFit
     from bayesmeta.frequentist.two_by_two import mantel_haenszel as mantel_haenszel
-    from bayesmeta.frequentist.two_by_two import peto as peto
 
 # Public name -> module of this package that defines it.
 _PUBLIC: dict[str, str] = {
@@ -67,7 +67,7 @@ _PUBLIC: dict[str, str] = {
     "permutation_test": "permutation",
     "pet_peese": "precision_effect",
     "peters": "asymmetry_counts",
-    "peto": "two_by_two",
+    "peto": "one_step",
     "pool_many": "batch",
     "prediction_interval": "prediction",
     "regress": "regression",

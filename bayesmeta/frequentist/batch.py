@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import chdtrc, chdtri, ndtr, ndtri, stdtr, stdtrit
 
-from bayesmeta.errors import ConvergenceError, DataError, ModelError, unknown
+from bayesmeta.errors import ConvergenceError, ModelError, unknown
+from bayesmeta.frequentist.batch_rows import Moments, Rows, matrix, moments, normal_rows, take
 from bayesmeta.values import Array
 
 if TYPE_CHECKING:
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 _NEWTON = 200
 _SCAN_STEP = 0.4
 """Scan step in log(tau2), as in :mod:`bayesmeta.frequentist.likelihood`."""
-_BLOCK = 1 << 22
-"""Numbers held at once while scanning."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,52 +49,6 @@ class Batch:
 
         names = ("k", "mu", "se", "ci_low", "ci_high", "p_value", "tau2", "Q", "Q_p", "I2", "H2")
         return pd.DataFrame({name: getattr(self, name) for name in names})
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Rows:
-    """Rows in normal form: most precise study first, effects measured from it, unit near its standard error."""
-
-    y: Array
-    v: Array
-    on: Array
-    k: NDArray[np.intp]
-    scale: Array
-    shift: Array
-
-    def weights(self, tau2: Array) -> Array:
-        return self.on / (self.v + tau2[:, None])
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Moments:
-    """The weighted mean of each row and the moments built on it; see ``MeanAt``."""
-
-    w: Array
-    rest: Array
-    total: Array
-    mean: Array
-    wr: Array
-    Q: Array
-
-    @property
-    def trace(self) -> Array:
-        square = np.einsum("ij,ij->i", self.w[:, 1:], self.w[:, 1:])
-        return np.asarray(self.w[:, 0] * self.rest / self.total + self.rest - square / self.total)
-
-    @property
-    def squared(self) -> Array:
-        return np.asarray(np.einsum("ij,ij->i", self.wr, self.wr))
-
-
-def _moments(rows: _Rows, tau2: Array) -> _Moments:
-    w = rows.weights(tau2)
-    rest = w[:, 1:].sum(axis=1)
-    total = w[:, 0] + rest
-    mean = np.einsum("ij,ij->i", w, rows.y) / total
-    residual = rows.y - mean[:, None]
-    wr = w * residual
-    return _Moments(w, rest, total, mean, wr, np.einsum("ij,ij->i", wr, residual))
 
 
 def pool_many(
@@ -143,20 +96,20 @@ def pool_many(
         raise unknown("confidence interval rule", ci, ("wald", "hksj", "adhoc", "t"))
     if not 0.0 < level < 1.0:
         raise ModelError(f"level is {level!r}; it is a coverage strictly between 0 and 1, e.g. 0.95 for 95%.")
-    rows = _rows(*_matrix(yi, vi, group))
+    rows = normal_rows(*matrix(yi, vi, group))
     df = rows.k - 1
-    null = _moments(rows, np.zeros(len(rows.k)))
+    null = moments(rows, np.zeros(len(rows.k)))
     tau2 = np.zeros(len(rows.k))
     many = df > 0
     if many.any():
-        tau2[many] = _METHODS[method](_take(rows, many))
-    at = _moments(rows, tau2)
+        tau2[many] = _METHODS[method](take(rows, many))
+    at = moments(rows, tau2)
     variance = _variance(at, df, ci)
     return _finish(rows, null, at, tau2, variance, method=method, ci=ci, level=level)
 
 
 def _finish(
-    rows: _Rows, null: _Moments, at: _Moments, tau2: Array, variance: Array, *, method: str, ci: str, level: float
+    rows: Rows, null: Moments, at: Moments, tau2: Array, variance: Array, *, method: str, ci: str, level: float
 ) -> Batch:
     df = rows.k - 1
     mu, se = at.mean * rows.scale + rows.shift, np.sqrt(variance) * rows.scale
@@ -188,105 +141,57 @@ def _finish(
     )
 
 
-def _variance(at: _Moments, df: NDArray[np.intp], ci: str) -> Array:
+def _variance(at: Moments, df: NDArray[np.intp], ci: str) -> Array:
     if ci in ("wald", "t"):
         return np.asarray(1.0 / at.total)
     factor = at.Q / np.maximum(df, 1)
     return np.asarray((np.maximum(factor, 1.0) if ci == "adhoc" else factor) / at.total)
 
 
-# ---------------------------------------------------------------------- data
-
-
-def _matrix(yi: ArrayLike, vi: ArrayLike, group: ArrayLike | None) -> tuple[Array, Array]:
-    y, v = np.ma.filled(np.ma.asarray(yi, dtype=float), np.nan), np.ma.filled(np.ma.asarray(vi, dtype=float), np.nan)
-    if y.shape != v.shape:
-        raise DataError(f"yi has shape {y.shape} but vi {v.shape}: give one variance per effect.")
-    if group is not None:
-        return _grouped(y, v, np.asarray(group))
-    if y.ndim != 2:
-        raise DataError(f"yi has {y.ndim} dimensions: give a matrix with one meta-analysis a row, or group=[...].")
-    return y, v
-
-
-def _grouped(y: Array, v: Array, group: NDArray[np.intp]) -> tuple[Array, Array]:
-    if y.ndim != 1 or group.shape != y.shape or group.dtype.kind not in "iu" or (group < 0).any():
-        raise DataError("group needs one integer >= 0 per study, and yi and vi in one dimension.")
-    size = np.bincount(group)
-    order = np.argsort(group, kind="stable")
-    column = np.arange(len(group)) - np.repeat(np.cumsum(size) - size, size)
-    Y, V = np.full((len(size), int(size.max())), np.nan), np.full((len(size), int(size.max())), np.nan)
-    Y[group[order], column], V[group[order], column] = y[order], v[order]
-    return Y, V
-
-
-def _rows(y: Array, v: Array) -> _Rows:
-    on = np.isfinite(y) & ~np.isnan(v)
-    bad = on & ~(np.isfinite(v) & (v > 0))
-    if bad.any():
-        i, j = (int(x[0]) for x in np.nonzero(bad))
-        raise DataError(f"Row {i}, column {j}: vi is {v[i, j]:g}; a sampling variance must be finite and > 0.")
-    k = on.sum(axis=1)
-    if not k.all():
-        raise DataError(f"Row {int(np.flatnonzero(k == 0)[0])} has no studies: remove it.")
-    order = np.argsort(np.where(on, v, np.inf), axis=1, kind="stable")
-    y, v = np.take_along_axis(y, order, axis=1), np.take_along_axis(v, order, axis=1)
-    on = np.take_along_axis(on, order, axis=1)
-    scale = np.ldexp(1.0, np.frexp(np.sqrt(v[:, 0]))[1])
-    shift = y[:, 0].copy()
-    y = np.where(on, (y - shift[:, None]) / scale[:, None], 0.0)
-    v = np.where(on, v / scale[:, None] / scale[:, None], 1.0)
-    return _Rows(y, v, on.astype(float), k, scale, shift)
-
-
-def _take(rows: _Rows, which: NDArray[np.bool_] | NDArray[np.intp]) -> _Rows:
-    return _Rows(rows.y[which], rows.v[which], rows.on[which], rows.k[which], rows.scale[which], rows.shift[which])
-
-
 # ---------------------------------------------------------------------- estimators
 
 
-def _zero(rows: _Rows) -> Array:
+def _zero(rows: Rows) -> Array:
     return np.zeros(len(rows.k))
 
 
-def _dl(rows: _Rows) -> Array:
-    at = _moments(rows, _zero(rows))
+def _dl(rows: Rows) -> Array:
+    at = moments(rows, _zero(rows))
     return np.maximum(0.0, (at.Q - (rows.k - 1)) / at.trace)
 
 
-def _spread(rows: _Rows) -> Array:
+def _spread(rows: Rows) -> Array:
     mean = rows.y.sum(axis=1) / rows.k
     return np.asarray((rows.on * (rows.y - mean[:, None]) ** 2).sum(axis=1))
 
 
-def _he(rows: _Rows) -> Array:
+def _he(rows: Rows) -> Array:
     mean_variance = (rows.on * rows.v).sum(axis=1) / rows.k
     return np.maximum(0.0, _spread(rows) / (rows.k - 1) - mean_variance)
 
 
-def _hs(rows: _Rows) -> Array:
-    at = _moments(rows, _zero(rows))
+def _hs(rows: Rows) -> Array:
+    at = moments(rows, _zero(rows))
     return np.maximum(0.0, (at.Q - rows.k) / at.total)
 
 
-def _hsk(rows: _Rows) -> Array:
-    at = _moments(rows, _zero(rows))
+def _hsk(rows: Rows) -> Array:
+    at = moments(rows, _zero(rows))
     return np.maximum(0.0, (rows.k / (rows.k - 1) * at.Q - rows.k) / at.total)
 
 
-def _sj(rows: _Rows) -> Array:
+def _sj(rows: Rows) -> Array:
     crude = _spread(rows) / rows.k
-    return np.asarray(crude * _moments(rows, crude).Q / (rows.k - 1))
+    return np.asarray(crude * moments(rows, crude).Q / (rows.k - 1))
 
 
-def _q_roots(rows: _Rows, target: Array) -> Array:
+def _q_roots(rows: Rows, target: Array) -> Array:
     """Newton on 1/Q from 0, all rows at once; it rises monotonically, see ``weighted.q_root``."""
     tau2 = _zero(rows)
     active = np.arange(len(rows.k))
     for _ in range(_NEWTON):
-        part = _take(rows, active)
-        at = _moments(part, tau2[active])
+        part = take(rows, active)
+        at = moments(part, tau2[active])
         excess = at.Q - target[active]
         with np.errstate(divide="ignore", invalid="ignore"):
             step = np.where(excess > 0, at.Q * excess / (target[active] * at.squared), 0.0)
@@ -298,20 +203,20 @@ def _q_roots(rows: _Rows, target: Array) -> Array:
     raise _unsettled(active)
 
 
-def _pm(rows: _Rows) -> Array:
+def _pm(rows: Rows) -> Array:
     return _q_roots(rows, (rows.k - 1).astype(float))
 
 
-def _pmm(rows: _Rows) -> Array:
+def _pmm(rows: Rows) -> Array:
     return _q_roots(rows, np.asarray(chdtri(rows.k - 1, 0.5), dtype=np.float64))
 
 
-def _scores(rows: _Rows, tau2: Array, restricted: bool) -> tuple[Array, _Moments]:
-    at = _moments(rows, tau2)
+def _scores(rows: Rows, tau2: Array, restricted: bool) -> tuple[Array, Moments]:
+    at = moments(rows, tau2)
     return at.squared - (at.trace if restricted else at.total), at
 
 
-def _maximise(rows: _Rows, restricted: bool) -> Array:
+def _maximise(rows: Rows, restricted: bool) -> Array:
     """Scan, bracket every local maximum, polish all brackets of all rows together, keep the best of each row."""
     largest = np.where(rows.on > 0, rows.v, 0.0).max(axis=1)
     upper = np.maximum(largest, 2.0 * _spread(rows) / (rows.k - 1))
@@ -326,25 +231,25 @@ def _maximise(rows: _Rows, restricted: bool) -> Array:
     tau2 = _zero(rows)
     if not len(row):
         return tau2
-    peaks = _polish(_take(rows, row), grid[row, column], grid[row, column + 1], restricted)
+    peaks = _polish(take(rows, row), grid[row, column], grid[row, column + 1], restricted)
     once = np.bincount(row, minlength=len(tau2)) == 1
     lone = once[row] & sign[row, 0]
     tau2[row[lone]] = peaks[lone]
     best = np.where(sign[:, 0], -np.inf, _log_likelihood(rows, tau2, restricted))
     contested = np.flatnonzero(~lone)
-    value = _log_likelihood(_take(rows, row[contested]), peaks[contested], restricted)
+    value = _log_likelihood(take(rows, row[contested]), peaks[contested], restricted)
     for peak, ll in zip(contested, value, strict=True):
         if ll > best[row[peak]]:
             best[row[peak]], tau2[row[peak]] = ll, peaks[peak]
     return tau2
 
 
-def _polish(rows: _Rows, low: Array, high: Array, restricted: bool) -> Array:
+def _polish(rows: Rows, low: Array, high: Array, restricted: bool) -> Array:
     t = 0.5 * (low + high)
     low, high = low.copy(), high.copy()
     active = np.arange(len(t))
     for _ in range(_NEWTON):
-        part = _take(rows, active)
+        part = take(rows, active)
         now = t[active]
         score, at = _scores(part, now, restricted)
         rising = score > 0
@@ -362,7 +267,7 @@ def _polish(rows: _Rows, low: Array, high: Array, restricted: bool) -> Array:
     raise _unsettled(active)
 
 
-def _curvature(at: _Moments, restricted: bool) -> Array:
+def _curvature(at: Moments, restricted: bool) -> Array:
     w, wr = at.w, at.wr
     inner = np.einsum("ij,ij->i", w, wr)
     value = 2.0 * (np.einsum("ij,ij,ij->i", w, wr, wr) - inner**2 / at.total)
@@ -374,8 +279,8 @@ def _curvature(at: _Moments, restricted: bool) -> Array:
     return np.asarray(value - trace)
 
 
-def _log_likelihood(rows: _Rows, tau2: Array, restricted: bool) -> Array:
-    at = _moments(rows, tau2)
+def _log_likelihood(rows: Rows, tau2: Array, restricted: bool) -> Array:
+    at = moments(rows, tau2)
     value = (rows.on * np.log(rows.v + tau2[:, None])).sum(axis=1) + at.Q
     return np.asarray(-0.5 * (value + np.log(at.total)) if restricted else -0.5 * value)
 
@@ -387,7 +292,7 @@ def _unsettled(rows: NDArray[np.intp]) -> ConvergenceError:
     )
 
 
-_METHODS: dict[str, Callable[[_Rows], Array]] = {
+_METHODS: dict[str, Callable[[Rows], Array]] = {
     "EE": _zero,
     "FE": _zero,
     "DL": _dl,

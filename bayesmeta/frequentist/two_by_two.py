@@ -1,4 +1,4 @@
-r"""Pooling counts directly: Mantel-Haenszel (fixed and RevMan's random effects) and Peto.
+r"""Pooling counts by Mantel-Haenszel: the common effect and Review Manager's random effects.
 
 Cells are ``a, b`` (events, non-events under treatment) and ``c, d`` (under control), ``N = a + b + c + d``.
 """
@@ -39,8 +39,7 @@ _RANDOM = (
     "Review Manager's random effects: Q about the Mantel-Haenszel estimate; "
     "DerSimonian & Laird (1986), Control. Clin. Trials 7:177-188."
 )
-_PETO = "Yusuf, Peto, Lewis, Collins & Sleight (1985), Prog. Cardiovasc. Dis. 27:335-371."
-_UNINFORMATIVE = "with no event in either arm, or only events in both"
+UNINFORMATIVE = "with no event in either arm, or only events in both"
 
 
 @dataclass(frozen=True, eq=False)
@@ -209,7 +208,7 @@ def _common(counts: TwoByTwo, measure: str, level: float, add: float, correct: b
         if changed.any():
             notes.append(f"{add:g} was added to all four cells of {_named(counts.study, changed)} before pooling.")
     elif useless.any():
-        notes.append(_contribution_note(counts, useless, measure))
+        notes.append(contribution_note(counts, useless, measure))
     b, variance, weights = estimate(cells, measure)
     effects, _ = corrected_effects(counts, measure, ~useless)
     tests: tuple[Test | None, ...] = ()
@@ -264,13 +263,13 @@ def _random(counts: TwoByTwo, measure: str, level: float) -> TwoByTwoFit:
     useless = uninformative(cells_of(counts)) if measure != "RD" else np.zeros(counts.k, dtype=bool)
     if useless.all():
         raise DataError(
-            f"No study has a {measure}: every one is {_UNINFORMATIVE}. Fit the 'binomial_normal' model on the counts, "
+            f"No study has a {measure}: every one is {UNINFORMATIVE}. Fit the 'binomial_normal' model on the counts, "
             "or pool risk differences with measure='RD'."
         )
     effects, cells = corrected_effects(counts, measure, ~useless)
     center, _, _ = estimate(cells, measure)
     fit = random_about(center, counts.study, ~useless, effects, level)
-    notes = [_contribution_note(counts, useless, measure)] if useless.any() else []
+    notes = [contribution_note(counts, useless, measure)] if useless.any() else []
     if effects.adjusted:
         notes.append(f"0.5 was added to all four cells of {', '.join(a.study for a in effects.adjusted)}.")
     return replace(fit, notes=(*notes, *fit.notes))
@@ -311,60 +310,13 @@ def random_about(
     )
 
 
-def peto(counts: TwoByTwo | StudyTable, *, level: float = 0.95) -> TwoByTwoFit:
-    r"""Pool odds ratios by Peto's one-step method: ``sum(O - E) / sum(V)``, hypergeometric E and V.
-
-    Needs no zero-cell correction. Biased when arms are very unequal or effects are large.
-
-    Parameters
-    ----------
-    counts
-        2x2 counts.
-    level
-        Coverage of the interval.
-
-    Raises
-    ------
-    DataError
-        If no study has both events and non-events.
-
-    References
-    ----------
-    Yusuf, Peto, Lewis, Collins & Sleight (1985), Prog. Cardiovasc. Dis. 27:335-371.
-    """
-    if not 0.0 < level < 1.0:
-        raise ModelError(f"level is {level!r}; it is a coverage strictly between 0 and 1, e.g. 0.95 for 95%.")
-    if isinstance(counts, StudyTable):
-        counts = counts.two_by_two()
-    a, b, c, d = cells_of(counts)
-    n1, n2, m1, m0, n = a + b, c + d, a + c, b + d, a + b + c + d
-    difference, variance = a - n1 * m1 / n, n1 * n2 * m1 * m0 / (n**2 * (n - 1.0))
-    used = variance > 0
-    if not used.any():
-        raise DataError(
-            f"Peto's odds ratio does not exist: every study is {_UNINFORMATIVE}. "
-            "Fit the 'binomial_normal' model on the counts."
-        )
-    effects = EffectSizes(
-        yi=difference[used] / variance[used],
-        sei=1.0 / np.sqrt(variance[used]),
-        study=_chosen(counts.study, used),
-        measure="PETO",
-        excluded=_exclusions(counts.study, used),
-    )
-    total = float(variance.sum())
-    estimate_ = float(difference.sum()) / total
-    fit = common_fit("Peto", "PETO", counts.study, estimate_, 1.0 / total, variance, effects, level, _PETO)
-    return fit if used.all() else replace(fit, notes=(_contribution_note(counts, ~used, "PETO"),))
-
-
 def corrected_effects(counts: TwoByTwo, measure: str, used: NDArray[np.bool_]) -> tuple[EffectSizes, Cells]:
     """Return the effects of the studies `used`, 0.5 added where a cell is zero, and the cells they come from."""
-    study = _chosen(counts.study, used)
+    study = chosen(counts.study, used)
     cells, zero = add_to_zeros(_select(cells_of(counts), used), 0.5)
     if not study:
         raise DataError(
-            f"No study has a {measure}: every one is {_UNINFORMATIVE}. Fit the 'binomial_normal' model on the counts."
+            f"No study has a {measure}: every one is {UNINFORMATIVE}. Fit the 'binomial_normal' model on the counts."
         )
     yi, vi = study_effects(cells, measure)
     effects = EffectSizes(
@@ -372,8 +324,8 @@ def corrected_effects(counts: TwoByTwo, measure: str, used: NDArray[np.bool_]) -
         sei=np.sqrt(vi),
         study=study,
         measure=measure,
-        adjusted=tuple(Adjustment(s, "0.5 added to all four cells") for s in _chosen(study, zero)),
-        excluded=_exclusions(counts.study, used),
+        adjusted=tuple(Adjustment(s, "0.5 added to all four cells") for s in chosen(study, zero)),
+        excluded=exclusions(counts.study, used),
         rule="0.5 added to all four cells of studies with a zero cell",
     )
     return effects, cells
@@ -384,20 +336,23 @@ def _select(cells: Cells, used: NDArray[np.bool_]) -> Cells:
     return a[used], b[used], c[used], d[used]
 
 
-def _chosen(study: tuple[str, ...], used: NDArray[np.bool_]) -> tuple[str, ...]:
+def chosen(study: tuple[str, ...], used: NDArray[np.bool_]) -> tuple[str, ...]:
+    """Return the labels of the studies `used`."""
     return tuple(s for s, u in zip(study, used, strict=True) if u)
 
 
-def _exclusions(study: tuple[str, ...], used: NDArray[np.bool_]) -> tuple[Exclusion, ...]:
-    return tuple(Exclusion(s, f"a study {_UNINFORMATIVE}") for s in _chosen(study, ~used))
+def exclusions(study: tuple[str, ...], used: NDArray[np.bool_]) -> tuple[Exclusion, ...]:
+    """Return the exclusions of the studies not `used`."""
+    return tuple(Exclusion(s, f"a study {UNINFORMATIVE}") for s in chosen(study, ~used))
 
 
 def _named(study: tuple[str, ...], which: NDArray[np.bool_]) -> str:
-    return ", ".join(_chosen(study, which)) or "no study"
+    return ", ".join(chosen(study, which)) or "no study"
 
 
-def _contribution_note(counts: TwoByTwo, useless: NDArray[np.bool_], measure: str) -> str:
+def contribution_note(counts: TwoByTwo, useless: NDArray[np.bool_], measure: str) -> str:
+    """Return the sentence about studies without information."""
     names = _named(counts.study, useless)
     if measure == "RD":
-        return f"{names}: {_UNINFORMATIVE}; in the pooled risk difference and its weights, left out of Q and I2."
-    return f"{names}: {_UNINFORMATIVE}; without information on the {measure}, so weight 0, left out of Q and I2."
+        return f"{names}: {UNINFORMATIVE}; in the pooled risk difference and its weights, left out of Q and I2."
+    return f"{names}: {UNINFORMATIVE}; without information on the {measure}, so weight 0, left out of Q and I2."
