@@ -10,16 +10,17 @@ from bayesmeta.errors import DataError
 if TYPE_CHECKING:
     from bayesmeta.studies import EffectSizes, StudyTable
 
-type Source = Annotated[Path, typer.Argument(help="CSV, TSV, XLSX, Parquet, RevMan zip, .rm5 or RevMan CSV.")]
-type Outcome = Annotated[str | None, typer.Option(help="Which outcome, where the file holds several.")]
-type Columns = Annotated[
+# Plain assignments: the option parser does not look through `type` aliases.
+Source = Annotated[Path, typer.Argument(help="CSV, TSV, XLSX, Parquet, RevMan zip, .rm5 or RevMan CSV.")]
+Outcome = Annotated[str | None, typer.Option(help="Which outcome, where the file holds several.")]
+Columns = Annotated[
     list[str] | None, typer.Option("--column", help="What a column is, e.g. --column sei=se; may be repeated.")
 ]
-type Number = Annotated[
+Number = Annotated[
     bool, typer.Option("--number-duplicates", help="Number studies whose label appears twice instead of refusing them.")
 ]
-type Sheet = Annotated[str | None, typer.Option(help="Sheet of a workbook.")]
-type Decimal = Annotated[str | None, typer.Option(help="Decimal mark of a text file: '.' or ','.")]
+Sheet = Annotated[str | None, typer.Option(help="Sheet of a workbook.")]
+Decimal = Annotated[str | None, typer.Option(help="Decimal mark of a text file: '.' or ','.")]
 
 
 def register(app: typer.Typer) -> None:

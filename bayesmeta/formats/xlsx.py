@@ -11,6 +11,8 @@ from bayesmeta.formats.hardened_xml import parse_xml
 from bayesmeta.formats.limits import MAX_COLUMNS, MAX_ROWS, check_shape
 from bayesmeta.formats.raw import Cell, RawTable, from_rows, is_blank
 
+# What this package calls the table of studies in the workbooks it writes, beside results and provenance.
+OWN_SHEET = "studies"
 _WORKBOOK = "xl/workbook.xml"
 _REFERENCE = re.compile(r"([A-Z]{1,3})([1-9][0-9]{0,6})")
 _RELATION = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}id"
@@ -42,6 +44,8 @@ def read_xlsx(data: bytes, name: str, *, sheet: str | None = None) -> RawTable:
         grid = _grid(archive, path, strings, dates)
         if any(not is_blank(cell) for _, cells in grid for cell in cells):
             filled[title] = grid
+    if len(filled) > 1 and OWN_SHEET in filled:
+        filled = {OWN_SHEET: filled[OWN_SHEET]}
     if len(filled) > 1:
         raise DataError(
             f"{name} has {len(filled)} sheets with data: {', '.join(map(repr, filled))}. Choose one with sheet=..."

@@ -1,0 +1,198 @@
+"""Exports: the numbers survive every format, a failure leaves the old file, and R gets the same answer."""
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import bayesmeta as bm
+from bayesmeta.errors import DataError, ModelError
+from bayesmeta.export import WRITERS, provenance, r_script, result_frame, study_frame, write_bytes, write_tables
+from bayesmeta.export.r_script import r_number, r_text
+from bayesmeta.reading import read_studies
+
+DATA = Path(__file__).resolve().parents[1] / "data"
+
+
+@pytest.fixture(scope="module")
+def table():
+    """The stenting studies, mortality: one of them has a zero cell."""
+    return read_studies(DATA / "rescue_stenting.csv", outcome="mortality")
+
+
+@pytest.fixture(scope="module")
+def effects(table):
+    """Their log odds ratios."""
+    return bm.effect_sizes(table, "OR")
+
+
+@pytest.fixture(scope="module")
+def post(effects):
+    """Their posterior by quadrature."""
+    return bm.fit(effects, priors={"mu": "normal(0, 2.82)", "tau": "half_normal(0.5)"}, engine="quadrature")
+
+
+@pytest.mark.parametrize("extension", sorted(set(WRITERS) - {".json"}))
+def test_a_study_table_reads_back_as_it_was(tmp_path, table, extension):
+    """What is written in a table format is read again with the same columns and numbers."""
+    path = write_tables(tmp_path / f"out{extension}", {"studies": study_frame(table)})
+    again = read_studies(path)
+    assert again.study == table.study
+    for name, values in table.columns.items():
+        np.testing.assert_array_equal(again.columns[name], values)
+
+
+@pytest.mark.parametrize(("extension", "tolerance"), [(".csv", 0), (".parquet", 0), (".xlsx", 5e-16)])
+def test_effects_keep_every_digit(tmp_path, effects, extension, tolerance):
+    """Effects come back to the last bit; workbooks are written with 16 digits."""
+    again = read_studies(write_tables(tmp_path / f"e{extension}", {"effects": study_frame(effects)}))
+    np.testing.assert_allclose(again.column("yi"), effects.yi, rtol=tolerance)
+    np.testing.assert_allclose(again.column("sei"), effects.sei, rtol=tolerance)
+
+
+def test_the_study_frame_has_weights_and_shrunken_effects(effects, post):
+    """Weights add up to 100 percent, and a shrunken effect lies between the study's own and the mean."""
+    frame = study_frame(effects, fit=bm.frequentist.pool(effects), post=post)
+    assert frame["weight_percent"].sum() == pytest.approx(100, rel=1e-12)
+    low, high = np.minimum(frame["yi"], post.mu.mean()), np.maximum(frame["yi"], post.mu.mean())
+    assert frame["theta_mean"].between(low, high).all()
+    assert (frame["theta_low"] < frame["theta_mean"]).all()
+    assert frame["events_control"].tolist() == [5, 19, 29, 9]
+
+
+def test_results_are_on_both_scales_with_their_intervals_named(effects, post):
+    """A ratio is given on the log and on the natural scale, one the exponential of the other."""
+    frame = result_frame({"classical": bm.frequentist.pool(effects), "Bayes": post}, measure="OR")
+    for name, mean in (("classical", bm.frequentist.pool(effects).mu), ("Bayes", post.mu.median())):
+        rows = frame[(frame["result"] == name) & (frame["quantity"] == "pooled effect")].set_index("scale")
+        assert rows.loc["log odds ratio", "value"] == mean
+        assert rows.loc["odds ratio", "value"] == pytest.approx(np.exp(mean), rel=1e-14)
+        assert rows.loc["odds ratio", "low"] == pytest.approx(np.exp(rows.loc["log odds ratio", "low"]), rel=1e-14)
+    kinds = set(frame["interval"].str.partition(" ")[0])
+    assert {"confidence", "credible", "prediction", "posterior"} <= kinds
+
+
+def test_json_holds_tables_and_provenance_and_no_nan(tmp_path, table, effects):
+    """JSON names file, hash, rule and what was changed; an absent number is null."""
+    frames = {
+        "studies": study_frame(table),
+        "results": result_frame({"DL": bm.frequentist.pool(effects)}, measure="OR"),
+    }
+    path = write_tables(tmp_path / "out.json", frames, about=provenance(table, effects))
+    content = json.loads(path.read_text(encoding="utf-8"), parse_constant=pytest.fail)
+    assert content["provenance"]["sha256"] == table.sha256
+    assert "Cornelissen 2019" in content["provenance"]["adjusted"][0]
+    assert content["studies"][3]["year"] is None
+    assert content["studies"][0]["events_control"] == 5
+
+
+def test_a_workbook_has_a_sheet_for_each_table_and_never_a_formula(tmp_path):
+    """A study called =1+1 is a text in the workbook and comes back as one."""
+    import openpyxl
+    import pandas as pd
+
+    frame = pd.DataFrame({"study": ["=1+1", "B\x07"], "yi": [1.0, 2.0], "sei": [1.0, float("nan")]})
+    path = write_tables(tmp_path / "x.xlsx", {"studies": frame}, about={"source": "s", "excluded": [{"study": "C"}]})
+    book = openpyxl.load_workbook(path)
+    assert book.sheetnames == ["studies", "provenance"]
+    assert book["studies"]["A2"].data_type == "s"
+    assert book["studies"]["A2"].value == "=1+1"
+    assert book["studies"]["C3"].value is None
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
+    """Until the new file is complete the old one stays, and no part of the new one is left behind."""
+    path = tmp_path / "out.csv"
+    path.write_text("old")
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("bayesmeta.export.files.os.replace", full)
+    with pytest.raises(DataError, match="No space left"):
+        write_bytes(path, b"new")
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    ("name", "words"), [("out.doc", "Known: .csv"), ("none/out.csv", "Check the folder"), (".", "extension")]
+)
+def test_a_path_that_cannot_be_written_is_refused(tmp_path, name, words):
+    """An unknown extension and a missing folder are errors before anything is written."""
+    import pandas as pd
+
+    with pytest.raises(DataError, match=words):
+        write_tables(tmp_path / name, {"a": pd.DataFrame({"x": [1]})})
+
+
+def test_one_table_formats_refuse_two(tmp_path, table):
+    """A CSV file cannot hold studies and results."""
+    frame = study_frame(table)
+    with pytest.raises(DataError, match="holds one table, not studies, results"):
+        write_tables(tmp_path / "x.csv", {"studies": frame, "results": frame})
+
+
+class TestRScript:
+    """The script for R."""
+
+    def test_texts_and_numbers_are_safe(self):
+        """Quotes, backslashes, line breaks and other scripts are escaped; numbers keep their digits."""
+        assert r_text('a"b\\c\nd') == r'"a\"b\\c\u000ad"'
+        assert r_number(0.1 + 0.2) == "0.30000000000000004"
+        assert r_number(float("inf")) == "Inf"
+
+    @pytest.mark.parametrize(
+        ("options", "words"),
+        [
+            ({"method": "XX"}, "Unknown method"),
+            ({"ci": "xx"}, "Unknown interval rule"),
+            ({"tau": "jeffreys()"}, "no density in R"),
+            ({"tau": "half_normal(1)", "mu": "cauchy(0, 1)"}, "normal or flat"),
+        ],
+    )
+    def test_what_r_has_no_counterpart_for_is_refused(self, effects, options, words):
+        """A script that would answer another question is not written."""
+        with pytest.raises(ModelError, match=words):
+            r_script(effects, **options)
+
+    @pytest.mark.parametrize("method", ["DL", "REML", "PM", "EE"])
+    @pytest.mark.parametrize("ci", ["wald", "hksj"])
+    def test_metafor_gives_our_numbers(self, effects, tmp_path, method, ci):
+        """Run by R, the script prints our estimate, limits and tau2, and recomputes our effects from the counts."""
+        _need_metafor()
+        text = r_script(effects, method=method, ci=ci, level=0.9, mu="normal(0, 2.82)", tau="half_normal(0.5)")
+        printed = _run(text, tmp_path)
+        fit = bm.frequentist.pool(effects, method=method, ci=ci, level=0.9)
+        # metafor's iterations stop when tau2 changes by less than 1e-5; closed forms are exact.
+        near = {"rel": 1e-9, "abs": 1e-11} if method in ("DL", "EE") else {"rel": 1e-4, "abs": 1e-5}
+        for name, ours in (("estimate", fit.mu), ("low", fit.ci.low), ("high", fit.ci.high), ("tau2", fit.tau2)):
+            assert printed[f"classical {name}"] == pytest.approx(ours, **near), name
+        assert printed["largest difference of yi"] < 1e-12
+
+    def test_any_study_name_survives(self, tmp_path):
+        """Names with quotes, line breaks, accents and comment signs do not break the script."""
+        _need_metafor()
+        names = ['A "b" \\', "C\n# d", "Émile 5%", "日本 '; q()"]
+        odd = bm.EffectSizes([0.1, 0.2, 0.3, 0.5], [0.1, 0.2, 0.3, 0.4], study=tuple(names), measure="GEN")
+        printed = _run(r_script(odd), tmp_path)
+        assert printed["classical estimate"] == pytest.approx(bm.frequentist.pool(odd).mu, rel=1e-10)
+
+
+def _need_metafor() -> None:
+    if shutil.which("Rscript") is None:
+        pytest.skip("Rscript is not installed")
+    command = ["Rscript", "-e", 'quit(status = !requireNamespace("metafor", quietly = TRUE))']
+    if subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("the R package metafor is not installed")
+
+
+def _run(text: str, folder: Path) -> dict[str, float]:
+    path = write_bytes(folder / "script.R", text.encode())
+    done = subprocess.run(["Rscript", str(path)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return {name: float(value) for name, value in re.findall(r"^([\w ]+): (-?[\d.e+-]+)$", done.stdout, re.MULTILINE)}
