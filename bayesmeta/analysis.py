@@ -238,11 +238,27 @@ def _prior_sets(
     assert isinstance(primary.source, Posterior)
     texts = {name: repr(prior) for name, prior in primary.source.priors.items()}
     first = PriorSet("primary analysis", "as planned", texts, primary, primary.source)
-    others = [
-        _prior_set(alternative, texts, protocol, comparison, benefit, seed, sampling)
-        for alternative in protocol.sensitivity
-    ]
+    planned = (
+        protocol.sensitivity if protocol.path.name or protocol.sensitivity else _usual_alternatives(primary.source)
+    )
+    others = [_prior_set(alternative, texts, protocol, comparison, benefit, seed, sampling) for alternative in planned]
     return (first, *others)
+
+
+def _usual_alternatives(posterior: Posterior) -> tuple[Alternative, ...]:
+    """Return half and twice the scale of tau's prior, for data without a protocol: no figure without its range."""
+    prior = posterior.priors.get("tau")
+    name, scale = getattr(prior, "name", ""), getattr(prior, "scale", None)
+    if name not in ("half_normal", "half_cauchy") or scale is None:
+        return ()
+    return tuple(
+        Alternative(
+            label=f"{word} the scale of tau",
+            tau=f"{name}({factor * scale:g})",
+            justification="Chosen by default, since there is no protocol.",
+        )
+        for word, factor in (("half", 0.5), ("twice", 2.0))
+    )
 
 
 def _prior_set(

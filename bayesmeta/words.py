@@ -54,7 +54,7 @@ def small_number(value: float | None, decimals: int = 2) -> str:
         return "0"
     if 0 < value < 0.5 * 10.0**-decimals:
         return f"<{10.0**-decimals:.{decimals}f}"
-    return f"{value:.{decimals}f}" if abs(value) < 100 else number(value)
+    return f"{value:.{decimals}f}" if abs(value) < 10 else number(value)
 
 
 def percent(value: float | None, decimals: int = 1) -> str:

@@ -1,6 +1,7 @@
 """The command line: thin, and light to start; every command imports what it needs when it runs."""
 
 import importlib
+import io
 import os
 import pkgutil
 import sys
@@ -35,6 +36,10 @@ for _found in pkgutil.iter_modules(__path__):
 
 def main() -> None:
     """Run the command line: bad input is a message and exit code 2, Ctrl-C is exit code 130."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A terminal that has no dagger or superscript shows a question mark rather than ending in an error.
+            stream.reconfigure(errors="replace")
     try:
         code = app(standalone_mode=True)
     except BayesMetaError as error:

@@ -1,5 +1,6 @@
 """``bayesmeta report``: from a protocol or a data file to the printed tables and ``report.html``."""
 
+import contextlib
 import sys
 import threading
 from enum import StrEnum
@@ -64,6 +65,11 @@ def report(
         file, measure=measure, benefit=direction, outcomes=names, priors=_priors(prior or []), seed=seed
     )
     chosen = names if protocol.path.name else ()
+    for given in (file, protocol.data_path):
+        if out.exists() and given.exists() and out.samefile(given):
+            raise ModelError(
+                f"--out {out} is the input itself: writing the report would destroy it. Give another name."
+            )
     tables = read_tables(protocol, chosen)
     if engine is not Engine.QUADRATURE:
         _warm_up()
@@ -101,8 +107,10 @@ def _warm_up() -> None:
     """Import the sampler while the data are read and the deterministic answers computed."""
 
     def load() -> None:
-        import nutpie  # noqa: F401
-        import pymc  # noqa: F401
+        # What cannot be imported here fails, with its message, where it is needed.
+        with contextlib.suppress(ImportError):
+            import nutpie  # noqa: F401
+            import pymc  # noqa: F401
 
     threading.Thread(target=load, name="warm imports", daemon=True).start()
 

@@ -184,7 +184,7 @@ def _footnotes(effects: EffectSizes, studies: tuple[ForestStudy, ...], weights: 
 
 
 # Columns, as multiples of the drawn area's width to the left (negative) and right (above 1) of it.
-STUDY, TREATMENT, CONTROL, RAW, WEIGHT, SHRUNKEN = -1.06, -0.26, -0.06, 1.52, 1.69, 2.16
+STUDY, TREATMENT, CONTROL, RAW, WEIGHT, SHRUNKEN = -1.14, -0.27, -0.06, 1.57, 1.76, 2.38
 ROW_INCHES = 0.31
 
 
@@ -235,7 +235,7 @@ def forest_axes(data: ForestData) -> "Axes":
     lines = len(data.studies) + len(data.pooled) + 3
     height = ROW_INCHES * 1.25 * lines + 0.9
     ax = new_axes(None, 11.0, height)
-    ax.set_position((0.33, 0.75 / height, 0.3, 1 - 0.85 / height))
+    ax.set_position((0.33, 0.75 / height, 0.277, 1 - 0.85 / height))
     return ax
 
 

@@ -137,5 +137,5 @@ def prior_posterior(
         natural_axis(ax, scale)
     else:
         ax.set_xlabel(f"tau, between-study SD ({scale.analysis_label})", color=INK, fontsize=9)
-    ax.legend(frameon=False, fontsize=8, labelcolor=INK, loc="upper right")
+    ax.legend(frameon=False, fontsize=8, labelcolor=INK, loc="best")
     return ax

@@ -86,7 +86,7 @@ def forest_figure(result: "OutcomeResult", name: str) -> Markup:
         lambda ax: forest(result.comparison, ax=ax),
         width=11.0,
         height=height,
-        position=(0.335, bottom / height, 0.3, 1 - (bottom + 0.05) / height),
+        position=(0.33, bottom / height, 0.277, 1 - (bottom + 0.05) / height),
         label=f"Forest plot: {result.label}",
         name=name,
     )

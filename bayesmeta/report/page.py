@@ -11,6 +11,7 @@ from bayesmeta.report.agreement import agreement_figure, agreement_rows, agreeme
 from bayesmeta.report.checklist import checklist
 from bayesmeta.report.methods import methods
 from bayesmeta.report.values import Fact, Line, OutcomeView, ReportView, Table
+from bayesmeta.studies import PublishedResult
 from bayesmeta.words import DASH, level_text, number, probability_text
 
 FUNNEL_FROM = 10
@@ -37,6 +38,8 @@ def page(analysis: Analysis) -> ReportView:
 def question(analysis: Analysis) -> tuple[Fact, ...]:
     """Return population, intervention, comparator, and why the analysis is Bayesian."""
     plan = analysis.protocol
+    if not plan.path.name:
+        return (Fact("Protocol", "none: this report was made from data without a protocol"),)
     facts = [(name, getattr(plan.question, name.lower())) for name in ("Population", "Intervention", "Comparator")]
     facts += [("Why Bayesian", plan.reason), ("Registration", plan.registration)]
     return tuple(Fact(name, value or NOT_GIVEN) for name, value in facts)
@@ -46,8 +49,8 @@ def overview(analysis: Analysis) -> Table:
     """Return one line an outcome: published, Bayesian, probabilities, range over priors."""
     level = level_text(analysis.protocol.level)
     heads = (
-        "Outcome", "benefit", "published", f"Bayesian, {level} credible interval",
-        "P(benefit) mean effect", "over the priors", "P(benefit) new study", "over the priors",
+        "Outcome", "benefit", "published", f"Bayesian\n{level} credible interval",
+        "P(benefit)\nmean effect", "over the\npriors", "P(benefit)\nnew study", "over the\npriors",
     )  # fmt: skip
     return Table(heads, tuple(_overview_line(r) for r in analysis.outcomes), left=2)
 
@@ -60,7 +63,7 @@ def _overview_line(result: OutcomeResult) -> Line:
         (
             result.label,
             benefit_words(comparison) or DASH,
-            DASH if published is None else _printed(result),
+            _printed(published),
             _estimate(result, row),
             probability_text(row.p_benefit_mean),
             outcome.p_over_sets(result, "p_benefit_mean") or DASH,
@@ -70,9 +73,10 @@ def _overview_line(result: OutcomeResult) -> Line:
     )
 
 
-def _printed(result: OutcomeResult) -> str:
-    said = result.plan.published
-    if said is None or said.estimate is None:
+def _printed(row: Row | None) -> str:
+    """Return a published result with the digits it was printed with; a dash where there is none."""
+    said = None if row is None else row.source
+    if not isinstance(said, PublishedResult) or said.estimate is None:
         return DASH
     return said.estimate if said.low is None or said.high is None else f"{said.estimate} [{said.low} to {said.high}]"
 
@@ -137,9 +141,10 @@ def priors_table(analysis: Analysis) -> Table:
         Line(("primary analysis", f"{name} ~ {prior!r}", plan.priors.justification(name) or NOT_GIVEN), "bayesian")
         for name, prior in result.posterior.priors.items()
     ]
-    for alternative in plan.sensitivity:
-        text = ", ".join(f"{name} ~ {prior}" for name, prior in alternative.priors().items())
-        lines.append(Line((alternative.label, text, alternative.justification or NOT_GIVEN)))
+    for prior_set in result.prior_sets[1:]:
+        changed = {n: p for n, p in prior_set.priors.items() if p != result.prior_sets[0].priors.get(n)}
+        text = ", ".join(f"{name} ~ {prior}" for name, prior in changed.items())
+        lines.append(Line((prior_set.label, text or "as planned", prior_set.justification or NOT_GIVEN)))
     return Table(("Set", "Priors (analysis scale)", "Justification"), tuple(lines), left=3)
 
 

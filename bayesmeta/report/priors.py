@@ -86,6 +86,8 @@ def sensitivity_words(result: OutcomeResult) -> str:
     """Return the range of the answer over the prior sets, and whether any set overturns the interval."""
     mean, new = p_over_sets(result, "p_benefit_mean"), p_over_sets(result, "p_benefit_new")
     event = benefit_words(result.comparison)
+    if len(result.prior_sets) == 1:
+        return "No other priors were planned, so how far the answer depends on them is not known."
     if not mean:
         return ""
     return f"P({event}) ranges over {mean} for the mean effect and {new} for a new study. {_null_words(result)}"
