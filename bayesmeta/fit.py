@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from bayesmeta.engines import ENGINES
 from bayesmeta.errors import DataError, ModelError, unknown
@@ -13,6 +14,7 @@ from bayesmeta.model import GaussianMarginal, Model, load_model
 from bayesmeta.posterior import Posterior
 from bayesmeta.priors import fill_defaults
 from bayesmeta.studies import EffectSizes, PersonTime, StudyTable, TwoByTwo
+from bayesmeta.values import Array
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -92,7 +94,8 @@ def fit_many(
     *,
     priors: Mapping[str, Any] | Sequence[Mapping[str, Any] | None] | None = None,
     quantiles: Sequence[float] = (0.025, 0.5, 0.975),
-    above: Sequence[float] = (0.0,),
+    above: ArrayLike = (0.0,),
+    tau_above: ArrayLike = (),
     tolerance: float = 1e-9,
     progress: bool = False,
 ) -> "xr.Dataset":
@@ -110,8 +113,9 @@ def fit_many(
         then used with each of the other.
     quantiles
         Probabilities of the quantiles reported.
-    above
-        Thresholds, analysis scale: the probability of exceeding each is reported.
+    above, tau_above
+        Thresholds of mu (and of a new study's effect) and of tau, analysis scale: the probability of
+        exceeding each is reported. A two-dimensional array has a row of its own for every analysis.
     tolerance
         Largest error estimate accepted, relative to the scale of each posterior.
     progress
@@ -121,8 +125,8 @@ def fit_many(
     -------
     xarray.Dataset
         Along ``analysis``: ``mu_mean``, ``mu_sd``, ``mu_quantile``, ``mu_above`` (probability of exceeding
-        each threshold), ``tau_mean``, ``tau_sd``, ``tau_quantile``, ``theta_new_mean``, ``theta_new_sd``,
-        ``theta_new_quantile``, ``theta_new_above``, ``log_evidence`` (nan with an improper prior),
+        each threshold), ``tau_mean``, ``tau_sd``, ``tau_quantile``, ``tau_exceeds``, ``theta_new_mean``,
+        ``theta_new_sd``, ``theta_new_quantile``, ``theta_new_above``, ``log_evidence`` (nan with an improper prior),
         ``error_estimate`` and ``nodes``. Moments that do not exist are infinite.
 
     Raises
@@ -136,7 +140,7 @@ def fit_many(
     """
     import xarray as xr
 
-    from bayesmeta.engines.batch import solve_many
+    from bayesmeta.engines.batch import Wanted, solve_many
 
     loaded = load_model(model)
     if loaded.gaussian_marginal is None:
@@ -150,19 +154,35 @@ def fit_many(
         )
     pairs = zip(sets * (m // len(sets)), several * (m // len(several)), strict=True)
     given = [_marginal(loaded, d, p) for d, p in pairs]
-    q, a = np.asarray(quantiles, dtype=float), np.asarray(above, dtype=float)
-    found = solve_many(given, q, a, tolerance, progress)
+    q = np.asarray(quantiles, dtype=float)
+    wanted = Wanted(q, _rows(above, m, "above"), _rows(tau_above, m, "tau_above"))
+    found = solve_many(given, wanted, tolerance, progress)
     values = {f.name: getattr(found, f.name) for f in dataclasses.fields(found)}
     values["theta_new_mean"] = values["mu_mean"]
-    names = {"quantile": "quantile", "above": "above"}
+    second = {"mu_above": "above", "theta_new_above": "above", "tau_above": "tau_above"}
+    second |= dict.fromkeys(("mu_quantile", "tau_quantile", "theta_new_quantile"), "quantile")
+    coords = {"quantile": q}
+    coords |= {n: np.asarray(t) for n, t in (("above", above), ("tau_above", tau_above)) if np.ndim(t) == 1}
+    dims = {name: ("analysis", second[name]) if name in second else ("analysis",) for name in values}
+    # The thresholds of tau give their name to a coordinate, so the probabilities cannot have it too.
+    names = {"tau_above": "tau_exceeds"}
     return xr.Dataset(
-        {
-            name: (("analysis", names[end]) if (end := name.rpartition("_")[2]) in names else ("analysis",), value)
-            for name, value in values.items()
-        },
-        coords={"quantile": q, "above": a},
+        {names.get(name, name): (dims[name], value) for name, value in values.items()},
+        coords=coords,
         attrs={"model": loaded.name, "engine": "quadrature", "tolerance": tolerance},
     )
+
+
+def _rows(thresholds: ArrayLike, m: int, name: str) -> Array:
+    """Return ``(m, a)`` thresholds from ``(a,)`` common ones or a row for each analysis."""
+    values = np.asarray(thresholds, dtype=float)
+    if values.ndim == 1:
+        return np.tile(values, (m, 1))
+    if values.ndim != 2 or len(values) != m:
+        raise DataError(
+            f"{name} has shape {values.shape}: give one list of thresholds, or one row for each of {m} analyses."
+        )
+    return values
 
 
 def _marginal(model: Model, data: Any, priors: Mapping[str, Any] | None) -> GaussianMarginal:

@@ -16,8 +16,19 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
-from bayesmeta.engines.batch_axis import CHUNK, Axis, Nodes, Stack, axis_of, evaluate, exponent, place, tau_at
-from bayesmeta.engines.batch_quantiles import mixture_quantiles, tau_quantiles
+from bayesmeta.engines.batch_axis import (
+    CHUNK,
+    Axis,
+    Nodes,
+    Stack,
+    axis_of,
+    axis_place,
+    evaluate,
+    exponent,
+    place,
+    tau_at,
+)
+from bayesmeta.engines.batch_quantiles import mixture_quantiles, tau_exceeds, tau_quantiles
 from bayesmeta.engines.batch_single import single
 from bayesmeta.engines.components import normals
 from bayesmeta.engines.gaussian import is_point
@@ -31,6 +42,25 @@ type Flags = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Wanted:
+    """What is asked of each of m analyses.
+
+    Parameters
+    ----------
+    quantiles
+        ``(q,)`` probabilities.
+    above
+        ``(m, a)`` thresholds of mu and of a new study's effect.
+    tau_above
+        ``(m, b)`` thresholds of tau.
+    """
+
+    quantiles: Array
+    above: Array
+    tau_above: Array
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Summaries:
     """What is reported of each of m analyses.
 
@@ -40,8 +70,8 @@ class Summaries:
         ``(m,)`` moments, infinite where they do not exist.
     mu_quantile, tau_quantile, theta_new_quantile
         ``(m, q)``.
-    mu_above, theta_new_above
-        ``(m, a)`` probabilities of exceeding each threshold.
+    mu_above, theta_new_above, tau_above
+        ``(m, a)`` and ``(m, b)`` probabilities of exceeding each threshold.
     log_evidence
         ``(m,)`` log marginal likelihood; nan where a prior is improper.
     error_estimate, nodes
@@ -55,6 +85,7 @@ class Summaries:
     tau_mean: Array
     tau_sd: Array
     tau_quantile: Array
+    tau_above: Array
     theta_new_sd: Array
     theta_new_quantile: Array
     theta_new_above: Array
@@ -64,7 +95,7 @@ class Summaries:
 
 
 def solve_many(
-    given: Sequence[GaussianMarginal], quantiles: Array, above: Array, tolerance: float, progress: bool = False
+    given: Sequence[GaussianMarginal], wanted: Wanted, tolerance: float, progress: bool = False
 ) -> Summaries:
     """Return the summaries of many analyses, each to `tolerance` by its own error estimate.
 
@@ -72,10 +103,8 @@ def solve_many(
     ----------
     given
         What each analysis' model offers.
-    quantiles
-        ``(q,)`` probabilities.
-    above
-        ``(a,)`` thresholds on the analysis scale.
+    wanted
+        What is asked.
     tolerance
         Largest error estimate accepted, relative to the posterior's scale.
     progress
@@ -86,14 +115,17 @@ def solve_many(
     ModelError, ConvergenceError
         As `bayesmeta.fit` for the first analysis that has no answer.
     """
-    m, q, a = len(given), len(quantiles), len(above)
-    shapes = {"quantile": (m, q), "above": (m, a)}
-    out = Summaries(*(np.full(shapes.get(f.name.rpartition("_")[2], (m,)), np.nan) for f in fields(Summaries)))
+    m, q = len(given), len(wanted.quantiles)
+    shapes: dict[str, tuple[int, ...]] = dict.fromkeys((f.name for f in fields(Summaries)), (m,))
+    shapes |= dict.fromkeys(("mu_quantile", "tau_quantile", "theta_new_quantile"), (m, q))
+    shapes |= dict.fromkeys(("mu_above", "theta_new_above"), wanted.above.shape)
+    shapes["tau_above"] = wanted.tau_above.shape
+    out = Summaries(**{name: np.full(shape, np.nan) for name, shape in shapes.items()})
     plain = np.array([_suits(g) for g in given], dtype=bool)
     left = [i for i in range(m) if not plain[i]]
     for stack in _stacks(given, np.flatnonzero(plain)):
-        left += _stack(stack, out, quantiles, above, tolerance)
-    _one_by_one(given, sorted(left), out, quantiles, above, progress)
+        left += _stack(stack, out, wanted, tolerance)
+    _one_by_one(given, sorted(left), out, wanted, progress)
     return out
 
 
@@ -140,7 +172,7 @@ def _stacks(given: Sequence[GaussianMarginal], index: NDArray[np.intp]) -> list[
     return stacks
 
 
-def _stack(stack: Stack, out: Summaries, quantiles: Array, above: Array, tolerance: float) -> list[int]:
+def _stack(stack: Stack, out: Summaries, wanted: Wanted, tolerance: float) -> list[int]:
     """Fill `out` for one stack; return the analyses that the rule does not suit."""
     step = max(1, CHUNK // (2 * SIZES[0] + 1))
     left: list[int] = []
@@ -149,7 +181,7 @@ def _stack(stack: Stack, out: Summaries, quantiles: Array, above: Array, toleran
         middle, width, part = place(part)
         axis = axis_of(part, middle, width)
         for half in SIZES:
-            error = _fill(part, axis, half, out, quantiles, above)
+            error = _fill(part, axis, half, out, wanted)
             again = np.flatnonzero(~(error <= tolerance))
             part, axis = part.take(again), axis.take(again)
             if again.size == 0:
@@ -158,7 +190,7 @@ def _stack(stack: Stack, out: Summaries, quantiles: Array, above: Array, toleran
     return left
 
 
-def _fill(stack: Stack, axis: Axis, half: int, out: Summaries, quantiles: Array, above: Array) -> Array:
+def _fill(stack: Stack, axis: Axis, half: int, out: Summaries, wanted: Wanted) -> Array:
     """Solve one stack with ``2 half + 1`` nodes, write its summaries, return ``(m,)`` error estimates."""
     step = (axis.right - axis.left) / (2 * half)
     t = axis.left[:, None] + step[:, None] * np.arange(2 * half + 1)
@@ -168,37 +200,50 @@ def _fill(stack: Stack, axis: Axis, half: int, out: Summaries, quantiles: Array,
     mass = np.exp(logw - peak[:, None])
     total = mass.sum(axis=1)
     mass /= total[:, None]
-    every_other = np.where(np.arange(2 * half + 1) % 2 == 0, 2.0, 0.0)
-    thin = mass * every_other
+    # The rule with every other node, twice their weights.
+    thin = mass * np.where(np.arange(2 * half + 1) % 2 == 0, 2.0, 0.0)
     change = [np.abs(np.log(thin.sum(axis=1)))]
     thin /= thin.sum(axis=1, keepdims=True)
-    rows, pair = stack.index, (mass, thin)
     infinite = _tail(stack)
-    moments = [_moments(w, nodes) for w in pair]
-    sd = np.sqrt(moments[0][1])
-    change += [np.abs(moments[0][0] - moments[1][0]) / sd]
-    change += [
-        np.where(infinite[1], 0.0, np.abs(np.log(x / y))) for x, y in zip(moments[0][1:], moments[1][1:], strict=True)
-    ]
-    mu, mu_error = mixture_quantiles(pair, nodes.b, np.sqrt(nodes.V), quantiles)
-    new, new_error = mixture_quantiles(pair, nodes.b, np.sqrt(nodes.V + nodes.tau**2), quantiles)
-    steps, tau_error = tau_quantiles(pair, quantiles)
-    change += [mu_error, new_error]
-    _write(out, rows, stack, moments[0], infinite, peak + np.log(total))
-    out.mu_quantile[rows] = stack.origin[:, None] + mu
-    out.theta_new_quantile[rows] = stack.origin[:, None] + new
-    out.tau_quantile[rows] = tau_at(stack, axis.u(axis.left[:, None] + step[:, None] * steps))
-    for j, threshold in enumerate(above):
-        away = threshold - stack.origin[:, None] - nodes.b
-        out.mu_above[rows, j] = np.sum(mass * ndtr(-away / np.sqrt(nodes.V)), axis=1)
-        out.theta_new_above[rows, j] = np.sum(mass * ndtr(-away / np.sqrt(nodes.V + nodes.tau**2)), axis=1)
+    moments, thinner = _moments(mass, nodes), _moments(thin, nodes)
+    change.append(np.abs(moments[0] - thinner[0]) / np.sqrt(moments[1]))
+    for x, y in zip(moments[1:], thinner[1:], strict=True):
+        change.append(np.where(infinite[1], 0.0, np.abs(np.log(x / y))))
+    _write(out, stack.index, stack, moments, infinite, peak + np.log(total))
+    change += _write_mu(out, stack, nodes, (mass, thin), wanted)
+    error = _write_tau(out, stack, axis, (mass, thin), wanted)
     # Twice the nodes square the error of such a rule; the power 1.5 leaves a margin.
-    error = np.maximum(np.minimum(np.max(change, axis=0), 1.0) ** 1.5, tau_error)
-    ends = np.maximum(mass[:, 0], mass[:, -1])
-    error = np.where(ends > 1e-13, np.inf, error)
-    out.error_estimate[rows] = error
-    out.nodes[rows] = 2 * half + 1
+    error = np.maximum(np.minimum(np.max(change, axis=0), 1.0) ** 1.5, error)
+    error = np.where(np.maximum(mass[:, 0], mass[:, -1]) > 1e-13, np.inf, error)
+    out.error_estimate[stack.index] = error
+    out.nodes[stack.index] = 2 * half + 1
     return np.asarray(error)
+
+
+def _write_mu(out: Summaries, stack: Stack, nodes: Nodes, pair: tuple[Array, Array], wanted: Wanted) -> list[Array]:
+    """Write quantiles and probabilities of mu and of a new study's effect; return the changes with fewer nodes."""
+    rows, changes = stack.index, []
+    away = [wanted.above[rows, j, None] - stack.origin[:, None] - nodes.b for j in range(wanted.above.shape[1])]
+    for name, var in (("mu", nodes.V), ("theta_new", nodes.V + nodes.tau**2)):
+        sd = np.sqrt(var)
+        place, error = mixture_quantiles(pair, nodes.b, sd, wanted.quantiles)
+        getattr(out, f"{name}_quantile")[rows] = stack.origin[:, None] + place
+        for j, distance in enumerate(away):
+            getattr(out, f"{name}_above")[rows, j] = np.sum(pair[0] * ndtr(-distance / sd), axis=1)
+        changes.append(error)
+    return changes
+
+
+def _write_tau(out: Summaries, stack: Stack, axis: Axis, pair: tuple[Array, Array], wanted: Wanted) -> Array:
+    """Write quantiles and probabilities of tau; return error estimates."""
+    rows, n = stack.index, pair[0].shape[1]
+    step = (axis.right - axis.left)[:, None] / (n - 1)
+    steps, error = tau_quantiles(pair, wanted.quantiles)
+    out.tau_quantile[rows] = tau_at(stack, axis.u(axis.left[:, None] + step * steps))
+    for j in range(wanted.tau_above.shape[1]):
+        place = (axis.t(axis_place(stack, wanted.tau_above[rows, j])) - axis.left) / step[:, 0]
+        out.tau_above[rows, j] = tau_exceeds(pair[0], place)
+    return error
 
 
 def _tail(stack: Stack) -> tuple[Flags, Flags]:
@@ -237,12 +282,12 @@ def _write(
 
 
 def _one_by_one(
-    given: Sequence[GaussianMarginal], left: list[int], out: Summaries, quantiles: Array, above: Array, progress: bool
+    given: Sequence[GaussianMarginal], left: list[int], out: Summaries, wanted: Wanted, progress: bool
 ) -> None:
     """Fill `out` for the analyses that need the adaptive engine."""
     from rich.progress import track
 
     for i in track(left, "Analyses with tails or priors of their own", disable=not progress):
-        values = single(given[i], quantiles, above)
+        values = single(given[i], wanted.quantiles, wanted.above[i], wanted.tau_above[i])
         for name, value in values.items():
             getattr(out, name)[i] = value

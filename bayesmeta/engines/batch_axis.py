@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit, log_expit
+from scipy.special import expit, log_expit, logit
 
 from bayesmeta.engines.gaussian import LOG_2PI
 from bayesmeta.priors import Prior
@@ -91,6 +91,16 @@ def tau_at(stack: Stack, u: Array) -> Array:
     return np.asarray(lower + np.where(bounded, width * expit(u), np.exp(np.where(bounded, 0.0, u))))
 
 
+def axis_place(stack: Stack, tau: Array) -> Array:
+    """Return the places of ``(m,)`` tau on the axes: the inverse of `tau_at`."""
+    lower, upper = (end[:, 0] for end in _ends(stack.tau))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        inside = np.clip(tau, lower, upper) - lower
+        bounded = np.isfinite(upper)
+        share = inside / np.where(bounded, upper - lower, 1.0)
+        return np.clip(np.where(bounded, logit(np.where(bounded, share, 0.5)), np.log(inside)), -400.0, 400.0)
+
+
 def evaluate(stack: Stack, u: Array) -> Nodes:
     """Return everything at the ``(m, n)`` places u of the log (or logit) axis of tau."""
     lower, upper = _ends(stack.tau)
@@ -166,6 +176,20 @@ class Axis:
         """Return u at ``(m, n)`` t."""
         middle, width, heavy = self.middle[:, None], self.width[:, None], self.heavy[:, None]
         return np.clip(middle + width * (t - np.expm1(-t) + heavy * np.expm1(np.minimum(t, 300.0))), -320.0, 320.0)
+
+    def t(self, u: Array) -> Array:
+        """Return ``(m,)`` t at ``(m,)`` u, by bisection and Newton's method within ``[left, right]``."""
+        low, high = self.left.copy(), self.right.copy()
+        t = 0.5 * (low + high)
+        for _ in range(80):
+            excess = self.u(t[:, None])[:, 0] - u
+            low, high = np.where(excess > 0, low, t), np.where(excess > 0, t, high)
+            new = t - excess * np.exp(-self.log_slope(t[:, None])[:, 0])
+            new = np.where((new > low) & (new < high), new, 0.5 * (low + high))
+            if np.all(np.abs(new - t) <= 1e-15 * (1.0 + np.abs(t))):
+                break
+            t = new
+        return t
 
     def log_slope(self, t: Array) -> Array:
         """Return ``log(du/dt)``."""

@@ -10,7 +10,7 @@ from bayesmeta.model import GaussianMarginal
 from bayesmeta.values import Array
 
 
-def single(given: GaussianMarginal, quantiles: Array, above: Array) -> dict[str, float | Array]:
+def single(given: GaussianMarginal, quantiles: Array, above: Array, tau_above: Array) -> dict[str, float | Array]:
     """Return the summaries of one analysis, by name.
 
     Raises
@@ -35,6 +35,7 @@ def single(given: GaussianMarginal, quantiles: Array, above: Array) -> dict[str,
         "tau_mean": float(solved.tau[0]) if tau is None else tau.mean(),
         "tau_sd": 0.0 if tau is None else tau.sd(),
         "tau_quantile": fixed if tau is None else tau.ppf(quantiles),
+        "tau_above": (solved.tau[0] > tau_above).astype(float) if tau is None else tau.sf(tau_above),
         "theta_new_sd": new.sd(),
         "theta_new_quantile": new.ppf(quantiles),
         "theta_new_above": new.sf(above),

@@ -33,7 +33,7 @@ def test_the_batch_agrees_with_single_fits():
     rng = np.random.default_rng(6)
     sets = [random_effects(rng, int(k)) for k in rng.integers(3, 40, 36)]
     priors = [dict(zip(("mu", "tau"), PRIORS[i % len(PRIORS)], strict=True)) for i in range(36)]
-    many = bm.fit_many(sets, priors=priors, above=[0.3])
+    many = bm.fit_many(sets, priors=priors, above=[0.3], tau_above=[0.2])
     for i, (data, prior) in enumerate(zip(sets, priors, strict=True)):
         post, row = bm.fit(data, priors=prior, engine="quadrature"), many.isel(analysis=i)
         width = post.mu.eti().high - post.mu.eti().low
@@ -49,6 +49,7 @@ def test_the_batch_agrees_with_single_fits():
         assert float(row.log_evidence) == pytest.approx(evidence, abs=1e-9, nan_ok=True)
         if "tau" in post.marginals:
             assert np.allclose(row.tau_quantile, post.tau.ppf(q), rtol=0, atol=1e-8 * post.tau.ppf(0.975))
+            assert float(row.tau_exceeds[0]) == pytest.approx(float(post.tau.sf(0.2)), abs=1e-9)
             assert float(row.tau_mean) == pytest.approx(post.tau.mean(), rel=1e-9)
             assert float(row.tau_sd) == pytest.approx(post.tau.sd(), rel=1e-9)
     assert float(many.error_estimate.max()) <= 1e-9
@@ -92,3 +93,16 @@ def test_models_without_a_closed_form_are_refused():
     """A binomial model cannot be batched; the error says what to use."""
     with pytest.raises(bm.ModelError, match="cannot be batched"):
         bm.fit_many([], "binomial_normal")
+
+
+def test_thresholds_of_their_own():
+    """Every analysis may have its own thresholds: exceeding one's own median has probability one half."""
+    rng = np.random.default_rng(9)
+    sets = [random_effects(rng, 5) for _ in range(6)]
+    first = bm.fit_many(sets, priors=dict(zip(("mu", "tau"), PRIORS[0], strict=True)))
+    medians = [first[f"{name}_quantile"].values[:, 1:2] for name in ("mu", "tau")]
+    again = bm.fit_many(
+        sets, priors=dict(zip(("mu", "tau"), PRIORS[0], strict=True)), above=medians[0], tau_above=medians[1]
+    )
+    assert np.allclose(again.mu_above, 0.5, atol=1e-9)
+    assert np.allclose(again.tau_exceeds, 0.5, atol=1e-9)
