@@ -42,6 +42,10 @@ class Settings:
     ----------
     draws, tune
         Draws kept and warm-up draws of each chain.
+    thin
+        One draw in so many is kept. Draws are cheap and kept ones are not (every figure and its
+        error is computed from them), and the Monte Carlo errors of nearly independent draws are
+        themselves well known, where a chain that lingers near tau = 0 would understate them.
     chains
         Number of chains.
     target_accept
@@ -52,8 +56,9 @@ class Settings:
 
     draws: int = 2000
     tune: int = 1000
+    thin: int = 4
     chains: int = 4
-    target_accept: float = 0.95
+    target_accept: float = 0.98
     seed: int = 0
 
 
@@ -69,11 +74,15 @@ class Run:
         Names of the variables that the program computed from the others.
     stats
         Statistic name to ``(chains, draws)``, in ArviZ's names.
+    diverging, energy
+        ``(chains, thin * draws)`` of every draw after warm-up, kept or not.
     """
 
     draws: dict[str, Array]
     derived: frozenset[str]
     stats: dict[str, NDArray[Any]]
+    diverging: NDArray[Any]
+    energy: Array
 
 
 def sampler_module() -> Any:
@@ -142,7 +151,7 @@ def run(bound: Bound, settings: Settings, *, progress: bool = False) -> Run:
     arguments.update(
         {
             "num_tune": settings.tune,
-            "num_draws": settings.draws,
+            "num_draws": settings.draws * settings.thin,
             "num_chains": settings.chains,
             "target_accept": settings.target_accept,
         }
@@ -184,18 +193,25 @@ def _pymc_model(library: Any, bound: Bound) -> Any:
 def _collect(
     variables: tuple[Variable, ...], settings: Settings, draw_batches: list[Any], stat_batches: list[Any]
 ) -> Run:
+    made, thin = settings.draws * settings.thin, settings.thin
     kept = [v for v in variables if v.role != "unconstrained"]
     draws = {
-        v.name: np.stack([_column(batch, v.name, settings.draws).reshape(-1, *v.shape) for batch in draw_batches])
+        v.name: np.stack(
+            [_column(batch, v.name, made).reshape(-1, *v.shape)[thin - 1 :: thin] for batch in draw_batches]
+        )
         for v in kept
     }
     stats: dict[str, NDArray[Any]] = {
-        ARVIZ_NAMES.get(name, name): np.stack([_column(batch, name, settings.draws) for batch in stat_batches]).astype(
-            dtype
-        )
+        name: np.stack([_column(batch, name, made) for batch in stat_batches]).astype(dtype)
         for name, dtype in STATISTICS.items()
     }
-    return Run(draws, frozenset(v.name for v in kept if v.role == "derived"), stats)
+    return Run(
+        draws,
+        frozenset(v.name for v in kept if v.role == "derived"),
+        {ARVIZ_NAMES.get(name, name): values[:, thin - 1 :: thin] for name, values in stats.items()},
+        stats["diverging"],
+        stats["energy"],
+    )
 
 
 def _column(batch: Any, name: str, draws: int) -> NDArray[Any]:

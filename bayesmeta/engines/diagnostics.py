@@ -44,7 +44,7 @@ def diagnose(
     quantities
         Name to ``(chains, draws)``.
     diverging, energy
-        ``(chains, draws)`` sampler statistics.
+        ``(chains, n)`` sampler statistics of every draw after warm-up, kept or not.
     remedies
         What the engine changed on its own, in order.
     """
@@ -80,14 +80,15 @@ def judge(figures: Mapping[str, float], table: Mapping[str, Mapping[str, float]]
         name = _worst(table, "rhat", largest=True)
         faults.append(
             f"R-hat of {name} is {figures['max_rhat']:.3f}, not below {RHAT_LIMIT}: the chains disagree. "
-            "Run longer (tune=, draws=)"
+            "Run longer (tune=, thin=)"
         )
     for kind in ("bulk", "tail"):
         size = figures[f"min_ess_{kind}"]
         if not size > ESS_LIMIT:
             name = _worst(table, f"ess_{kind}", largest=False)
             faults.append(
-                f"the {kind} effective sample size of {name} is {size:.0f}, not above {ESS_LIMIT:.0f}. Raise draws="
+                f"the {kind} effective sample size of {name} is {size:.0f}, not above {ESS_LIMIT:.0f}. "
+                "Run longer (thin=, draws=)"
             )
     if not figures["min_bfmi"] > BFMI_LIMIT:
         faults.append(

@@ -47,8 +47,9 @@ def sample(
     seed: int | None = None,
     draws: int = 2500,
     tune: int = 1000,
+    thin: int = 4,
     chains: int = 4,
-    target_accept: float = 0.95,
+    target_accept: float = 0.98,
     variant: str = DEFAULT_VARIANT,
     remedies: bool = True,
     progress: bool = False,
@@ -63,6 +64,8 @@ def sample(
         The same seed gives the same draws; drawn from the system, and recorded, when None.
     draws, tune, chains
         Draws kept and warm-up draws of each chain, and number of chains.
+    thin
+        One draw in so many is kept, so that the kept ones are nearly independent.
     target_accept
         Mean acceptance probability that the step size is tuned to, between 0 and 1.
     variant
@@ -81,11 +84,11 @@ def sample(
         If the sampler cannot start.
     """
     seed = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed
-    settings = Settings(draws=draws, tune=tune, chains=chains, target_accept=target_accept, seed=seed)
+    settings = Settings(draws=draws, tune=tune, thin=thin, chains=chains, target_accept=target_accept, seed=seed)
     _check(settings, model, variant)
-    first = best = _attempt(model, data, priors, settings, variant, progress)
+    first = _attempt(model, data, priors, settings, variant, progress)
+    best = last = first
     tried: list[str] = []
-    last = first
     while remedies and not best.diagnostics.ok and len(tried) < ATTEMPTS - 1:
         step = _remedy(last, first, model)
         if step is None:
@@ -98,7 +101,7 @@ def sample(
 
 
 def _check(settings: Settings, model: Model, variant: str) -> None:
-    for name, least in (("draws", 4), ("tune", 1), ("chains", 1)):
+    for name, least in (("draws", 4), ("tune", 1), ("thin", 1), ("chains", 1)):
         value = getattr(settings, name)
         if not isinstance(value, int) or value < least:
             raise ModelError(f"{name}={value!r}: it must be a whole number of at least {least}.")
@@ -115,7 +118,7 @@ def _attempt(
 ) -> Attempt:
     result = run(prepare(model, data, priors, variant), settings, progress=progress)
     quantities = derive(model, data, priors, result, settings.seed)
-    diagnostics = diagnose(quantities.named(data.study), result.stats["diverging"], result.stats["energy"])
+    diagnostics = diagnose(quantities.named(data.study), result.diverging, result.energy)
     return Attempt(settings, variant, result, quantities, diagnostics)
 
 
@@ -133,22 +136,15 @@ def _remedy(last: Attempt, first: Attempt, model: Model) -> tuple[str, Settings,
     if rough and settings.target_accept < CAREFUL:
         what = f"target_accept raised from {settings.target_accept:g} to {CAREFUL:g}, after {_why(last)}"
         return what, replace(settings, target_accept=CAREFUL), last.variant
-    if settings.draws < 4 * first.settings.draws:
-        longer = replace(settings, draws=4 * settings.draws, tune=2 * settings.tune)
+    if settings.thin == first.settings.thin:
+        longer = replace(settings, thin=4 * settings.thin, tune=2 * settings.tune)
         if not rough:
-            return (
-                f"run longer, {longer.draws} draws a chain after {longer.tune} of warm-up, after {_why(last)}",
-                (longer),
-                last.variant,
-            )
+            return f"run 4 times longer, after {_why(last)}", longer, last.variant
         settings = longer
     following = untried[untried.index(last.variant) + 1 :] if last.variant in untried else untried
     if following:
-        return (
-            f"parametrisation {following[0]!r} in place of {last.variant!r}, after {_why(last)}",
-            (settings),
-            following[0],
-        )
+        what = f"parametrisation {following[0]!r} in place of {last.variant!r}, after {_why(last)}"
+        return what, settings, following[0]
     if settings.target_accept < VERY_CAREFUL:
         what = f"target_accept raised to {VERY_CAREFUL:g}, after {_why(last)}"
         return what, replace(settings, target_accept=VERY_CAREFUL), first.variant

@@ -5,7 +5,7 @@ calls it. All the data and the parameters of the priors are slots (pm.Data), so 
 every data set of the same shape. A program holds no data, so any number of threads can use it.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -55,6 +55,11 @@ class Layout:
     n_stored: int
     variables: tuple[Variable, ...]
     slots: tuple[Slot, ...]
+
+    @property
+    def serves_any_length(self) -> bool:
+        """Whether the program takes any number of studies: none of its variables is a vector."""
+        return all(variable.shape == () for variable in self.variables)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -135,6 +140,8 @@ def compile_program(model: "pm.Model") -> Program:
     """Return the compiled form of a PyMC model (seconds)."""
     import nutpie
 
+    if not model.free_RVs:
+        raise ModelError("Every parameter is fixed by a point prior, so there is nothing to sample.")
     compiled = nutpie.compile_pymc_model(model)
     names, _, shapes = compiled.shape_info
     hidden = set(compiled.reparameterized_names or ())
@@ -161,12 +168,3 @@ def compile_program(model: "pm.Model") -> Program:
         expand=int(functions["expand"].address),
         code={name: (f._library, f._wrapper_name) for name, f in functions.items()},
     )
-
-
-def values_of(model: "pm.Model") -> Callable[[], dict[str, NDArray[Any]]]:
-    """Return a function that reads the present values of a PyMC model's pm.Data."""
-
-    def read() -> dict[str, NDArray[Any]]:
-        return {str(v.name): np.asarray(v.get_value()) for v in model.data_vars}
-
-    return read

@@ -33,13 +33,15 @@ type Values = dict[str, NDArray[Any]]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Compiled:
-    """A program, with the PyMC graph it came from where that decides whether it fits other data."""
+    """A program of a user's model, with the PyMC graph it came from, which decides whether it fits other data."""
 
     program: Program
-    graph: "tuple[list[Any], list[Any]] | None" = None
+    graph: tuple[list[Any], list[Any]]
+    shapes: dict[str, tuple[int, ...]]
 
 
-_PROGRAMS: dict[str, list[Compiled]] = {}
+_PROGRAMS: dict[str, Program] = {}
+_GRAPHS: dict[str, list[Compiled]] = {}
 _LOCKS: dict[str, threading.Lock] = {}
 # PyTensor's rewriting and compiling share state, so only one thread compiles at a time.
 _COMPILING = threading.Lock()
@@ -57,22 +59,34 @@ def prepare(model: Model, data: Any, priors: Mapping[str, Prior], variant: str =
     values = slot_values(model, data, priors)
     if values is None:
         return _prepare_from_graph(model, data, priors, variant)
-    key = _structure(model, priors, values, variant)
-    with _lock(key):
-        known = _PROGRAMS.get(key)
-        if known is None:
-            program = code_store.load(key)
-            if program is None:
-                program = _compile_checked(model, data, priors, variant, values)
-                code_store.save(key, program)
-            known = _PROGRAMS[key] = [Compiled(program)]
-    return bind(known[0].program, values)
+    shapes = {name: value.shape for name, value in sorted(values.items())}
+    ranks = {name: value.ndim for name, value in sorted(values.items())}
+    # A program whose variables are all scalars serves data of any length; others only the shapes they had.
+    wide, narrow = (_structure(model, priors, sizes, variant) for sizes in (ranks, shapes))
+    with _lock(wide):
+        program = _known(wide) or _known(narrow)
+        if program is None:
+            program = _compile_checked(model, data, priors, variant, values)
+            key = wide if program.layout.serves_any_length else narrow
+            _PROGRAMS[key] = program
+            code_store.save(key, program)
+    return bind(program, values)
+
+
+def _known(key: str) -> Program | None:
+    """Return a program of this process or from disk."""
+    if key not in _PROGRAMS:
+        loaded = code_store.load(key)
+        if loaded is not None:
+            _PROGRAMS[key] = loaded
+    return _PROGRAMS.get(key)
 
 
 def clear() -> None:
     """Forget the compiled models of this process; what is on disk stays."""
     with _REGISTRY:
         _PROGRAMS.clear()
+        _GRAPHS.clear()
         _LOCKS.clear()
 
 
@@ -105,12 +119,12 @@ def _lock(key: str) -> threading.Lock:
         return _LOCKS.setdefault(key, threading.Lock())
 
 
-def _structure(model: Model, priors: Mapping[str, Prior], values: Values, variant: str) -> str:
+def _structure(model: Model, priors: Mapping[str, Prior], sizes: Mapping[str, Any], variant: str) -> str:
     parts = {
         "model": model.source_hash,
         "variant": variant,
         "priors": {name: prior.structure for name, prior in sorted(priors.items())},
-        "shapes": {name: value.shape for name, value in sorted(values.items())},
+        "sizes": sizes,
         "package": _package_hash(),
         "toolchain": code_store.toolchain(),
     }
@@ -151,13 +165,13 @@ def _prepare_from_graph(model: Model, data: Any, priors: Mapping[str, Prior], va
         built = builder(model, variant)(data, priors)
         graph, values = _graph(built), graph_values(built)
         shapes = {name: value.shape for name, value in sorted(values.items())}
-        known = _PROGRAMS.setdefault(f"{model.source_hash} {variant} {shapes}", [])
+        known = _GRAPHS.setdefault(f"{model.source_hash} {variant}", [])
         for compiled in known:
-            assert compiled.graph is not None
-            if _same(graph, compiled.graph):
+            fits = compiled.program.layout.serves_any_length or compiled.shapes == shapes
+            if fits and _same(graph, compiled.graph):
                 return bind(compiled.program, values)
         program = compile_program(built)
-        known.append(Compiled(program, graph))
+        known.append(Compiled(program, graph, shapes))
     return bind(program, values)
 
 
