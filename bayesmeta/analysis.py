@@ -238,9 +238,9 @@ def _prior_sets(
     assert isinstance(primary.source, Posterior)
     texts = {name: repr(prior) for name, prior in primary.source.priors.items()}
     first = PriorSet("primary analysis", "as planned", texts, primary, primary.source)
-    planned = (
-        protocol.sensitivity if protocol.path.name or protocol.sensitivity else _usual_alternatives(primary.source)
-    )
+    planned = protocol.sensitivity
+    if not planned and not protocol.path.name:
+        planned = _usual_alternatives(primary.source)
     others = [_prior_set(alternative, texts, protocol, comparison, benefit, seed, sampling) for alternative in planned]
     return (first, *others)
 

@@ -67,9 +67,7 @@ def report(
     chosen = names if protocol.path.name else ()
     for given in (file, protocol.data_path):
         if out.exists() and given.exists() and out.samefile(given):
-            raise ModelError(
-                f"--out {out} is the input itself: writing the report would destroy it. Give another name."
-            )
+            raise ModelError(f"--out {out} is the input itself, which the report would destroy. Give another name.")
     tables = read_tables(protocol, chosen)
     if engine is not Engine.QUADRATURE:
         _warm_up()

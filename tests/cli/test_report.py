@@ -157,6 +157,27 @@ def test_thin_data_run_and_say_what_the_answer_rests_on(bayesmeta_cli, tmp_path,
     assert words in html.unescape((tmp_path / "report.html").read_text())
 
 
+def test_priors_of_a_data_file_can_be_given(bayesmeta_cli, tmp_path):
+    """--prior replaces a default prior, and a malformed one is refused with an example."""
+    (tmp_path / "some.csv").write_text(HEADER + ROWS)
+    arguments = ("some.csv", "--measure", "OR", "--benefit", "lower", "--prior")
+    assert quick(bayesmeta_cli, *arguments, "tau=half_cauchy(0.3)")[0] == 0
+    assert "half_cauchy(0.3)" in (tmp_path / "report.html").read_text()
+    code, _, err = quick(bayesmeta_cli, *arguments, "half_normal(1)")
+    assert code == 2
+    assert "NAME=PRIOR" in err
+
+
+def test_the_input_is_never_overwritten(bayesmeta_cli, tmp_path):
+    """--out naming the data file is refused and the data stay."""
+    (tmp_path / "some.csv").write_text(HEADER + ROWS)
+    arguments = ("some.csv", "--measure", "OR", "--benefit", "lower", "--out", "some.csv")
+    code, _, err = quick(bayesmeta_cli, *arguments)
+    assert code == 2
+    assert "input itself" in err
+    assert (tmp_path / "some.csv").read_text() == HEADER + ROWS
+
+
 def test_only_the_outcomes_asked_for_are_analysed(bayesmeta_cli, tmp_path):
     """--outcome restricts a protocol to the outcomes named."""
     _, out, _ = quick(bayesmeta_cli, PLAN, "--outcome", "mortality")

@@ -167,10 +167,21 @@ def test_a_missing_justification_is_called_not_given():
     counts = TwoByTwo([3, 4], [20, 30], [7, 9], [21, 33])
     protocol, tables = plan_for(counts, benefit="lower")
     view = page(analyse(protocol, tables=tables, engine="quadrature"))
-    assert {line.cells[-1] for line in view.priors.lines} == {"not given"}
+    primary = [line for line in view.priors.lines if line.cells[0] == "primary analysis"]
+    assert [line.cells[-1] for line in primary] == ["not given", "not given"]
     status = {line.cells[1]: line.cells[2] for line in view.checklist.lines}
     assert status["Prior: justification"] == "not given"
     assert status["Prior: specification"] == "met"
+
+
+def test_data_without_a_protocol_still_get_a_range_over_priors():
+    """Half and twice the scale of tau's default prior stand beside the single figure, said to be defaults."""
+    counts = TwoByTwo([3, 4], [20, 30], [7, 9], [21, 33])
+    protocol, tables = plan_for(counts, benefit="lower")
+    result = analyse(protocol, tables=tables, engine="quadrature").outcomes[0]
+    assert [s.priors["tau"] for s in result.prior_sets] == ["half_normal(0.5)", "half_normal(0.25)", "half_normal(1)"]
+    direct = bm.fit(bm.effect_sizes(counts, "OR"), priors={"tau": "half_normal(1)"}, engine="quadrature")
+    assert result.prior_sets[2].row.p_benefit_mean == pytest.approx(float(direct.mu.cdf(0.0)))
 
 
 def test_probabilities_are_capped():
