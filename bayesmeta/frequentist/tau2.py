@@ -169,7 +169,7 @@ def _unweighted(model: Model) -> At:
 @register(
     "HS",
     "Hunter-Schmidt",
-    "Schmidt & Hunter (2014), Methods of Meta-Analysis, 3rd ed., Sage.",
+    "Schmidt & Hunter (2015), Methods of Meta-Analysis, 3rd ed., Sage.",
     standard_error=_hs_se,
 )
 def hunter_schmidt(model: Model) -> float:
@@ -217,7 +217,7 @@ def paule_mandel(model: Model) -> float:
 @register(
     "PMM",
     "median-unbiased Paule-Mandel",
-    "Viechtbauer (2021), in Handbook of Meta-Analysis, Chapman and Hall/CRC, ch. 11.",
+    "Viechtbauer (2021), median-unbiased estimators of heterogeneity, European Congress of Methodology, Valencia.",
     standard_error=_q_se,
     iterative=True,
 )
