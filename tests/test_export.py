@@ -137,6 +137,20 @@ def test_one_table_formats_refuse_two(tmp_path, table):
         write_tables(tmp_path / "x.csv", {"studies": frame, "results": frame})
 
 
+@pytest.fixture(scope="module")
+def printed_by_r(effects, tmp_path_factory) -> dict[str, dict[str, float]]:
+    """What R prints for each method and interval rule, in one R session because it takes seconds to start."""
+    _need_metafor()
+    text = ""
+    names = [f"{method} {ci}" for method in ("DL", "REML", "PM", "EE") for ci in ("wald", "hksj")]
+    for name in names:
+        method, ci = name.split()
+        script = r_script(effects, method=method, ci=ci, level=0.9, mu="normal(0, 2.82)", tau="half_normal(0.5)")
+        text += f'cat("=== {name}\\n")\n{script}'
+    sections = _output(text, tmp_path_factory.mktemp("r")).split("=== ")[1:]
+    return {name: _figures(section) for name, section in zip(names, sections, strict=True)}
+
+
 class TestRScript:
     """The script for R."""
 
@@ -162,11 +176,9 @@ class TestRScript:
 
     @pytest.mark.parametrize("method", ["DL", "REML", "PM", "EE"])
     @pytest.mark.parametrize("ci", ["wald", "hksj"])
-    def test_metafor_gives_our_numbers(self, effects, tmp_path, method, ci):
+    def test_metafor_gives_our_numbers(self, effects, printed_by_r, method, ci):
         """Run by R, the script prints our estimate, limits and tau2, and recomputes our effects from the counts."""
-        _need_metafor()
-        text = r_script(effects, method=method, ci=ci, level=0.9, mu="normal(0, 2.82)", tau="half_normal(0.5)")
-        printed = _run(text, tmp_path)
+        printed = printed_by_r[f"{method} {ci}"]
         fit = bm.frequentist.pool(effects, method=method, ci=ci, level=0.9)
         # metafor's iterations stop when tau2 changes by less than 1e-5; closed forms are exact.
         near = {"rel": 1e-9, "abs": 1e-11} if method in ("DL", "EE") else {"rel": 1e-4, "abs": 1e-5}
@@ -179,7 +191,7 @@ class TestRScript:
         _need_metafor()
         names = ['A "b" \\', "C\n# d", "Émile 5%", "日本 '; q()"]
         odd = bm.EffectSizes([0.1, 0.2, 0.3, 0.5], [0.1, 0.2, 0.3, 0.4], study=tuple(names), measure="GEN")
-        printed = _run(r_script(odd), tmp_path)
+        printed = _figures(_output(r_script(odd), tmp_path))
         assert printed["classical estimate"] == pytest.approx(bm.frequentist.pool(odd).mu, rel=1e-10)
 
 
@@ -191,8 +203,12 @@ def _need_metafor() -> None:
         pytest.skip("the R package metafor is not installed")
 
 
-def _run(text: str, folder: Path) -> dict[str, float]:
+def _output(text: str, folder: Path) -> str:
     path = write_bytes(folder / "script.R", text.encode())
     done = subprocess.run(["Rscript", str(path)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    return {name: float(value) for name, value in re.findall(r"^([\w ]+): (-?[\d.e+-]+)$", done.stdout, re.MULTILINE)}
+    return done.stdout
+
+
+def _figures(output: str) -> dict[str, float]:
+    return {name: float(value) for name, value in re.findall(r"^([\w ]+): (-?[\d.e+-]+)$", output, re.MULTILINE)}

@@ -228,6 +228,36 @@ class TestSources:
             read_studies(write(tmp_path, ""))
 
 
+class TestModerators:
+    """Columns whose names are everyday words."""
+
+    def test_one_arm_names_are_moderators_beside_two_arm_data(self, tmp_path):
+        """time, events and mean are data only where there is no comparison of arms."""
+        text = "study,yi,sei,time,events,n\nA,1,1,0,12 of 30,10.5\nB,2,1,6 weeks,,9\n"
+        table = read_studies(write(tmp_path, text))
+        assert table.columns["time"].tolist() == ["0", "6 weeks"]
+        assert table.columns["events"].tolist() == ["12 of 30", ""]
+        assert table.column("n").tolist() == [10.5, 9]
+        assert table.excluded == ()
+
+    def test_one_arm_data_are_read_where_they_are_the_data(self, tmp_path):
+        """A table of single arms has its counts checked like any other."""
+        assert read_studies(write(tmp_path, "study,xi,ni\nA,1,10\n")).column("events").tolist() == [1]
+        with pytest.raises(DataError, match="11 events among 10"):
+            read_studies(write(tmp_path, "study,xi,ni\nA,11,10\n"))
+
+    def test_moderators_are_numbers_or_text(self, tmp_path):
+        """A column of numbers with blanks is numbers, any other is text."""
+        table = read_studies(write(tmp_path, "study,yi,sei,dose,site\nA,1,1,5,x1\nB,1,1,,2\n"))
+        np.testing.assert_array_equal(table.columns["dose"], [5, np.nan])
+        assert table.columns["site"].tolist() == ["x1", "2"]
+
+    def test_a_point_beside_decimal_commas_is_refused(self, tmp_path):
+        """1.234 in a file stated to have decimal commas is not read as 1.234."""
+        with pytest.raises(DataError, match=r"'1\.234' is not a number"):
+            read_studies(write(tmp_path, "study;yi;sei\nA;1.234;1,5\n"), decimal=",")
+
+
 class TestOutcomes:
     """Choosing one of several outcomes."""
 

@@ -83,6 +83,8 @@ def parse_number(cell: Cell, decimal: str) -> float | None:
     --------
     >>> parse_number("1,5", ","), parse_number("12a", "."), parse_number("\u22120.2", ".")
     (1.5, None, -0.2)
+    >>> parse_number("1.234", ",") is None
+    True
     """
     if isinstance(cell, bool):
         return None
@@ -90,7 +92,8 @@ def parse_number(cell: Cell, decimal: str) -> float | None:
         return None if cell is None else float(cell)
     text = cell.strip().replace("−", "-")
     if decimal == ",":
-        text = text.replace(",", ".")
+        # Beside a decimal comma a point separates thousands, or is a slip: never guessed.
+        text = text.replace(".", "?").replace(",", ".")
     # \d matches digits of every script; only the ASCII ones are meant.
     return float(text) if text.isascii() and _NUMBER.fullmatch(text) else None
 

@@ -84,7 +84,7 @@ def study_labels(raw: RawTable, mapping: Mapping[str, str], rows: Sequence[int],
     """
     source, headers = _label_headers(raw, mapping, name)
     parts = [[text(cell) for cell in column_of(raw, header)] for header in headers]
-    labels = tuple(" ".join(part[i] for part in parts if part[i]) for i in rows)
+    labels = tuple(_joined([part[i] for part in parts]) for i in rows)
     for i, label in zip(rows, labels, strict=True):
         if not label:
             raise DataError(
@@ -92,6 +92,15 @@ def study_labels(raw: RawTable, mapping: Mapping[str, str], rows: Sequence[int],
                 "Give every study a label of its own."
             )
     return labels
+
+
+def _joined(parts: Sequence[str]) -> str:
+    label = ""
+    for part in parts:
+        # "Smith 2001" needs no second 2001.
+        if part and part not in label:
+            label = f"{label} {part}".strip()
+    return label
 
 
 def _label_headers(raw: RawTable, mapping: Mapping[str, str], name: str) -> tuple[str, tuple[str, ...]]:
@@ -159,7 +168,7 @@ def unique_labels(
 
 def _extended(labels: list[str], extra: list[str]) -> list[str]:
     repeated = {label for label, count in Counter(labels).items() if count > 1}
-    return [f"{a} {b}" if a in repeated and b else a for a, b in zip(labels, extra, strict=True)]
+    return [f"{a} {b}" if a in repeated and b and b not in a else a for a, b in zip(labels, extra, strict=True)]
 
 
 def _numbered(labels: Sequence[str]) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from bayesmeta.errors import DataError
 from bayesmeta.formats import MISSING_TEXTS, is_missing, is_parquet, separator_of
 from bayesmeta.reading.cells import Place, check_rule
 from bayesmeta.reading.consistency import check_between, derived
-from bayesmeta.reading.mapping import available, map_columns, nothing_usable
+from bayesmeta.reading.mapping import available, data_columns, map_columns, nothing_usable
 from bayesmeta.reading.names import CANONICAL, TEXT
 from bayesmeta.studies import Exclusion, StudyTable
 from bayesmeta.values import Array
@@ -120,7 +120,7 @@ def read_many(
     if not file.is_file():
         raise DataError(f"{name}: no such file. Check the path.")
     headers = _headers(file, name)
-    mapping = map_columns(headers, columns, name)
+    mapping = data_columns(map_columns(headers, columns, name), columns or {})
     if by not in headers:
         raise DataError(f"{name} has no column {by!r} to divide it by. Columns: {', '.join(headers)}.")
     if "study" not in mapping:

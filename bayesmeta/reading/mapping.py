@@ -4,7 +4,7 @@ from collections.abc import Container, Mapping, Sequence
 from difflib import get_close_matches
 
 from bayesmeta.errors import DataError, unknown
-from bayesmeta.reading.names import ALIASES, AMBIGUOUS, CANONICAL, FAMILIES, normalise
+from bayesmeta.reading.names import ALIASES, AMBIGUOUS, CANONICAL, FAMILIES, ONE_ARM, normalise
 
 
 def map_columns(headers: Sequence[str], stated: Mapping[str, str] | None, name: str) -> dict[str, str]:
@@ -69,8 +69,26 @@ def unread(headers: Sequence[str], mapping: Mapping[str, str]) -> tuple[str, ...
 
 
 def available(mapping: Container[str]) -> dict[str, tuple[str, ...]]:
-    """Return the families of columns from which effects can be computed, given what was found."""
-    return {family: needed for family, needed in FAMILIES.items() if all(name in mapping for name in needed)}
+    """Return the families of columns from which effects can be computed, given what was found.
+
+    One-arm families count only where there is no other.
+    """
+    found = {family: needed for family, needed in FAMILIES.items() if all(name in mapping for name in needed)}
+    return {f: needed for f, needed in found.items() if not ONE_ARM & {*needed}} or found
+
+
+def needed_columns(mapping: Mapping[str, str]) -> set[str]:
+    """Return the names from which the table's effects are computed."""
+    # What follows from other columns is as good as there.
+    follows = {"sei": {"vi"}, "n_treatment": {"nonevents_treatment"}, "n_control": {"nonevents_control"}}
+    there = {*mapping, *(name for name, sources in follows.items() if sources <= mapping.keys())}
+    return {name for family in available(there).values() for name in family}
+
+
+def data_columns(mapping: Mapping[str, str], stated: Mapping[str, str]) -> dict[str, str]:
+    """Return the mapping without one-arm names that no effect needs: those columns are moderators."""
+    needed = needed_columns(mapping)
+    return {c: h for c, h in mapping.items() if c not in ONE_ARM or c in needed or c in stated}
 
 
 def nothing_usable(headers: Sequence[str], mapping: Mapping[str, str], name: str) -> DataError:

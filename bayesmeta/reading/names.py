@@ -83,6 +83,10 @@ FAMILIES: Mapping[str, tuple[str, ...]] = MappingProxyType(
 # Label columns that serve when there is no study column, weakest last.
 FALLBACK_LABELS = ("trial", "name", "id")
 
+# Names of one-arm data that are everyday words too ("time" is often a moderator): they are read as data only
+# where the table has no comparison of two arms and no ready effects.
+ONE_ARM = frozenset({"events", "time", "mean", "sd", "ri"})
+
 CANONICAL: tuple[str, ...] = tuple(_SPELLINGS)
 
 

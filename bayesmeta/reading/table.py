@@ -14,8 +14,8 @@ from bayesmeta.formats import Cell, RawTable, is_missing
 from bayesmeta.reading.cells import Place, check_rule, number, parse_number
 from bayesmeta.reading.consistency import check_between, derived
 from bayesmeta.reading.labels import Duplicates, choose_outcome, column_of, study_labels, text, unique_labels
-from bayesmeta.reading.mapping import available, map_columns, nothing_usable, unread
-from bayesmeta.reading.names import CANONICAL, TEXT
+from bayesmeta.reading.mapping import available, data_columns, map_columns, needed_columns, nothing_usable, unread
+from bayesmeta.reading.names import CANONICAL, ONE_ARM, TEXT
 from bayesmeta.studies import Exclusion, PublishedResult, StudyTable
 from bayesmeta.values import Array
 
@@ -61,7 +61,7 @@ def table_from_raw(
     DataError
         If a column is missing or ambiguous, a cell is impossible, or no row can be used.
     """
-    mapping = map_columns(raw.headers, columns, name)
+    mapping = data_columns(map_columns(raw.headers, columns, name), columns or {})
     rows, chosen = choose_outcome(raw, mapping, outcome, name)
     sheet = Sheet(raw, name, mapping, study_labels(raw, mapping, rows, name), rows)
     values = _numbers(sheet)
@@ -124,13 +124,15 @@ def _numbers(sheet: Sheet) -> dict[str, NDArray[Any]]:
 def _checked(sheet: Sheet, canonical: str, header: str, cells: list[Cell]) -> Array:
     decimal = sheet.raw.decimal
     column = np.array([number(c, decimal, partial(sheet.place, i, header)) for i, c in enumerate(cells)])
-    check_rule(canonical, column, lambda i: sheet.place(i, header))
+    if canonical != "n" or "n" in needed_columns(sheet.mapping):
+        # Beside ready effects n may be an effective sample size, which need not be whole.
+        check_rule(canonical, column, lambda i: sheet.place(i, header))
     return column
 
 
 def _others(sheet: Sheet) -> dict[str, NDArray[Any]]:
     taken = set(sheet.mapping.values())
-    return {h: _own(sheet, h) for h in sheet.raw.headers if h not in taken and h not in CANONICAL}
+    return {h: _own(sheet, h) for h in sheet.raw.headers if h not in taken and (h not in CANONICAL or h in ONE_ARM)}
 
 
 def _own(sheet: Sheet, header: str) -> NDArray[Any]:
