@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from bayesmeta.posterior import probability as probability
     from bayesmeta.reading import read_studies as read_studies
     from bayesmeta.report import report as report
+    from bayesmeta.sensitivity import sensitivity as sensitivity
     from bayesmeta.studies import EffectSizes as EffectSizes
     from bayesmeta.studies import StudyTable as StudyTable
     from bayesmeta.studies import TwoByTwo as TwoByTwo
@@ -64,6 +65,7 @@ _PUBLIC: dict[str, str | None] = {
     "probability": "posterior",
     "read_studies": "reading",
     "report": "report",
+    "sensitivity": "sensitivity",
 }
 
 __all__ = ["__version__", *sorted(_PUBLIC)]  # noqa: PLE0604  (names are strings, built from the table above)
