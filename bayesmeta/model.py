@@ -73,6 +73,8 @@ class StudyLikelihoods:
         ``"normal"``, or ``"t"`` with `df`.
     df
         Degrees of freedom of Student-t random effects.
+    normal
+        ``(k,)`` estimates and standard errors, where the likelihoods are normal in theta.
     """
 
     study: tuple[str, ...]
@@ -83,6 +85,7 @@ class StudyLikelihoods:
     tau: Prior | None
     random_effects: Literal["normal", "t"] = "normal"
     df: float = float("inf")
+    normal: tuple[Array, Array] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -95,6 +98,8 @@ class Model:
     is the mean and the standard deviation, ``(chains, draws, k)``, of the true effects' normal
     distribution given everything that was drawn. ``random_effects`` is ``"normal"`` where theta is
     N(mu, tau) and the file offers neither marginal form, so that a new study can be predicted.
+    ``simulate(data, parameters, rng)`` draws replicates of the data's fields given parameters and theta;
+    ``shapes(data)`` are the shapes of the parameters that are vectors.
     """
 
     name: str
@@ -110,6 +115,8 @@ class Model:
     inputs: Callable[[Any], Mapping[str, ArrayLike]] | None = None
     theta_given: Callable[[Any, Mapping[str, Array]], tuple[Array, Array]] | None = None
     random_effects: Literal["normal"] | None = None
+    simulate: Callable[[Any, Mapping[str, Array], np.random.Generator], dict[str, Array]] | None = None
+    shapes: Callable[[Any], dict[str, tuple[int, ...]]] | None = None
     module: ModuleType | None = None
 
     @property
@@ -231,5 +238,7 @@ def _from_module(module: ModuleType, path: Path, digest: str) -> Model:
         inputs=getattr(module, "inputs", None),
         theta_given=getattr(module, "theta_given", None),
         random_effects=getattr(module, "RANDOM_EFFECTS", None),
+        simulate=getattr(module, "simulate", None),
+        shapes=getattr(module, "shapes", None),
         module=module,
     )

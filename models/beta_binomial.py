@@ -19,10 +19,12 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy import special
 
 from bayesmeta.model import data_slots
 from bayesmeta.priors import Beta, Normal, Prior
 from bayesmeta.studies import TwoByTwo
+from bayesmeta.values import Array
 
 if TYPE_CHECKING:
     import pymc as pm
@@ -56,3 +58,19 @@ def build(data: TwoByTwo, priors: Mapping[str, Prior]) -> "pm.Model":
                 dims="study",
             )
     return model
+
+
+def simulate(data: TwoByTwo, p: Mapping[str, Array], rng: np.random.Generator) -> dict[str, Array]:
+    """Return replicates of the events; each arm's probability is drawn anew."""
+    size = ((1.0 - p["rho"]) / p["rho"])[..., None]
+
+    def arm(logit: Array, n: Array) -> Array:
+        a, b = size * special.expit(logit)[..., None], size * special.expit(-logit)[..., None]
+        # Beta shapes below the smallest float make no difference to counts, and numpy refuses 0.
+        a, b = (np.maximum(np.broadcast_to(x, (*logit.shape, len(n))), 1e-300) for x in (a, b))
+        return np.asarray(rng.binomial(n.astype(int), rng.beta(a, b)))
+
+    return {
+        "events_control": arm(p["baseline"], data.n_control),
+        "events_treatment": arm(p["baseline"] + p["mu"], data.n_treatment),
+    }

@@ -21,6 +21,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy import special
 
 from bayesmeta.likelihoods import binomial_logpmf, integrate_baseline, logit_baseline
 from bayesmeta.model import StudyLikelihoods, data_slots
@@ -97,3 +98,17 @@ def _arms(data: TwoByTwo, priors: Mapping[str, Prior], theta: Any) -> None:
     alpha = priors["baseline"].rv("baseline", dims="study")
     pm.Binomial("y_control", d["n_control"], logit_p=alpha, observed=d["events_control"], dims="study")
     pm.Binomial("y_treatment", d["n_treatment"], logit_p=alpha + theta, observed=d["events_treatment"], dims="study")
+
+
+def simulate(data: TwoByTwo, p: Mapping[str, Array], rng: np.random.Generator) -> dict[str, Array]:
+    """Return replicates of the events, given theta and baselines of shape ``(..., k)``."""
+    control, treatment = p["baseline"], p["baseline"] + p["theta"]
+    return {
+        "events_control": rng.binomial(data.n_control.astype(int), special.expit(control)),
+        "events_treatment": rng.binomial(data.n_treatment.astype(int), special.expit(treatment)),
+    }
+
+
+def shapes(data: TwoByTwo) -> dict[str, tuple[int, ...]]:
+    """Return the parameters that are vectors."""
+    return {"baseline": (data.k,)}

@@ -20,10 +20,12 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy import special
 
 from bayesmeta.model import data_slots
 from bayesmeta.priors import HalfNormal, Normal, Prior
 from bayesmeta.studies import TwoByTwo
+from bayesmeta.values import Array
 
 if TYPE_CHECKING:
     import pymc as pm
@@ -79,3 +81,13 @@ def _arms(data: TwoByTwo, alpha: Any, theta: Any) -> None:
     d = data_slots(inputs(data), dims="study")
     pm.Binomial("y_control", d["n_control"], logit_p=alpha, observed=d["events_control"], dims="study")
     pm.Binomial("y_treatment", d["n_treatment"], logit_p=alpha + theta, observed=d["events_treatment"], dims="study")
+
+
+def simulate(data: TwoByTwo, p: Mapping[str, Array], rng: np.random.Generator) -> dict[str, Array]:
+    """Return replicates of the events, given theta of shape ``(..., k)``; baselines are drawn anew."""
+    noise = rng.standard_normal(p["theta"].shape)
+    control = p["baseline"][..., None] + p["baseline_sd"][..., None] * noise
+    return {
+        "events_control": rng.binomial(data.n_control.astype(int), special.expit(control)),
+        "events_treatment": rng.binomial(data.n_treatment.astype(int), special.expit(control + p["theta"])),
+    }

@@ -19,6 +19,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy import special
 
 from bayesmeta.likelihoods import binomial_logpmf, integrate_baseline, logit_baseline
 from bayesmeta.model import StudyLikelihoods, data_slots
@@ -97,3 +98,17 @@ def _arms(data: TwoByTwo, priors: Mapping[str, Prior], theta: Any) -> None:
     pm.Binomial(
         "y_treatment", d["n_treatment"], logit_p=alpha + theta / 2, observed=d["events_treatment"], dims="study"
     )
+
+
+def simulate(data: TwoByTwo, p: Mapping[str, Array], rng: np.random.Generator) -> dict[str, Array]:
+    """Return replicates of the events, given theta and baselines of shape ``(..., k)``."""
+    control, treatment = p["baseline"] - p["theta"] / 2, p["baseline"] + p["theta"] / 2
+    return {
+        "events_control": rng.binomial(data.n_control.astype(int), special.expit(control)),
+        "events_treatment": rng.binomial(data.n_treatment.astype(int), special.expit(treatment)),
+    }
+
+
+def shapes(data: TwoByTwo) -> dict[str, tuple[int, ...]]:
+    """Return the parameters that are vectors."""
+    return {"baseline": (data.k,)}

@@ -56,3 +56,8 @@ def gaussian_marginal(data: EffectSizes, priors: Mapping[str, Prior]) -> Gaussia
         beta=(priors["mu"],),
         tau=None,
     )
+
+
+def simulate(data: EffectSizes, p: Mapping[str, Array], rng: np.random.Generator) -> dict[str, Array]:
+    """Return replicates of the estimates, given theta of shape ``(..., k)``."""
+    return {"yi": p["theta"] + data.sei * rng.standard_normal(p["theta"].shape)}

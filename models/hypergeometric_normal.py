@@ -105,3 +105,16 @@ def _tables(data: TwoByTwo, theta: Any) -> None:
     d = data_slots(inputs(data), dims=("study", "table"))
     terms = d["log_tables"] + theta[:, None] * d["possible_minus_observed"]
     pm.Potential("y", -pm.math.logsumexp(terms, axis=1, keepdims=False), dims="study")
+
+
+def simulate(data: TwoByTwo, p: Mapping[str, Array], rng: np.random.Generator) -> dict[str, Array]:
+    """Return replicates of the treatment events given theta of shape ``(..., k)``; each study's total is kept."""
+    support, log_weight = hypergeometric_support(
+        data.events_treatment, data.n_treatment, data.events_control, data.n_control
+    )
+    log_terms = log_weight + p["theta"][..., None] * support
+    # The largest of independently Gumbel-disturbed log probabilities is a draw from them.
+    at = np.argmax(log_terms + rng.gumbel(size=log_terms.shape), axis=-1)
+    treatment = np.take_along_axis(np.broadcast_to(support, log_terms.shape), at[..., None], axis=-1)[..., 0]
+    total = data.events_treatment + data.events_control
+    return {"events_treatment": treatment, "events_control": total - treatment}

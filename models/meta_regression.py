@@ -25,6 +25,7 @@ import numpy as np
 from bayesmeta.model import GaussianMarginal, data_slots
 from bayesmeta.priors import HalfNormal, Normal, Prior
 from bayesmeta.studies import EffectSizes
+from bayesmeta.values import Array
 
 if TYPE_CHECKING:
     import pymc as pm
@@ -111,3 +112,13 @@ def _parameters(data: EffectSizes, priors: Mapping[str, Prior]) -> tuple[dict[st
         parts.append(slopes)
     pm.Deterministic("coefficients", pt.concatenate(parts)[d["order"]], dims="term")
     return d, prediction, priors["tau"].resolve(data.sei).rv("tau")
+
+
+def simulate(data: EffectSizes, p: Mapping[str, Array], rng: np.random.Generator) -> dict[str, Array]:
+    """Return replicates of the estimates, given theta of shape ``(..., k)``."""
+    return {"yi": p["theta"] + data.sei * rng.standard_normal(p["theta"].shape)}
+
+
+def shapes(data: EffectSizes) -> dict[str, tuple[int, ...]]:
+    """Return the parameters that are vectors."""
+    return {"beta": (sum(term != INTERCEPT for term in data.terms),)}

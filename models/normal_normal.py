@@ -89,3 +89,8 @@ def gaussian_marginal(data: EffectSizes, priors: Mapping[str, Prior]) -> Gaussia
 def _parameters(data: EffectSizes, priors: Mapping[str, Prior]) -> tuple[dict[str, Any], Any, Any]:
     d = data_slots(inputs(data), dims="study")
     return d, priors["mu"].rv("mu"), priors["tau"].resolve(data.sei).rv("tau")
+
+
+def simulate(data: EffectSizes, p: Mapping[str, Array], rng: np.random.Generator) -> dict[str, Array]:
+    """Return replicates of the estimates, given theta of shape ``(..., k)``."""
+    return {"yi": p["theta"] + data.sei * rng.standard_normal(p["theta"].shape)}

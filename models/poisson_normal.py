@@ -99,3 +99,17 @@ def _arms(data: PersonTime, priors: Mapping[str, Prior], theta: Any) -> None:
     control, treatment = pm.math.exp(alpha), pm.math.exp(alpha + theta)
     pm.Poisson("y_control", d["time_control"] * control, observed=d["events_control"], dims="study")
     pm.Poisson("y_treatment", d["time_treatment"] * treatment, observed=d["events_treatment"], dims="study")
+
+
+def simulate(data: PersonTime, p: Mapping[str, Array], rng: np.random.Generator) -> dict[str, Array]:
+    """Return replicates of the events, given theta and baselines of shape ``(..., k)``."""
+    # numpy's largest Poisson mean is near 9e18; counts beyond it are of no study.
+    control = np.minimum(data.time_control * np.exp(p["baseline"]), 1e18)
+    treatment = np.minimum(data.time_treatment * np.exp(p["baseline"] + p["theta"]), 1e18)
+    events = (np.asarray(rng.poisson(mean), dtype=np.float64) for mean in (control, treatment))
+    return dict(zip(("events_control", "events_treatment"), events, strict=True))
+
+
+def shapes(data: PersonTime) -> dict[str, tuple[int, ...]]:
+    """Return the parameters that are vectors."""
+    return {"baseline": (data.k,)}

@@ -78,4 +78,10 @@ def study_likelihoods(data: EffectSizes, priors: Mapping[str, Prior]) -> StudyLi
         tau=priors["tau"].resolve(data.sei),
         random_effects="t",
         df=DF,
+        normal=(data.yi, data.sei),
     )
+
+
+def simulate(data: EffectSizes, p: Mapping[str, Array], rng: np.random.Generator) -> dict[str, Array]:
+    """Return replicates of the estimates, given theta of shape ``(..., k)``."""
+    return {"yi": p["theta"] + data.sei * rng.standard_normal(p["theta"].shape)}
