@@ -99,7 +99,8 @@ def nothing_usable(headers: Sequence[str], mapping: Mapping[str, str], name: str
             (first, meaning1), (second, meaning2) = readings
             return DataError(
                 f"{name}: column {header!r} may be {meaning1} or {meaning2}, and the two give different answers. "
-                f"State it: columns={{{first!r}: {header!r}}} or columns={{{second!r}: {header!r}}}."
+                f"State it: columns={{{first!r}: {header!r}}} or columns={{{second!r}: {header!r}}} "
+                f"(on the command line --column {first}={header})."
             )
     nearest = max(FAMILIES.values(), key=lambda needed: sum(n in mapping for n in needed) / len(needed))
     missing = [n for n in nearest if n not in mapping]
