@@ -28,7 +28,7 @@ def mantel_haenszel_test(a: Array, b: Array, c: Array, d: Array, *, correct: boo
     variance = float((n1 * n2 * m1 * m0 / (n**2 * (n - 1.0))).sum())
     if not variance > 0:
         return None
-    excess = max(0.0, abs(float((a - n1 * m1 / n).sum())) - (0.5 if correct else 0.0))
+    excess = abs(float((a - n1 * m1 / n).sum())) - (0.5 if correct else 0.0)
     name = "Cochran-Mantel-Haenszel" + (" with continuity correction" if correct else "")
     return _test(name, excess**2 / variance, 1, "Mantel & Haenszel (1959), J. Natl. Cancer Inst. 22:719-748.")
 
@@ -44,7 +44,7 @@ def cochran_test(a: Array, b: Array, c: Array, d: Array, *, correct: bool = True
     variance = float((n1 * n2 * m1 * m0 / n**3).sum())
     if not variance > 0:
         return None
-    excess = max(0.0, abs(float((a - n1 * m1 / n).sum())) - (0.5 if correct else 0.0))
+    excess = abs(float((a - n1 * m1 / n).sum())) - (0.5 if correct else 0.0)
     name = "Cochran" + (" with continuity correction" if correct else "")
     return _test(name, excess**2 / variance, 1, "Cochran (1954), Biometrics 10:417-451.")
 

@@ -6,12 +6,13 @@ import numpy as np
 
 from bayesmeta.errors import DataError, ModelError
 from bayesmeta.frequentist.counts import PersonTime
+from bayesmeta.frequentist.result import Test, chi2_p
 from bayesmeta.frequentist.two_by_two import REFERENCES, TwoByTwoFit, common_fit, random_about
 from bayesmeta.studies import Adjustment, EffectSizes, Exclusion
 from bayesmeta.values import Array
 
 
-def mantel_haenszel_rates(counts: object, measure: str, *, random: bool, level: float) -> TwoByTwoFit:
+def mantel_haenszel_rates(counts: object, measure: str, *, random: bool, level: float, correct: bool) -> TwoByTwoFit:
     """Pool person-time counts; called by :func:`~bayesmeta.frequentist.two_by_two.mantel_haenszel`.
 
     Raises
@@ -44,7 +45,18 @@ def mantel_haenszel_rates(counts: object, measure: str, *, random: bool, level: 
     else:
         b, variance, weights = estimate(x1, t1, x2, t2, measure)
         fit = common_fit("MH", measure, counts.study, b, variance, weights, effects, level, REFERENCES[measure])
+        if measure == "IRR":
+            fit = replace(fit, tests=(rate_test(x1, t1, x2, t2, correct=correct),))
     return replace(fit, notes=(*notes, *fit.notes))
+
+
+def rate_test(x1: Array, t1: Array, x2: Array, t2: Array, *, correct: bool) -> Test:
+    """Return the Mantel-Haenszel test that treatment and control share one rate in every study."""
+    t, events = t1 + t2, x1 + x2
+    excess = abs(float((x1 - events * t1 / t).sum())) - (0.5 if correct else 0.0)
+    statistic = excess**2 / float((events * t1 * t2 / t**2).sum())
+    name = "Mantel-Haenszel test of rates" + (" with continuity correction" if correct else "")
+    return Test(name, statistic, 1, chi2_p(statistic, 1), REFERENCES["IRR"])
 
 
 def estimate(x1: Array, t1: Array, x2: Array, t2: Array, measure: str) -> tuple[float, float, Array]:

@@ -110,7 +110,7 @@ def mantel_haenszel(
     if isinstance(counts, PersonTime) or measure in ("IRR", "IRD"):
         from bayesmeta.frequentist.rates import mantel_haenszel_rates
 
-        return mantel_haenszel_rates(counts, measure, random=random, level=level)
+        return mantel_haenszel_rates(counts, measure, random=random, level=level, correct=correct)
     if not isinstance(counts, TwoByTwo):
         raise ModelError(f"measure={measure!r} needs 2x2 counts (TwoByTwo); for person-time use 'IRR' or 'IRD'.")
     return _random(counts, measure, level) if random else _common(counts, measure, level, add, correct)
@@ -234,7 +234,9 @@ def common_fit(
     reference: str,
 ) -> TwoByTwoFit:
     """Return the result of a common-effect method from its estimate; Q is taken about `b`."""
-    q, df = float(((effects.yi - b) ** 2 / effects.sei**2).sum()), effects.k - 1
+    df = effects.k - 1
+    # One study cannot disagree with itself: what is left of its Q is rounding.
+    q = float(((effects.yi - b) ** 2 / effects.sei**2).sum()) if df > 0 else 0.0
     return TwoByTwoFit(
         method=method,
         ci_rule="wald",
@@ -281,7 +283,7 @@ def random_about(
     """Return DerSimonian-Laird pooling with Q taken about `center` instead of the inverse-variance mean."""
     model = mean_model(effects.yi, effects.sei**2)
     df, null = model.df, model.at(0.0)
-    q = float(((effects.yi - center) ** 2 / effects.sei**2).sum())
+    q = float(((effects.yi - center) ** 2 / effects.sei**2).sum()) if df > 0 else 0.0
     tau2 = max(0.0, (q - df) / null.trP) * model.scale**2 if df > 0 else 0.0
     at = model.at(tau2 / model.scale**2)
     weights = np.zeros(len(study))

@@ -223,4 +223,16 @@ def test_one_study_gives_its_own_odds_ratio():
     fit = mantel_haenszel(bm.TwoByTwo([5], [20], [9], [25]))
     assert fit.mu == pytest.approx(np.log(5 * 16 / (15 * 9)), rel=1e-14)
     assert fit.se == pytest.approx(np.sqrt(1 / 5 + 1 / 15 + 1 / 9 + 1 / 16), rel=1e-14)
-    assert (fit.Q_df, fit.Q_p) == (0, 1.0)
+    for one in (fit, *(mantel_haenszel(bm.TwoByTwo([10], [29], [24], [56]), measure=m) for m in ("OR", "RR", "RD"))):
+        assert (one.Q, one.Q_df, one.Q_p, one.I2, one.H2) == (0.0, 0, 1.0, 0.0, 1.0)
+    random = mantel_haenszel(bm.TwoByTwo([10], [29], [24], [56]), random=True)
+    assert (random.I2, random.tau2, random.prediction) == (0.0, 0.0, None)
+
+
+def test_rate_test_follows_its_formula():
+    """The test of equal rates compares events with their share of person-time, 0.5 taken off for continuity."""
+    x1, t1, x2, t2 = (np.array(x, dtype=float) for x in ([9, 8], [413, 263], [18, 21], [410, 250]))
+    (test,) = mantel_haenszel(PersonTime(x1, t1, x2, t2), measure="IRR").tests
+    t = t1 + t2
+    excess = abs((x1 - (x1 + x2) * t1 / t).sum()) - 0.5
+    assert test.statistic == pytest.approx(excess**2 / ((x1 + x2) * t1 * t2 / t**2).sum(), rel=1e-13)
