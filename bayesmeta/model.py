@@ -1,5 +1,6 @@
 """The model contract, and the loader that reads a model file from ``models/`` or from a user's path."""
 
+import ast
 import hashlib
 import importlib.util
 import re
@@ -158,6 +159,18 @@ def data_slots(arrays: Mapping[str, ArrayLike], *, dims: str | tuple[str, ...]) 
     import pymc as pm
 
     return {name: pm.Data(name, np.asarray(values), dims=dims) for name, values in arrays.items()}
+
+
+def code_hash(model: Model) -> str:
+    """Return a hash of a model file's code without its docstrings and layout.
+
+    Records of long checks carry it, so that a test can tell whether the code they checked is still the same.
+    """
+    tree = ast.parse(model.path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.FunctionDef) and ast.get_docstring(node, clean=False) is not None:
+            node.body = node.body[1:]
+    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()[:16]
 
 
 def list_models() -> list[str]:

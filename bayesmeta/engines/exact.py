@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from bayesmeta.engines.convolve import convolve
+from bayesmeta.engines.averages import one_study
 from bayesmeta.engines.nodes import ORDER, Rule
 from bayesmeta.engines.plane import Plane, plane
-from bayesmeta.engines.smooth import Smoother
+from bayesmeta.engines.smooth import Kernel, Smoother
 from bayesmeta.engines.solution import Lazy
 from bayesmeta.engines.versions import versions
 from bayesmeta.errors import ConvergenceError, ModelError
@@ -91,22 +91,19 @@ class ExactSolution:
 
     def theta_new(self) -> SincDensity:
         """Return the posterior predictive distribution of a new study's true effect."""
-        smoother = Smoother(self.plane, np.zeros_like(self.plane.mass))
+        smoother = Smoother(self.plane, np.zeros_like(self.plane.mass), Kernel(self.given.df))
         return self._noted(tabulate(smoother.density, *self._rough(1.0), kind="posterior prediction"), True)
 
     def true_effect(self, i: int) -> SincDensity:
         """Return the posterior of study i's true effect."""
         at = self.plane
         own = at.curves.one(i)
-        each = convolve(own, at.mu.ravel(), np.repeat(at.tau, len(at.u)))
-        log_own = each.log.reshape(at.mass.shape)
-        mass = at.mass.ravel()
-        mean = float(mass @ each.mean[0])
-        sd = math.sqrt(float(mass @ (each.var[0] + (each.mean[0] - mean) ** 2)))
+        mu, tau = at.mu.ravel(), np.repeat(at.tau, len(at.u))
+        log_own = one_study(at.averages, i).each(mu, tau)[0].reshape(at.mass.shape)
         used = at.mass > 1e-22
         # With the largest ratio at 1 nothing overflows, however much this study contradicts the others.
         top = float(np.max(np.log(at.mass[used]) - log_own[used]))
-        smoother = Smoother(at, log_own + top)
+        smoother = Smoother(at, log_own + top, Kernel(self.given.df))
 
         def density(x: Array) -> Array:
             log_likelihood = own(x[None, :])[0]
@@ -114,8 +111,13 @@ class ExactSolution:
                 value = log_likelihood + np.log(smoother.density(x))
             return np.asarray(np.exp(value - peak))
 
+        # A normal study with this center and scale would be shrunk to this mean.
+        kept = at.tau**2 / (at.tau**2 + float(own.scale[0]) ** 2)
+        mean = float(np.sum(at.mass * ((1.0 - kept)[:, None] * at.mu + kept[:, None] * float(own.center[0]))))
+        sd = float(np.sqrt(np.sum(at.mass * (at.mu - mean) ** 2) * 0.25 + at.weight @ (kept * own.scale[0] ** 2)))
+        peak = 0.0
         with np.errstate(divide="ignore"):
-            peak = float(own(np.array([[mean]]))[0, 0] + np.log(smoother.density(np.array([mean]))[0]))
+            peak = float(np.log(np.max(density(mean + sd * np.linspace(-3.0, 3.0, 25)))))
         return tabulate(density, mean, sd)
 
     def tau(self) -> Density:
@@ -183,8 +185,6 @@ def integrate(given: StudyLikelihoods, *, tolerance: float = TOLERANCE) -> Exact
     ConvergenceError
         If the error estimate stays above `tolerance`.
     """
-    if given.random_effects != "normal":
-        raise ModelError("Quadrature of study likelihoods is for normal random effects. Use engine='nuts'.")
     exponent = _tail_exponent(given)
     at = plane(given)
     if at.rule is None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.special import logsumexp, ndtr
 
 from bayesmeta.engines import nodes
-from bayesmeta.engines.convolve import LogPrior, convolve, laplace
+from bayesmeta.engines.averages import Averages, averages
 from bayesmeta.engines.curves import Curves, tabulate
 from bayesmeta.errors import ConvergenceError
 from bayesmeta.marginals.axis import log_jacobian
@@ -24,8 +24,7 @@ from bayesmeta.values import Array
 
 # Sinc interpolation of a Gaussian errs by exp(-pi^2 / (2 step^2)) = 7e-13 with this step.
 STEP = 0.42
-# How far the grid of mu reaches, in widths; it grows until what lies at its ends is negligible.
-REACH = 7.6
+# The grid of mu grows until what lies at its ends is less than this.
 EDGE = 1e-13
 # Panels of tau that the Laplace approximation gives less mass than this are left out.
 NEGLIGIBLE_PANEL = 1e-14
@@ -43,8 +42,8 @@ class Plane:
 
     Parameters
     ----------
-    curves
-        The studies' log likelihoods.
+    curves, averages
+        The studies' log likelihoods, and their averages over the random effects.
     rule
         Panels and nodes of tau; None for a common-effect model.
     tau
@@ -64,6 +63,7 @@ class Plane:
     """
 
     curves: Curves
+    averages: Averages
     rule: nodes.Rule | None
     tau: Array
     center: Array
@@ -97,10 +97,10 @@ class Plane:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Posed:
-    """What is to be integrated: likelihoods, their tables, and the nodes of tau with their log prior mass."""
+    """What is to be integrated: averages, prior of mu, and the nodes of tau with their log prior mass."""
 
-    given: StudyLikelihoods
-    curves: Curves
+    averages: Averages
+    mu: Prior
     tau: Array
     log_weight: Array
     center: Array
@@ -109,12 +109,8 @@ class _Posed:
     def log_density(self, rows: NDArray[np.intp], u: Array) -> Array:
         """Return ``(rows, M)`` log of likelihood times prior of mu, at the given rows of tau."""
         mu = self.center[rows, None] + self.scale[rows, None] * u
-        tau = np.repeat(self.tau[rows], len(u))
-        if self.given.tau is None:
-            loglik = self.curves(np.tile(mu.ravel(), (len(self.curves.center), 1))).sum(axis=0)
-        else:
-            loglik = convolve(self.curves, mu.ravel(), tau).log.sum(axis=0)
-        return np.asarray(loglik.reshape(mu.shape) + self.given.mu.logpdf(mu))
+        loglik = self.averages.each(mu.ravel(), np.repeat(self.tau[rows], len(u))).sum(axis=0)
+        return np.asarray(loglik.reshape(mu.shape) + self.mu.logpdf(mu))
 
 
 def plane(likelihoods: StudyLikelihoods) -> Plane:
@@ -126,16 +122,15 @@ def plane(likelihoods: StudyLikelihoods) -> Plane:
         If the posterior cannot be enclosed or resolved.
     """
     curves = tabulate(likelihoods, *_theta_range(likelihoods))
-    log_prior = _log_prior(likelihoods.mu)
+    average = averages(likelihoods, curves)
     if likelihoods.tau is None:
-        rule = None
-        tau, log_weight = np.array([1e-9 * float(curves.scale.min())]), np.zeros(1)
+        rule, tau, log_weight = None, np.zeros(1), np.zeros(1)
     else:
-        rule = _tau_rule(likelihoods, curves)
+        rule = _tau_rule(likelihoods, average)
         tau, log_weight = rule.x.ravel(), _log_prior_mass(rule, likelihoods.tau)
-    mode = laplace(curves, log_prior, tau)
-    posed = _Posed(likelihoods, curves, tau, log_weight, mode.mu, mode.scale)
-    step, reach = STEP, [REACH, REACH]
+    placed = average.place(tau)
+    posed = _Posed(average, likelihoods.mu, tau, log_weight, placed.center, placed.scale)
+    step, reach = STEP, [placed.reach, placed.reach]
     while True:
         u = step * np.arange(-np.ceil(reach[0] / step), np.ceil(reach[1] / step) + 1)
         if len(u) > MAX_GRID:
@@ -155,10 +150,11 @@ def plane(likelihoods: StudyLikelihoods) -> Plane:
         if error > TOLERANCE:
             step /= 1.4
             continue
-        tau = np.zeros(1) if likelihoods.tau is None else tau
         evidence = top + float(np.log(total))
         log_weight = np.asarray(logsumexp(log, axis=1)) - evidence
-        return Plane(curves, rule, tau, mode.mu, mode.scale, u, mass / total, log_weight, evidence, error)
+        return Plane(
+            curves, average, rule, tau, posed.center, posed.scale, u, mass / total, log_weight, evidence, error
+        )
 
 
 def _sinc_error(posed: _Posed, u: Array, mass: Array, top: float) -> float:
@@ -195,34 +191,24 @@ def _theta_range(likelihoods: StudyLikelihoods) -> tuple[float, float]:
     return first - spread, last + spread
 
 
-def _log_prior(prior: Prior) -> LogPrior:
-    """Return the log prior of mu with its first two derivatives, by central differences."""
-
-    def at(mu: Array, unit: Array) -> tuple[Array, Array, Array]:
-        h = 1e-3 * unit
-        low, mid, high = (np.asarray(prior.logpdf(mu + d)) for d in (-h, 0.0 * h, h))
-        return mid, (high - low) / (2.0 * h), (high - 2.0 * mid + low) / h**2
-
-    return at
-
-
 def _log_prior_mass(rule: nodes.Rule, prior: Prior) -> Array:
     panels = rule.panels
     slope = log_jacobian(panels.points(), panels.lower[:, None], panels.upper[:, None])
     return np.asarray((slope + np.log(panels.weights())).ravel() + prior.logpdf(rule.x.ravel()))
 
 
-def _tau_rule(likelihoods: StudyLikelihoods, curves: Curves) -> nodes.Rule:
-    """Return panels of tau on which the posterior is smooth, placed by a Laplace approximation."""
+def _tau_rule(likelihoods: StudyLikelihoods, average: Averages) -> nodes.Rule:
+    """Return panels of tau on which the posterior is smooth, placed by an approximation to it."""
     prior = likelihoods.tau
     assert prior is not None
 
     def approximate(tau: Array) -> tuple[Array, Array]:
-        mode = laplace(curves, _log_prior(likelihoods.mu), tau)
-        return np.asarray(prior.logpdf(tau)) + mode.log, np.column_stack([mode.mu, mode.scale])
+        placed = average.place(tau)
+        return np.asarray(prior.logpdf(tau)) + placed.log, np.column_stack([placed.center, placed.scale])
 
-    smallest = float(curves.scale.min())
-    landmarks = [smallest / np.sqrt(len(curves.center)), float(curves.scale.max()), np.ptp(curves.center) + smallest]
+    widths = np.where(np.isfinite(likelihoods.scale), likelihoods.scale, 1.0)
+    smallest, k = float(widths.min()), len(widths)
+    landmarks = [smallest / np.sqrt(k), float(widths.max()), float(np.ptp(likelihoods.center)) + smallest]
     if prior.proper:
         landmarks += [float(q) for q in prior.ppf(np.array([0.05, 0.5, 0.95]))]
     low, high = prior.support

@@ -2,6 +2,7 @@
 
 import math
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -157,3 +158,46 @@ def test_an_improper_posterior_is_refused():
     """A uniform prior of tau needs enough studies that bound their own effect."""
     with pytest.raises(ModelError, match="improper"):
         exact.integrate(normal_likelihoods([0.3], [0.2], "normal(0, 1)", "uniform()"))
+
+
+def brute_student(y, s, df, mu, tau):
+    """Sums of likelihood times prior over mu, tau and theta on plain grids: total, mean of mu, of tau, of theta_0."""
+    theta = np.arange(-4.0, 6.0, 0.02)
+    grid = np.arange(-18.0, 18.0, 0.05)
+    x, w = np.polynomial.legendre.leggauss(12)
+    sums = np.zeros(4)
+    likelihood = stats.norm.pdf(y[:, None], theta, s[:, None]) * 0.02
+    for low, high in ((0.1, 0.3), (0.3, 0.6), (0.6, 1.2), (1.2, 2.5)):
+        for t, wt in zip(low + (high - low) * (x + 1) / 2, (high - low) / 2 * w, strict=True):
+            kernel = stats.t.pdf((theta - grid[:, None]) / t, df) / t
+            average, moment = kernel @ likelihood.T, kernel @ (likelihood * theta)[0]
+            mass = 0.05 * wt * tau.pdf(t) * mu.pdf(grid) * average.prod(axis=1)
+            sums += [mass.sum(), mass @ grid, mass.sum() * t, mass @ (moment / average[:, 0])]
+    return sums[0], *(sums[1:] / sums[0])
+
+
+def test_student_effects_equal_a_sum_over_dense_grids():
+    """With t random effects and an outlying study, evidence and means equal plain sums over theta, mu and tau."""
+    y, s = np.array([0.1, 0.3, 2.5]), np.array([0.2, 0.15, 0.2])
+    total, mu, tau, theta = brute_student(y, s, 4.0, stats.norm(0, 2.82), stats.halfnorm(scale=0.5))
+    effects = bm.EffectSizes(yi=y, sei=s, measure="OR")
+    # tau is cut to the range of the grid, so that both integrate the same thing.
+    cut = "truncated(half_normal(0.5), 0.1, 2.5)"
+    post = bm.fit(effects, model="robust_t", priors={"tau": cut}, engine="quadrature")
+    inside = np.diff(stats.halfnorm(scale=0.5).cdf([0.1, 2.5]))[0]
+    assert post.log_evidence == pytest.approx(math.log(total / inside), abs=1e-7)
+    assert post.mu.mean() == pytest.approx(mu, abs=1e-7)
+    assert post.tau.mean() == pytest.approx(tau, rel=1e-7)
+    assert next(iter(post.theta.values())).mean() == pytest.approx(theta, abs=1e-7)
+
+
+def test_student_effects_with_many_degrees_of_freedom_are_normal():
+    """As the degrees of freedom grow the posterior becomes that of normal random effects."""
+    y, s = np.array([0.1, 0.3, 1.5]), np.array([0.2, 0.15, 0.2])
+    given = normal_likelihoods(y, s, "normal(0, 2)", "half_normal(0.5)")
+    normal = exact.integrate(given).mu()
+    gaps = []
+    for df in (1e2, 1e3):
+        student = replace(given, random_effects="t", df=df, normal=(y, s))
+        gaps.append(abs(exact.integrate(student).mu().sd() - normal.sd()))
+    assert gaps[1] < 0.15 * gaps[0] < 1e-3

@@ -1,0 +1,186 @@
+r"""Each study's likelihood averaged over its random effect, for each distribution of random effects.
+
+The plane of (mu, tau) asks two things: the averages themselves, and roughly where mu lies given tau.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+from scipy.special import gammaln, logsumexp
+
+from bayesmeta.engines.convolve import LogPrior, convolve, laplace
+from bayesmeta.engines.curves import Curves
+from bayesmeta.errors import ConvergenceError, ModelError
+from bayesmeta.model import StudyLikelihoods
+from bayesmeta.priors import Prior
+from bayesmeta.values import Array
+
+# Spacing of the grid of log lambda: the gamma density errs by about exp(-9.87 / spacing) = 5e-12.
+MIXING_STEP = 0.38
+MIXING_FALL = 38.0
+# Spacing and range of the grid of mu that places Student-t effects, in widths.
+PLACE_STEP = 0.4
+PLACE_REACH = 9.0
+MAX_PLACE = 4096
+CHUNK = 2_000_000
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Placed:
+    """Where mu lies given ``n`` values of tau.
+
+    ``center`` and ``scale`` are ``(n,)``, ``reach`` how many scales the density extends to either side;
+    ``log`` approximates the log of likelihood times prior of mu, integrated over mu.
+    """
+
+    center: Array
+    scale: Array
+    log: Array
+    reach: float
+
+
+class Averages(Protocol):
+    """A distribution of random effects, as the plane sees it."""
+
+    def each(self, mu: Array, tau: Array) -> Array:
+        """Return ``(k, n)`` log averaged likelihoods at ``n`` pairs of mu and tau."""
+        ...
+
+    def place(self, tau: Array) -> Placed:
+        """Return where mu lies given each tau."""
+        ...
+
+
+def log_prior(prior: Prior) -> LogPrior:
+    """Return the log prior of mu with its first two derivatives, by central differences."""
+
+    def at(mu: Array, unit: Array) -> tuple[Array, Array, Array]:
+        h = 1e-3 * unit
+        low, mid, high = (np.asarray(prior.logpdf(mu + d)) for d in (-h, 0.0 * h, h))
+        return mid, (high - low) / (2.0 * h), (high - 2.0 * mid + low) / h**2
+
+    return at
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NormalEffects:
+    """``theta ~ N(mu, tau^2)``, any likelihood."""
+
+    curves: Curves
+    mu: Prior
+    reach: float = 7.6
+
+    def each(self, mu: Array, tau: Array) -> Array:
+        """Return ``(k, n)`` log averaged likelihoods."""
+        return convolve(self.curves, mu, tau).log
+
+    def place(self, tau: Array) -> Placed:
+        """Return the mode of mu and the width its curvature implies."""
+        mode = laplace(self.curves, log_prior(self.mu), tau)
+        return Placed(mode.mu, mode.scale, mode.log, self.reach)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NoEffects:
+    """``theta = mu``: the common-effect model."""
+
+    curves: Curves
+    mu: Prior
+    reach: float = 7.6
+
+    def each(self, mu: Array, tau: Array) -> Array:
+        """Return ``(k, n)`` log likelihoods at mu; `tau` is zero whatever is given."""
+        return self.curves(np.tile(mu, (len(self.curves.center), 1)))
+
+    def place(self, tau: Array) -> Placed:
+        """Return the mode of mu and its width, as for random effects too small to matter."""
+        small = np.full(len(tau), 1e-9 * float(self.curves.scale.min()))
+        mode = laplace(self.curves, log_prior(self.mu), small)
+        return Placed(mode.mu, mode.scale, mode.log, self.reach)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StudentEffects:
+    r"""``theta ~ t_df(mu, tau)`` and normal likelihoods.
+
+    Given a mixing variable everything is normal, :math:`\theta \sim N(\mu, \tau^2/\lambda)` with
+    :math:`\lambda \sim \mathrm{Gamma}(\nu/2, \nu/2)`, so the average is one sum over log lambda.
+    """
+
+    y: Array
+    s: Array
+    df: float
+    mu: Prior
+
+    def _mixing(self) -> tuple[Array, Array]:
+        """Return nodes of lambda and their log weights."""
+        half = 0.5 * self.df
+        # Log lambda is nearly normal with variance 2 / df when df is large.
+        step = min(MIXING_STEP, 0.5 / np.sqrt(half))
+        low = -max(MIXING_FALL / half, np.sqrt(2.0 * MIXING_FALL / half)) - 1.0 / half
+        high = np.log1p(MIXING_FALL / half + np.sqrt(2.0 * MIXING_FALL / half))
+        w = np.arange(low, high + step, step)
+        log_weight = half * np.log(half) - gammaln(half) + half * (w - np.exp(w)) + np.log(step)
+        return np.exp(w), log_weight
+
+    def each(self, mu: Array, tau: Array) -> Array:
+        """Return ``(k, n)`` log averaged likelihoods."""
+        lam, log_weight = self._mixing()
+        out = np.empty((len(self.y), len(mu)))
+        size = max(1, CHUNK // len(lam))
+        for start in range(0, len(mu), size):
+            block = slice(start, start + size)
+            tau2 = tau[block, None] ** 2 / lam
+            for i, (y, s) in enumerate(zip(self.y, self.s, strict=True)):
+                v = s**2 + tau2
+                term = log_weight - 0.5 * ((y - mu[block]) ** 2)[:, None] / v - 0.5 * np.log(2.0 * np.pi * v)
+                out[i, block] = logsumexp(term, axis=1)
+        return out
+
+    def place(self, tau: Array) -> Placed:
+        """Return a grid over all studies: with t effects mu may have several modes among contradicting studies."""
+        low, high = float(self.y.min()), float(self.y.max())
+        # Near its centre a t density bends a little more than the normal of the same scale.
+        scale = 0.85 / np.sqrt(np.sum(1.0 / (self.s[:, None] ** 2 + tau**2), axis=0))
+        center = np.full(len(tau), 0.5 * (low + high))
+        reach = float(np.max(0.5 * (high - low) / scale)) + PLACE_REACH
+        if 2.0 * reach / PLACE_STEP > MAX_PLACE:
+            raise ConvergenceError(
+                "The studies lie too many standard errors apart for quadrature with Student-t effects. "
+                "Use engine='nuts'."
+            )
+        u = np.arange(-reach, reach + PLACE_STEP, PLACE_STEP)
+        log = np.empty(len(tau))
+        size = max(1, CHUNK // (100 * len(u)))
+        for start in range(0, len(tau), size):
+            block = slice(start, start + size)
+            mu = center[block, None] + scale[block, None] * u
+            density = self.each(mu.ravel(), np.repeat(tau[block], len(u))).sum(axis=0).reshape(mu.shape)
+            log[block] = logsumexp(density + self.mu.logpdf(mu), axis=1) + np.log(PLACE_STEP * scale[block])
+        return Placed(center, scale, log, reach)
+
+
+def averages(given: StudyLikelihoods, curves: Curves) -> Averages:
+    """Return the averages for the random effects that the model states.
+
+    Raises
+    ------
+    ModelError
+        If this engine cannot average over them.
+    """
+    if given.tau is None:
+        return NoEffects(curves, given.mu)
+    if given.random_effects == "normal":
+        return NormalEffects(curves, given.mu)
+    if given.normal is None:
+        raise ModelError("Quadrature of Student-t random effects is for normal likelihoods. Use engine='nuts'.")
+    return StudentEffects(*given.normal, given.df, given.mu)
+
+
+def one_study(every: Averages, i: int) -> Averages:
+    """Return the averages of study `i` alone."""
+    if isinstance(every, StudentEffects):
+        return replace(every, y=every.y[i : i + 1], s=every.s[i : i + 1])
+    assert isinstance(every, NormalEffects | NoEffects)
+    return replace(every, curves=every.curves.one(i))
