@@ -76,7 +76,7 @@ def pool(
     --------
     >>> fit = pool(EffectSizes(yi=[0.2, 0.5, 0.3], sei=[0.1, 0.2, 0.15]), method="DL")
     >>> round(fit.mu, 4), round(fit.se, 4)
-    (0.2656, 0.0768)
+    (0.2705, 0.0768)
     """
     rule = _check(method, ci, level, prediction)
     intercept = has_intercept(effects)

@@ -269,16 +269,19 @@ class PooledFit:
 
     @cached_property
     def R2(self) -> float | None:  # noqa: N802
-        """Percent of the heterogeneity (of Q/df under a common effect) that the moderators explain, at least 0."""
+        """Percent of the heterogeneity (of Q/df under a common effect) that the moderators explain, at least 0.
+
+        0 where there is no heterogeneity to explain; None without moderators or without an intercept.
+        """
         if self.p == 1 or not self.intercept:
             return None
         from bayesmeta.frequentist.pool import pool
 
         null = pool(replace(self.effects, X=None, terms=()), method=self.method)
         if not self.predicts:
-            return max(0.0, 100.0 * (1.0 - self.H2 / null.H2)) if null.H2 > 0 else None
+            return max(0.0, 100.0 * (1.0 - self.H2 / null.H2)) if null.H2 > 0 else 0.0
         if not null.tau2 or self.tau2 is None:
-            return 0.0 if self.tau2 else None
+            return 0.0
         return max(0.0, 100.0 * (null.tau2 - self.tau2) / null.tau2)
 
     @cached_property

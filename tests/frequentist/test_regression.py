@@ -298,3 +298,10 @@ def test_permutation_of_counts_is_refused():
     """Mantel-Haenszel results have no effect sizes to permute."""
     with pytest.raises(ModelError, match="counts"):
         permutation_test(bm.frequentist.mantel_haenszel(bm.TwoByTwo([1, 2], [9, 9], [3, 4], [9, 9])))
+
+
+def test_nothing_to_explain_gives_an_r2_of_0():
+    """Where even the model without moderators has tau2 = 0, R2 is 0, as in metafor."""
+    effects = bm.EffectSizes(yi=[0.2, 0.21, 0.19, 0.22, 0.2], sei=[0.2, 0.14, 0.22, 0.17, 0.14])
+    for method in ("DL", "REML", "FE"):
+        assert regress(effects, {"x": [1, 2, 3, 5, 4]}, method=method).R2 == 0.0
