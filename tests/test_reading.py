@@ -126,6 +126,20 @@ class TestColumns:
         assert table.mapping["events_control"] == "ci"
         assert table.column("n_control").tolist() == [9]
 
+    @pytest.mark.parametrize("header", ["O-E,Variance", "O.E,V", "o_e,v_o_e"])
+    def test_a_variance_beside_o_minus_e_is_its_variance(self, tmp_path, header):
+        """O-E and its variance come in pairs; the effect is their quotient."""
+        table = read_studies(write(tmp_path, f"study,{header}\nA,-1,2\nB,1,4\n"))
+        effects = bm.effect_sizes(table, "PETO")
+        assert effects.yi.tolist() == [-0.5, 0.25]
+        np.testing.assert_allclose(effects.sei, [2**-0.5, 0.5], rtol=1e-15)
+
+    @pytest.mark.parametrize(("effect", "error"), [("logHR", "se_logHR"), ("log OR", "SE(log OR)"), ("MD", "SE_MD")])
+    def test_effects_named_with_their_measure_are_known(self, tmp_path, effect, error):
+        """A column that says whose standard error it is needs no guess."""
+        table = read_studies(write(tmp_path, f"study,{effect},{error}\nA,0.5,0.25\n"))
+        assert (table.column("yi").tolist(), table.column("sei").tolist()) == ([0.5], [0.25])
+
     def test_two_columns_for_one_meaning_are_refused(self, tmp_path):
         """n1i beside Total 1: which one is the arm size must be said."""
         path = write(tmp_path, "study,ai,n1i,Total 1,ci,n2i\nA,1,9,8,2,9\n")

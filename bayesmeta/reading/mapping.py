@@ -29,6 +29,11 @@ def map_columns(headers: Sequence[str], stated: Mapping[str, str] | None, name: 
     folded = {normalise(h): h for h in headers}
     if "ai" in folded and "ci" in folded and folded["ci"] not in mapping.values():
         mapping.setdefault("events_control", folded["ci"])
+    if "o_e" in folded and "v_o_e" not in mapping:
+        # Beside O-E a variance is the one of O-E (RevMan's and R meta's pair), not of an effect.
+        variances = [folded[name] for name in ("v_o_e", "variance", "v", "var") if name in folded]
+        if variances and variances[0] not in mapping.values():
+            mapping["v_o_e"] = variances[0]
     taken = set(mapping.values())
     claims: dict[str, list[str]] = {}
     for header in headers:

@@ -26,8 +26,10 @@ _SPELLINGS: dict[str, str] = {
     "sd_control": "sd_control sd_c sd2i sd_2 control_sd",
     "time_treatment": "time_treatment time_t time_e t1i person_time_treatment",
     "time_control": "time_control time_c t2i person_time_control",
-    "yi": "yi te giv_mean effect effect_size log_or logor log_odds_ratio log_rr log_hr lnor lnrr lnhr",
-    "sei": "sei sete giv_se standard_error std_error selogor se_log_or se_te se_yi",
+    "yi": "yi te giv_mean effect effect_size log_or logor ln_or lnor log_odds_ratio log_rr logrr ln_rr lnrr "
+    "log_risk_ratio log_hr loghr ln_hr lnhr log_hazard_ratio md smd mean_difference standardized_mean_difference hedges_g",
+    "sei": "sei sete giv_se standard_error std_error se_te se_yi se_log_or selogor se_logor se_ln_or se_lnor se_log_rr "
+    "selogrr se_logrr se_ln_rr se_lnrr se_log_hr seloghr se_loghr se_ln_hr se_lnhr se_md se_smd",
     "vi": "vi variance sampling_variance var_yi",
     "estimate": "estimate or odds_ratio rr risk_ratio relative_risk hr hazard_ratio irr rate_ratio effect_estimate",
     "ci_low": "ci_low ci_lower lower lower_ci ci_lb or_lower rr_lower hr_lower ci_start lower_limit lcl ll",
@@ -56,8 +58,6 @@ AMBIGUOUS: Mapping[str, tuple[tuple[str, str], ...]] = MappingProxyType(
         "ci": (("events_control", "events in the control arm (metafor's ci)"), ("ci_low", "a confidence limit")),
         "e": (("events_treatment", "events in the treated arm"), ("yi", "the effect")),
         "d": (("yi", "a standardized mean difference"), ("nonevents_control", "patients without the event")),
-        "smd": (("yi", "the effect on the analysis scale"), ("estimate", "an effect with ci_low and ci_high")),
-        "md": (("yi", "the effect on the analysis scale"), ("estimate", "an effect with ci_low and ci_high")),
     }
 )
 
@@ -72,6 +72,7 @@ FAMILIES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "effect and standard error": ("yi", "sei"),
         "effect and confidence limits": ("yi", "ci_low", "ci_high"),
         "estimate and confidence limits": ("estimate", "ci_low", "ci_high"),
+        "O-E and its variance": ("o_e", "v_o_e"),
         "one-arm counts": ("events", "n"),
         "one-arm rates": ("events", "time"),
         "one-arm means": ("mean", "sd", "n"),
