@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from bayesmeta.posterior import probability as probability
     from bayesmeta.reading import read_studies as read_studies
     from bayesmeta.report import report as report
+    from bayesmeta.sensitivity import multiverse as multiverse
     from bayesmeta.sensitivity import sensitivity as sensitivity
     from bayesmeta.studies import EffectSizes as EffectSizes
     from bayesmeta.studies import StudyTable as StudyTable
@@ -65,6 +66,7 @@ _PUBLIC: dict[str, str | None] = {
     "probability": "posterior",
     "read_studies": "reading",
     "report": "report",
+    "multiverse": "sensitivity",
     "sensitivity": "sensitivity",
 }
 

@@ -10,11 +10,14 @@ from bayesmeta.sensitivity.presets import (
     tau_ladder,
     tau_presets,
 )
+from bayesmeta.sensitivity.universes import Multiverse, multiverse
 
 __all__ = [
+    "Multiverse",
     "enthusiastic_prior",
     "mu_ladder",
     "mu_presets",
+    "multiverse",
     "prior_from_interval",
     "prior_range",
     "sceptical_prior",
