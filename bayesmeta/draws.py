@@ -146,8 +146,8 @@ class DrawsMarginal:
         low, high = np.quantile(self.draws, [0.0005, 0.9995])
         low, high = max(low - REACH * width, self.support[0]), min(high + REACH * width, self.support[1])
         if not high > low:
-            # All draws are one number: a spike, drawn as narrow as floats allow.
-            low, high = np.nextafter(low, -math.inf), np.nextafter(high, math.inf)
+            # All draws are one number: a spike, as narrow as a grid of floats allows.
+            low, high = low - 2 * GRID * np.spacing(low), high + 2 * GRID * np.spacing(high)
         edges = np.linspace(low, high, GRID + 1)
         step = edges[1] - edges[0]
         counts = np.histogram(self.draws, edges)[0] / (self.draws.size * step)

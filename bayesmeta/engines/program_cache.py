@@ -178,7 +178,8 @@ def _prepare_from_graph(model: Model, data: Any, priors: Mapping[str, Prior], va
 def _graph(built: "pm.Model") -> tuple[list[Any], list[Any]]:
     """Return the outputs and the inputs of everything that a program computes."""
     outputs = [built.logp(), *built.replace_rvs_by_values(list(built.deterministics))]
-    slots = {v.name: v for v in (*built.data_vars, *built.dim_lengths.values())}
+    slots = {str(name): v for name, v in built.dim_lengths.items() if hasattr(v, "get_value")}
+    slots |= {str(v.name): v for v in built.data_vars}
     inputs = [*built.value_vars, *(slots[name] for name in sorted(slots))]
     return outputs, inputs
 

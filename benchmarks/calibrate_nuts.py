@@ -1,0 +1,110 @@
+"""Simulation-based calibration of every model under NUTS.
+
+Question it answers: if parameters are drawn from the priors and data from the model, does the
+posterior give the true value every rank equally often? (Talts, Betancourt, Simpson, Vehtari &
+Gelman 2018, arXiv:1804.06788.) One row of the record is one parameter of one replicate.
+
+Run: ``python benchmarks/calibrate_nuts.py [--replicates 250] [--models normal_normal ...]``; models
+not named keep their rows. ``tests/engines/test_nuts_calibration.py`` tests the record.
+"""
+
+import argparse
+import csv
+import dataclasses
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from bayesmeta.engines.chains import Settings, run
+from bayesmeta.engines.predictive import draw_prior, draw_theta
+from bayesmeta.engines.program_cache import prepare
+from bayesmeta.engines.quantities import derive
+from bayesmeta.model import Model, code_hash, list_models, load_model
+from bayesmeta.studies import EffectSizes, PersonTime, TwoByTwo
+
+RECORD = Path(__file__).parent / "records" / "calibrate_nuts.csv"
+FIELDS = ("model", "code", "replicate", "parameter", "rank", "of")
+SETTINGS = Settings(draws=100, tune=600, thin=10, chains=2, target_accept=0.95)
+# Priors under which simulated studies look like real ones.
+PRIORS = {
+    "mu": "normal(0, 1)",
+    "tau": "half_normal(0.5)",
+    "intercept": "normal(0, 1)",
+    "beta": "normal(0, 1)",
+    "baseline": "normal(-1.5, 1)",
+    "baseline_sd": "half_normal(1)",
+    "rho": "beta(2, 8)",
+}
+K = 6
+
+
+def design(model: Model):
+    """Return studies whose outcomes are to be replaced by simulated ones."""
+    rng = np.random.default_rng(20)
+    if model.data_type is EffectSizes:
+        X = np.column_stack([np.ones(K), rng.normal(size=K), np.arange(K) % 2])
+        return EffectSizes(np.zeros(K), rng.uniform(0.1, 0.6, K), X=X, terms=("intercept", "year", "blinded"))
+    if model.data_type is PersonTime:
+        return PersonTime(np.full(K, 5), rng.uniform(20, 200, K), np.full(K, 5), rng.uniform(20, 200, K))
+    n = rng.integers(20, 120, (2, K))
+    # The conditional model keeps each study's total number of events.
+    return TwoByTwo(rng.integers(1, 9, K), n[0], rng.integers(1, 12, K), n[1])
+
+
+def ranks(model: Model, replicate: int) -> dict[str, int]:
+    """Return the rank of each true value among its posterior draws."""
+    data = design(model)
+    priors = model.with_priors({name: PRIORS[name] for name in model.priors})
+    rng = np.random.default_rng([7, replicate])
+    truth = draw_prior(model, data, priors, (1,), rng)
+    theta = draw_theta(model, data, priors, truth, rng)
+    drawn = truth if theta is None else {**truth, "theta": theta}
+    assert model.simulate is not None
+    simulated = {name: values[0] for name, values in model.simulate(data, drawn, rng).items()}
+    replica = dataclasses.replace(data, **simulated)
+    settings = dataclasses.replace(SETTINGS, seed=replicate)
+    quantities = derive(model, replica, priors, run(prepare(model, replica, priors), settings), replicate)
+    named = quantities.named(replica.study)
+    values = {name: float(value[0]) for name, value in truth.items() if value.ndim == 1 and name in named}
+    if theta is not None:
+        values |= {f"theta[{label}]": float(theta[0, i]) for i, label in enumerate(replica.study[:2])}
+    if "beta" in truth:
+        values |= {"beta[intercept]": float(truth["intercept"][0]), "beta[year]": float(truth["beta"][0, 0])}
+    return {name: int(np.sum(named[name] < value)) for name, value in values.items()}
+
+
+def calibrate(name: str, replicates: int) -> list[dict[str, object]]:
+    """Return the record's rows for one model."""
+    model = load_model(name)
+    of = SETTINGS.draws * SETTINGS.chains
+    start, rows = time.perf_counter(), []
+    for replicate in range(replicates):
+        for parameter, rank in ranks(model, replicate).items():
+            rows.append(dict(zip(FIELDS, (name, code_hash(model), replicate, parameter, rank, of), strict=True)))
+    print(f"{name}: {replicates} replicates in {time.perf_counter() - start:.0f} s", flush=True)
+    return rows
+
+
+def main() -> None:
+    """Calibrate the models named and write the record."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--replicates", type=int, default=250)
+    parser.add_argument("--models", nargs="*", default=list_models())
+    chosen = parser.parse_args()
+    for name in chosen.models:
+        fresh = calibrate(name, chosen.replicates)
+        kept = []
+        if RECORD.is_file():
+            with RECORD.open(newline="") as file:
+                kept = [row for row in csv.DictReader(file) if row["model"] != name]
+        RECORD.parent.mkdir(exist_ok=True)
+        with RECORD.open("w", newline="") as file:
+            writer = csv.DictWriter(file, FIELDS, lineterminator="\n")
+            writer.writeheader()
+            writer.writerows([*kept, *fresh])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
