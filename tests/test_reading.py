@@ -155,7 +155,11 @@ class TestColumns:
 
     @pytest.mark.parametrize(
         ("columns", "words"),
-        [({"sai": "yi"}, "Did you mean 'sei'"), ({"sei": "see"}, "no column 'see' .for sei.. Did you mean 'sei'")],
+        [
+            ({"sai": "yi"}, "Did you mean 'sei'"),
+            ({"sei": 3}, "no column 3"),
+            ({"sei": "see"}, "no column 'see' .for sei.. Did you mean 'sei'"),
+        ],
     )
     def test_a_wrong_statement_is_refused(self, tmp_path, columns, words):
         """Unknown names and headers in columns= are errors with the nearest match."""

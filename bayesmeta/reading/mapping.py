@@ -56,7 +56,7 @@ def _stated(headers: Sequence[str], stated: Mapping[str, str], name: str) -> dic
         if canonical not in CANONICAL:
             raise unknown("column name in columns=", canonical, CANONICAL, DataError)
         if header not in headers:
-            close = get_close_matches(header, headers, n=1)
+            close = get_close_matches(str(header), headers, n=1)
             hint = f" Did you mean {close[0]!r}?" if close else ""
             raise DataError(f"{name} has no column {header!r} (for {canonical}).{hint} Columns: {', '.join(headers)}.")
     return dict(stated)

@@ -27,7 +27,8 @@ _SPELLINGS: dict[str, str] = {
     "time_treatment": "time_treatment time_t time_e t1i person_time_treatment",
     "time_control": "time_control time_c t2i person_time_control",
     "yi": "yi te giv_mean effect effect_size log_or logor ln_or lnor log_odds_ratio log_rr logrr ln_rr lnrr "
-    "log_risk_ratio log_hr loghr ln_hr lnhr log_hazard_ratio md smd mean_difference standardized_mean_difference hedges_g",
+    "log_risk_ratio log_hr loghr ln_hr lnhr log_hazard_ratio md smd mean_difference hedges_g "
+    "standardized_mean_difference",
     "sei": "sei sete giv_se standard_error std_error se_te se_yi se_log_or selogor se_logor se_ln_or se_lnor se_log_rr "
     "selogrr se_logrr se_ln_rr se_lnrr se_log_hr seloghr se_loghr se_ln_hr se_lnhr se_md se_smd",
     "vi": "vi variance sampling_variance var_yi",

@@ -110,7 +110,8 @@ def _raw_frame(frame: Any, name: str) -> RawTable:
         data = nw.from_native(frame, eager_only=True)
     except TypeError:
         raise DataError(
-            f"read_studies takes a path or a pandas, polars or pyarrow data frame, not {type(frame).__name__}."
+            f"read_studies takes a path or a pandas, polars or pyarrow data frame, not {type(frame).__name__}. "
+            "Collect a lazy frame first."
         ) from None
     headers: list[Cell] = [str(label) for label in data.columns]
     check_shape(name, data.shape[0], len(headers))
