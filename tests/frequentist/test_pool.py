@@ -271,3 +271,26 @@ def test_the_higher_of_two_modes_is_the_estimate():
         estimate = pool(effects, method="REML").tau2 / model.scale**2
         assert log_likelihood(model, estimate, restricted=True) >= ll.max() - 1e-10
     assert with_two > 0
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_twelve_orders_of_magnitude_lose_no_digits(seed):
+    """With sampling variances from 1e-12 to 1, DL's tau2, its standard error and mu equal exact fractions."""
+    rng = np.random.default_rng(seed)
+    sei = 2.0 ** -rng.integers(0, 20, 6)
+    sei[0] = 2.0**-20
+    y = [Fraction(int(a), 1024) for a in rng.integers(-3000, 3000, 6)]
+    w = [1 / Fraction(float(s)) ** 2 for s in sei]
+    total = sum(w)
+    mean = sum(a * b for a, b in zip(w, y, strict=True)) / total
+    q = sum(a * (b - mean) ** 2 for a, b in zip(w, y, strict=True))
+    s2, s3 = sum(a**2 for a in w), sum(a**3 for a in w)
+    trace, squared = total - s2 / total, s2 - 2 * s3 / total + s2**2 / total**2
+    tau2 = max(Fraction(0), (q - 5) / trace)
+    variance = 10 + 4 * tau2 * trace + 2 * tau2**2 * squared
+    fit = pool(bm.EffectSizes(yi=[float(v) for v in y], sei=sei), method="DL")
+    again = [1 / (1 / a + tau2) for a in w]
+    mu = sum(a * b for a, b in zip(again, y, strict=True)) / sum(again)
+    assert fit.tau2 == pytest.approx(float(tau2), rel=1e-13)
+    assert fit.tau2_se == pytest.approx(float(variance) ** 0.5 / float(trace), rel=1e-12)
+    assert fit.mu == pytest.approx(float(mu), rel=1e-12, abs=1e-14)
