@@ -13,6 +13,7 @@ from bayesmeta.priors import Prior
 from bayesmeta.values import Array
 
 MAX_COMPONENTS = 8000
+CLOSED = frozenset({"flat", "normal", "student_t", "cauchy"})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -128,6 +129,14 @@ def components(priors: Sequence[Prior], terms: Sequence[str], fineness: float = 
     )
 
 
+def is_normal_mixture(prior: Prior) -> bool:
+    """Return whether a prior is flat, fixed, normal, Student-t or Cauchy, or a mixture of such."""
+    parts = getattr(prior, "components", None)
+    if parts:
+        return all(is_normal_mixture(part) for part in parts)
+    return prior.support[0] == prior.support[1] or getattr(prior, "name", "") in CLOSED
+
+
 def normals(prior: Prior, term: str, fineness: float = 1.0) -> Normals:
     """Return one coefficient's prior as normal components."""
     name = prior.structure.partition("(")[0]
@@ -166,7 +175,7 @@ def student_t(df: float, loc: float, scale: float, fineness: float = 1.0) -> Nor
     step = min(0.3, 0.7 / math.sqrt(half + 0.5)) / fineness
     # s = log g has density exp(half * (s - exp(s))). Left far enough for data that contradict the prior by
     # exp(45) scales, and for the prior's own tail exp(half * s) to fall below 1e-17.
-    left = -min(90.0 + 40.0 / half, 3000.0 * step)
+    left = -min(90.0 + 40.0 / half, 3000.0 * step, 600.0)
     right = math.log(1.0 + math.sqrt(90.0 / half) + 45.0 / half)
     s = np.arange(math.floor(left / step), math.ceil(right / step) + 1) * step
     log_weight = half * math.log(half) - math.lgamma(half) + half * (s - np.exp(s)) + math.log(step)

@@ -218,15 +218,16 @@ def weighted_sums(problem: Problem, tau: Array) -> Array:
     return np.concatenate(parts)
 
 
-def true_effect(problem: Problem, given: Conditional, i: int) -> tuple[Array, Array, Array]:
-    """Return ``(n, C)`` mean and variance of study i's true effect, from its fitted origin, and the shrinkage.
+def true_effect(problem: Problem, given: Conditional, i: int, own: bool = False) -> tuple[Array, Array]:
+    """Return ``(n, C)`` mean and variance of study i's true effect given tau, from its fitted origin or `own` effect.
 
     ``theta_i | gamma, tau`` has mean ``B x'gamma + (1 - B) y_i`` and variance ``(1 - B) v_i`` with the
-    shrinkage factor ``B = v_i / (v_i + tau^2)``.
+    shrinkage factor ``B = v_i / (v_i + tau^2)``. Measured from the study's own effect, a precise study that
+    lies far from the others keeps its digits.
     """
     v, tau2 = problem.v[i], given.tau**2
-    B = v / (v + tau2)
-    kept = tau2 / (v + tau2)
+    B = (v / (v + tau2))[:, None]
+    kept = (tau2 / (v + tau2))[:, None]
     m, s2 = given.combination(problem.Z[i])
-    mean = B[:, None] * m + (kept * problem.r[i])[:, None]
-    return mean, (kept * v)[:, None] + (B**2)[:, None] * s2, B
+    mean = B * (m - problem.r[i]) if own else B * m + kept * problem.r[i]
+    return mean, kept * v + B**2 * s2

@@ -24,8 +24,8 @@ _TO_LEGENDRE = (np.polynomial.legendre.legvander(_X, ORDER - 1) * _W[:, None]).T
 # Weights of the second barycentric formula at the Legendre points (Wang & Xiang 2012, Math. Comput. 81:861-877).
 _BARYCENTRIC = (-1.0) ** np.arange(ORDER) * np.sqrt((1.0 - _X**2) * _W)
 
-# exp(2 * 320) is still a double, so tau^2 never overflows.
-U_LIMIT = 320.0
+# exp(-700) and exp(2 * 320) are still doubles: tau is not 0, tau^2 not infinite.
+U_LOW, U_HIGH = -700.0, 320.0
 # Panels this far (in log) below the highest one cannot matter, even for probabilities of 1e-30.
 NEGLIGIBLE = 85.0
 # The last Legendre coefficients decay like rho^-15 where the Gauss sum errs like rho^-32: 1e-7 there means 1e-14 here.
@@ -147,7 +147,9 @@ def evaluate(logf: LogDensity, panels: Panels) -> Rule:
         logg = value.reshape(x.shape) + log_jacobian(u, lower, upper)
     if np.isnan(logg).any() or np.isposinf(logg).any():
         bad = float(x[np.isnan(logg) | np.isposinf(logg)][0])
-        raise ConvergenceError(f"The log density is not a number at {bad:g}. Check the prior's logpdf there.")
+        raise ConvergenceError(
+            f"The log density of tau is not finite at {bad:g}. Check the prior's logpdf there, or cut the prior off."
+        )
     return Rule(panels, x, logg, extra.reshape(*x.shape, -1))
 
 
@@ -186,11 +188,11 @@ def first_panels(intervals: Sequence[tuple[float, float]], landmarks: Array) -> 
         ends = np.array([lower]), np.array([upper])
         u = to_axis(landmarks[(landmarks > lower) & (landmarks < upper)], *ends)
         low, high = (float(u.min()) - 3.0, float(u.max()) + 3.0) if u.size else (-3.0, 3.0)
-        low, high = max(low, -U_LIMIT + 2.0), min(high, U_LIMIT - 2.0)
+        low, high = max(low, U_LOW + 2.0), min(high, U_HIGH - 2.0)
         core = np.linspace(low, high, max(4, 1 + int(np.ceil((high - low) / 2.0))))
-        reach = 2.0 * (2.0 ** np.arange(1, 9) - 1.0)
-        left = np.unique(np.maximum(low - reach[::-1], -U_LIMIT))
-        right = np.unique(np.minimum(high + reach, U_LIMIT))
+        reach = 2.0 * (2.0 ** np.arange(1, 10) - 1.0)
+        left = np.unique(np.maximum(low - reach[::-1], U_LOW))
+        right = np.unique(np.minimum(high + reach, U_HIGH))
         edges = np.unique(np.concatenate([left, core, right]))
         size = len(edges) - 1
         parts.append(Panels(np.full(size, lower), np.full(size, upper), edges[:-1], edges[1:]))
@@ -202,7 +204,7 @@ def _live(rule: Rule, order: float) -> NDArray[np.intp]:
     height = rule.logg.max(axis=1) + np.log(rule.panels.right - rule.panels.left)
     with np.errstate(divide="ignore"):
         moment = (rule.logg + order * np.log(rule.x)).max(axis=1)
-    live = (height > height.max() - NEGLIGIBLE) | (moment > moment.max() - 0.6 * NEGLIGIBLE)
+    live = (height >= height.max() - NEGLIGIBLE) | (moment >= moment.max() - 0.6 * NEGLIGIBLE)
     grown = live.copy()
     grown[:-1] |= live[1:]
     grown[1:] |= live[:-1]
@@ -237,6 +239,11 @@ def refine(logf: LogDensity, rule: Rule, features: Features | None = None, order
     ConvergenceError
         If that takes more panels than any density with finitely many jumps needs.
     """
+    if rule.peak == -np.inf:
+        raise ConvergenceError(
+            "The posterior density of tau is 0 as far as doubles go, at every scale that was looked at. "
+            "Check the scale of the prior of tau against that of the data."
+        )
     for _ in range(60):
         rule = keep(rule, _live(rule, order))
         bad = rough(rule, features)
@@ -261,7 +268,7 @@ def check_enclosed(rule: Rule) -> None:
         If the outermost panels at the limit still carry mass: tails too heavy to integrate.
     """
     total = rule.log_total()
-    for column, limit, end in ((0, -U_LIMIT, "towards 0"), (-1, U_LIMIT, "towards infinity")):
+    for column, limit, end in ((0, U_LOW, "towards 0"), (-1, U_HIGH, "towards infinity")):
         at_limit = (rule.panels.left if column == 0 else rule.panels.right) == limit
         if at_limit.any() and float(rule.logg[at_limit, column].max()) - total > np.log(1e-13):
             raise ConvergenceError(

@@ -71,6 +71,11 @@ def integrate(given: GaussianMarginal, *, tolerance: float = TOLERANCE) -> Solut
     ConvergenceError
         If refining the nodes changes the answer by more than `tolerance`.
     """
+    if given.tau is not None and not given.tau.support[0] >= 0.0:
+        raise ModelError(
+            f"The prior {given.tau!r} lets tau be negative. Use a prior on (0, inf), e.g. half_normal(0.5), "
+            "or cut it off: truncated(..., 0, inf)."
+        )
     posed = problem(given)
     if given.tau is None or is_point(given.tau):
         tau = np.array([0.0 if given.tau is None else given.tau.support[0]])
@@ -213,12 +218,15 @@ class Watched:
         The problem.
     studies
         Studies whose true effects are watched: the most and least precise, and the most distant.
+    own
+        Those of them that are measured from their own effect.
     centre, width
         ``(q,)`` rough place and width of coefficients, a new study's effect, and those true effects.
     """
 
     posed: Problem
     studies: tuple[int, ...]
+    own: tuple[int, ...]
     centre: Array
     width: Array
 
@@ -226,11 +234,13 @@ class Watched:
     def of(cls, posed: Problem, rule: nodes.Rule) -> "Watched":
         """Return what to watch, placed by the posterior as it is known so far."""
         studies = tuple({int(np.argmin(posed.v)), int(np.argmax(posed.v)), int(np.argmax(posed.r**2 / posed.v))})
-        share, mean, var = cls(posed, studies, np.zeros(0), np.zeros(0)).moments(rule)
         mass = rule.masses().ravel()
+        spread = float(mass @ np.minimum(rule.x.ravel() ** 2, 1e300)) / float(mass.sum())
+        own = tuple(i for i in studies if posed.v[i] < spread)
+        share, mean, var = cls(posed, studies, own, np.zeros(0), np.zeros(0)).moments(rule)
         weight = ((mass / mass.sum())[:, None] * share).ravel()
         centre = weight @ mean.reshape(len(weight), -1)
-        return cls(posed, studies, centre, np.exp(0.5 * (weight @ np.log(var.reshape(len(weight), -1)))))
+        return cls(posed, studies, own, centre, np.exp(0.5 * (weight @ np.log(var.reshape(len(weight), -1)))))
 
     def moments(self, rule: nodes.Rule) -> tuple[Array, Array, Array]:
         """Return ``(n, C)`` shares of the prior components and ``(n, C, q)`` means and variances."""
@@ -238,7 +248,7 @@ class Watched:
         pairs = [at.combination(c) for c in np.eye(self.posed.p)]
         m, s2 = pairs[0] if pairs else (np.zeros_like(at.logw), np.zeros_like(at.logw))
         pairs.append((m, s2 + (at.tau**2)[:, None]))
-        pairs += [true_effect(self.posed, at, i)[:2] for i in self.studies]
+        pairs += [true_effect(self.posed, at, i, i in self.own) for i in self.studies]
         share = np.exp(at.logw - at.loglik[:, None])
         return share, np.stack([pair[0] for pair in pairs], axis=-1), np.stack([pair[1] for pair in pairs], axis=-1)
 
@@ -262,9 +272,10 @@ class Watched:
         parts = [[rule.log_total()], mass @ self.probabilities(share, mean, var), weight @ away / self.width]
         tau = rule.x.ravel()
         if order > 0:
-            parts.append([math.log(float(mass @ tau))])
+            middle = float(mass @ tau)
+            parts.append([math.log(middle)])
         if order > 1:
-            parts.append([0.5 * math.log(float(mass @ tau**2))])
+            parts.append([0.5 * math.log(float(mass @ (tau / middle) ** 2))])
             parts.append(0.5 * np.log(weight @ (var.reshape(len(weight), -1) + away**2)))
         return np.concatenate(parts)
 

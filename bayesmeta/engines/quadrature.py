@@ -1,13 +1,19 @@
 """The deterministic engine: posteriors by quadrature over tau, with an error estimate and no sampling error."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from bayesmeta.engines import exact, normal
+from bayesmeta.engines.components import is_normal_mixture
+from bayesmeta.engines.gaussian import LOG_2PI
 from bayesmeta.errors import ModelError
-from bayesmeta.model import Model
+from bayesmeta.model import GaussianMarginal, Model, StudyLikelihoods
 from bayesmeta.posterior import Posterior
 from bayesmeta.priors import Prior
+from bayesmeta.values import Array
 
 
 def solve(
@@ -32,7 +38,22 @@ def solve(
     """
     options = {name: value for name, value in options.items() if value is not None}
     if model.gaussian_marginal is not None:
-        return normal.solve(model, data, priors, model.gaussian_marginal(data, priors), seed=seed, **options)
+        given = model.gaussian_marginal(data, priors)
+        mu = given.beta[0]
+        if given.terms == ("mu",) and not is_normal_mixture(mu) and mu.support == (-math.inf, math.inf):
+            return exact.solve(model, data, priors, _likelihoods(given), seed=seed, **options)
+        return normal.solve(model, data, priors, given, seed=seed, **options)
     if model.study_likelihoods is not None:
         return exact.solve(model, data, priors, model.study_likelihoods(data, priors), seed=seed, **options)
     raise ModelError(f"Model {model.name!r} offers no quadrature. Use engine='nuts'.")
+
+
+def _likelihoods(given: GaussianMarginal) -> StudyLikelihoods:
+    """Return a normal model in the form that takes any prior of mu: two dimensions, mu and tau, instead of one."""
+
+    def loglik(theta: Array) -> Array:
+        z = (theta - given.y[:, None]) / sei[:, None]
+        return np.asarray(-0.5 * z**2 - np.log(sei)[:, None] - 0.5 * LOG_2PI)
+
+    sei = np.sqrt(given.v)
+    return StudyLikelihoods(given.study, loglik, given.y, sei, given.beta[0], given.tau)

@@ -105,8 +105,10 @@ class Solution:
 
     def true_effect(self, i: int) -> NormalMixture:
         """Return the posterior of study i's true effect."""
-        mean, var, _ = true_effect(self.problem, self.at, i)
-        return self.mixture(mean, var, float(self.given.X[i] @ self.problem.origin), "credible")
+        own = bool(self.problem.v[i] < self.mass @ np.minimum(self.tau**2, 1e300))
+        mean, var = true_effect(self.problem, self.at, i, own)
+        origin = float(self.given.y[i] if own else self.given.X[i] @ self.problem.origin)
+        return self.mixture(mean, var, origin, "credible")
 
     def mixture(self, mean: Array, var: Array, origin: float, kind: IntervalKind) -> NormalMixture:
         """Return the mixture over nodes and components, and say which moments it does not have."""

@@ -112,8 +112,9 @@ class Density(Searched):
         """Return the standard deviation; infinite where the notes say so."""
         if self.infinite_sd:
             return math.inf
+        # In units of the mean, so that squares neither overflow nor vanish.
         m = self.mean()
-        return math.sqrt(float(self.mass @ (self.x - m) ** 2) + self.extra_second)
+        return m * math.sqrt(float(self.mass @ (self.x / m - 1.0) ** 2) + self.extra_second / m / m)
 
     def _ppf(self, q: Array) -> Array:
         out = np.where(q <= 0.0, self.support[0], self.support[1])

@@ -218,6 +218,7 @@ def test_many_studies(tau_true, k):
 @pytest.mark.parametrize(
     "tau",
     [
+        "half_normal(1e-200)",
         "half_normal(1e-8)",
         "half_normal(1e6)",
         "gamma(0.1, 1)",
@@ -378,10 +379,55 @@ def test_every_result_has_its_error_estimate():
         fit(YI, SEI, mu="student_t(4, 0, 1)", tolerance=1e-18)
 
 
-def test_priors_that_are_not_mixtures_of_normals_are_refused_for_coefficients():
-    """A logistic prior of mu has no closed form: the error names it and the way out."""
-    with pytest.raises(bm.ModelError, match=r"not logistic.*nuts"):
-        fit(mu="logistic(0, 1)")
+@pytest.mark.parametrize("text", ["uniform(-1, 1)", "truncated(normal(0, 1), 0, inf)"])
+def test_bounded_priors_of_mu_are_refused(text):
+    """A prior of mu with bounds has no closed form here: the error names it and the way out."""
+    with pytest.raises(bm.ModelError, match=r"not .*nuts"):
+        fit(mu=text)
+
+
+@pytest.mark.parametrize("text", ["normal(-1, 1)", "uniform(-0.5, 0.5)"])
+def test_priors_that_let_tau_be_negative_are_refused(text):
+    """A prior of tau must not reach below 0."""
+    with pytest.raises(bm.ModelError, match="lets tau be negative"):
+        fit(tau=text)
+
+
+def test_a_logistic_prior_of_mu_is_integrated_in_two_dimensions():
+    """A smooth prior of mu that is no mixture of normals agrees with plain integration."""
+    yi, sei = YI[:3], SEI[:3]
+    post = fit(yi, sei, mu="logistic(0, 0.4)")
+    evidence, mean = brute_force(yi, sei**2, stats.logistic(0, 0.4).logpdf)
+    assert post.log_evidence == pytest.approx(math.log(evidence), abs=1e-9)
+    assert post.mu.mean() == pytest.approx(mean, abs=1e-9)
+
+
+def test_one_and_two_dimensions_agree(monkeypatch):
+    """The two-dimensional engine, given normal likelihoods, finds what the closed form finds."""
+    closed = fit(mu="student_t(4, 0, 1)")
+    monkeypatch.setattr("bayesmeta.engines.quadrature.is_normal_mixture", lambda prior: False)
+    plane = fit(mu="student_t(4, 0, 1)")
+    assert plane.log_evidence == pytest.approx(closed.log_evidence, abs=1e-9)
+    for q in (0.025, 0.5, 0.975):
+        assert plane.mu.ppf(q) == pytest.approx(closed.mu.ppf(q), abs=1e-9)
+        assert plane.tau.ppf(q) == pytest.approx(closed.tau.ppf(q), abs=1e-9)
+        assert plane.theta["s2"].ppf(q) == pytest.approx(closed.theta["s2"].ppf(q), abs=1e-8)
+        assert plane.theta_new.ppf(q) == pytest.approx(closed.theta_new.ppf(q), abs=1e-8)
+
+
+def test_precise_studies_far_apart_keep_their_digits():
+    """Studies of every precision, 1e8 apart: each precise study's true effect is its own effect, to its own error."""
+    post = fit([1e8, -1e8, 3.0], [1e-8, 1.0, 1e8], mu="flat()", tau="half_cauchy(1)")
+    assert post.theta["s0"].mean() == 1e8
+    assert post.theta["s1"].mean() == pytest.approx(-1e8, abs=1e-7)
+    assert post.theta["s1"].sd() == pytest.approx(1.0, rel=1e-9)
+
+
+@pytest.mark.parametrize("tau", ["gamma(0.01, 1)", "half_normal(1e-310)"])
+def test_mass_beyond_the_range_of_doubles_is_an_error(tau):
+    """A prior whose mass does not fit between the smallest doubles is refused, not cut off in silence."""
+    with pytest.raises((bm.ConvergenceError, bm.ModelError)):
+        fit(tau=tau)
 
 
 def test_normal_priors_of_a_flat_limit():
