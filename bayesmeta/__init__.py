@@ -20,6 +20,17 @@ if TYPE_CHECKING:
     from bayesmeta.compare import compare as compare
     from bayesmeta.datasets import list_datasets as list_datasets
     from bayesmeta.datasets import load_dataset as load_dataset
+    from bayesmeta.decisions import absolute_effect as absolute_effect
+    from bayesmeta.decisions import absolute_table as absolute_table
+    from bayesmeta.decisions import baseline_risk as baseline_risk
+    from bayesmeta.decisions import number_needed as number_needed
+    from bayesmeta.decisions import pooled_baseline as pooled_baseline
+    from bayesmeta.decisions import ranges as ranges
+    from bayesmeta.decisions import rope as rope
+    from bayesmeta.decisions import sequential as sequential
+    from bayesmeta.decisions import three_way as three_way
+    from bayesmeta.decisions import threshold_table as threshold_table
+    from bayesmeta.decisions import update as update
     from bayesmeta.effects import effect_sizes as effect_sizes
     from bayesmeta.evidence import bayes_factor as bayes_factor
     from bayesmeta.evidence import bayes_factor_null as bayes_factor_null
@@ -33,6 +44,7 @@ if TYPE_CHECKING:
     from bayesmeta.report import report as report
     from bayesmeta.sensitivity import multiverse as multiverse
     from bayesmeta.sensitivity import sensitivity as sensitivity
+    from bayesmeta.sensitivity import tipping_point as tipping_point
     from bayesmeta.studies import EffectSizes as EffectSizes
     from bayesmeta.studies import StudyTable as StudyTable
     from bayesmeta.studies import TwoByTwo as TwoByTwo
@@ -54,6 +66,17 @@ _PUBLIC: dict[str, str | None] = {
     "TwoByTwo": "studies",
     "compare": "compare",
     "conversions": None,
+    "absolute_effect": "decisions",
+    "absolute_table": "decisions",
+    "baseline_risk": "decisions",
+    "number_needed": "decisions",
+    "pooled_baseline": "decisions",
+    "ranges": "decisions",
+    "rope": "decisions",
+    "sequential": "decisions",
+    "three_way": "decisions",
+    "threshold_table": "decisions",
+    "update": "decisions",
     "effect_sizes": "effects",
     "effects": None,
     "fit": "fit",
@@ -68,6 +91,7 @@ _PUBLIC: dict[str, str | None] = {
     "report": "report",
     "multiverse": "sensitivity",
     "sensitivity": "sensitivity",
+    "tipping_point": "sensitivity",
 }
 
 __all__ = ["__version__", *sorted(_PUBLIC)]  # noqa: PLE0604  (names are strings, built from the table above)

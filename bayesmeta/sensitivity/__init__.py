@@ -10,18 +10,35 @@ from bayesmeta.sensitivity.presets import (
     tau_ladder,
     tau_presets,
 )
+from bayesmeta.sensitivity.reverse_bayes import (
+    CriticalPrior,
+    critical_prior,
+    intrinsic_credibility_p,
+    sceptical_p,
+    sceptical_z,
+    sufficiently_sceptical_sd,
+)
+from bayesmeta.sensitivity.tipping import TippingPoints, tipping_point
 from bayesmeta.sensitivity.universes import Multiverse, multiverse
 
 __all__ = [
+    "CriticalPrior",
     "Multiverse",
+    "TippingPoints",
+    "critical_prior",
     "enthusiastic_prior",
+    "intrinsic_credibility_p",
     "mu_ladder",
     "mu_presets",
     "multiverse",
     "prior_from_interval",
     "prior_range",
+    "sceptical_p",
     "sceptical_prior",
+    "sceptical_z",
     "sensitivity",
+    "sufficiently_sceptical_sd",
     "tau_ladder",
     "tau_presets",
+    "tipping_point",
 ]

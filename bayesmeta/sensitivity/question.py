@@ -1,0 +1,121 @@
+"""One analysis and what may be changed about it: the question that tipping points are asked of."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from scipy.special import ndtr
+
+from bayesmeta.effects import effect_sizes
+from bayesmeta.engines.gaussian import condition, problem
+from bayesmeta.errors import ConvergenceError, DataError, ModelError
+from bayesmeta.model import Model
+from bayesmeta.priors import fill_defaults, parse_prior
+from bayesmeta.sensitivity.events import Direction, Event
+from bayesmeta.sensitivity.many import Job, answers
+from bayesmeta.studies import EffectSizes, PersonTime, StudyTable, TwoByTwo
+from bayesmeta.values import Array
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Question:
+    """A model, its data and priors, and the event whose probability is the conclusion.
+
+    Parameters
+    ----------
+    model, data, priors
+        The analysis; every prior is there by name.
+    event
+        What the probability is of.
+    level
+        Of the credible interval that goes with the conclusion.
+    """
+
+    model: Model
+    data: Any
+    priors: Mapping[str, Any]
+    event: Event
+    level: float
+
+    @property
+    def target(self) -> float:
+        """Probability at which the equal-tailed interval just excludes the threshold: 0.975 at 95%."""
+        return 0.5 + self.level / 2.0
+
+    @property
+    def has_tau(self) -> bool:
+        """Whether the model has heterogeneity."""
+        return "tau" in self.priors
+
+    def flipped(self) -> "Question":
+        """Return the same question about the other side of the threshold."""
+        other: Direction = "lower" if self.event.direction == "higher" else "higher"
+        return replace(self, event=replace(self.event, direction=other, benefit=False))
+
+    def probabilities(
+        self, *, data: Sequence[Any] | None = None, priors: Sequence[Mapping[str, Any]] | None = None
+    ) -> tuple[Array, Array]:
+        """Return the event's probability for the mean effect and for a new study, of each data set or prior set.
+
+        Raises
+        ------
+        ConvergenceError
+            If one of the analyses has no answer; the message says why.
+        """
+        sets = [self.data] * (1 if priors is None else len(priors)) if data is None else list(data)
+        changed: list[Mapping[str, Any]] = [{}] * len(sets) if priors is None else list(priors)
+        jobs = [Job(d, {**self.priors, **p}, self.event.threshold) for d, p in zip(sets, changed, strict=True)]
+        done = answers(self.model, jobs, level=self.level)
+        if done.reasons:
+            raise ConvergenceError(f"A tipping point cannot be computed: {next(iter(done.reasons.values()))}")
+        above = done.values["mu_above"], done.values["theta_new_above"]
+        return self.event.probability(above[0]), self.event.probability(above[1])
+
+    def under(self, parameter: str, priors: Sequence[Any]) -> Array:
+        """Return the event's probability for the mean effect under each prior of one parameter."""
+        return self.probabilities(priors=[{parameter: prior} for prior in priors])[0]
+
+    def given_tau(self, tau: Array) -> Array:
+        """Return the event's probability for the mean effect were tau known to be each of these values."""
+        if self.model.gaussian_marginal is None:
+            return self.under("tau", [parse_prior(f"point({float(t)!r})") for t in tau])
+        given = self.model.gaussian_marginal(self.data, self.priors)
+        posed = problem(given)
+        at = condition(posed, np.asarray(tau, dtype=float))
+        mean, variance = at.combination(posed.to_gamma(np.ones(1)))
+        weight = np.exp(at.logw - at.logw.max(axis=1, keepdims=True))
+        weight /= weight.sum(axis=1, keepdims=True)
+        away = (self.event.threshold - float(posed.origin[0]) - mean) / np.sqrt(variance)
+        sign = -1.0 if self.event.direction == "higher" else 1.0
+        return np.asarray((weight * ndtr(sign * away)).sum(axis=1))
+
+
+def data_for(model: Model, data: Any, measure: str | None) -> tuple[Any, str]:
+    """Return what the model takes, made from a table where needed, and the measure of its effects."""
+    if model.data_type is TwoByTwo:
+        if measure not in (None, "OR"):
+            raise ModelError(f"Model {model.name!r} estimates an odds ratio, not {measure}: leave measure out.")
+        counts = data.two_by_two() if isinstance(data, StudyTable) else data
+        counts = counts.counts if isinstance(counts, EffectSizes) else counts
+        if not isinstance(counts, TwoByTwo):
+            raise DataError(f"Model {model.name!r} needs the 2x2 counts, and the data are {type(data).__name__}.")
+        return counts, "OR"
+    if model.data_type is not EffectSizes:
+        raise ModelError(f"Tipping points are for models of effect sizes or 2x2 counts, not for {model.name!r}.")
+    if isinstance(data, EffectSizes):
+        if measure not in (None, data.measure):
+            raise ModelError(f"The effect sizes are {data.measure}, not {measure}: leave measure out.")
+        return data, data.measure
+    if not isinstance(data, StudyTable | TwoByTwo | PersonTime):
+        raise DataError(f"Tipping points take a study table, counts or effect sizes, not {type(data).__name__}.")
+    effects = effect_sizes(data, measure or ("IRR" if isinstance(data, PersonTime) else "OR"))
+    return effects, effects.measure
+
+
+def all_priors(model: Model, data: Any, priors: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return every prior of the model, the user's in place of the defaults, data-dependent ones filled in."""
+    chosen = dict(model.with_priors(fill_defaults(data, model.priors, priors)))
+    if isinstance(data, EffectSizes):
+        return {name: prior.resolve(data.sei) for name, prior in chosen.items()}
+    return chosen

@@ -1,0 +1,263 @@
+"""Tipping points: how much scepticism, heterogeneity or contrary data would overturn the conclusion."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from bayesmeta.errors import BayesMetaError, ModelError
+from bayesmeta.frequentist import pool
+from bayesmeta.model import Model, load_model
+from bayesmeta.priors import HalfNormal, Normal
+from bayesmeta.sensitivity.contrary import Move, NullStudies, changed_outcomes, null_studies
+from bayesmeta.sensitivity.events import Event, event_for, need_benefit
+from bayesmeta.sensitivity.question import Question, all_priors, data_for
+from bayesmeta.sensitivity.reverse_bayes import CriticalPrior, critical_prior
+from bayesmeta.sensitivity.roots import crossing
+from bayesmeta.studies import EffectSizes
+from bayesmeta.values import Array
+
+type Conclusion = Literal["benefit", "harm", "open"]
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """The probability without one study, and whether the conclusion then differs."""
+
+    study: str
+    p_mean: float
+    p_new: float
+    tips: bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TippingPoints:
+    """What would overturn the conclusion.
+
+    Parameters
+    ----------
+    question
+        The analysis.
+    conclusion
+        ``"benefit"`` or ``"harm"`` where the credible interval of the mean effect lies on that side of the
+        threshold, else ``"open"``; the tipping points are then None, because there is nothing to overturn.
+    p_mean, p_new
+        Probability of benefit for the mean effect and for a new study's true effect.
+    sceptical_sd
+        SD of the largest normal prior of mu, centred on the threshold, under which the interval just touches it.
+    tau_fixed
+        Smallest tau that, were it known, makes the interval touch the threshold.
+    p_tau_exceeds
+        Posterior probability that tau is larger than that.
+    tau_scale
+        Smallest scale of a half-normal prior of tau with which the interval touches the threshold.
+    studies
+        How many further studies without effect would do it, by their size.
+    moves
+        Patients whose outcomes would have to change, in order; None without counts.
+    critical
+        Matthews' critical prior of the DerSimonian-Laird interval, measured from the threshold.
+    without
+        The analysis without each study.
+    notes
+        Why something is missing.
+    """
+
+    question: Question
+    conclusion: Conclusion
+    p_mean: float
+    p_new: float
+    sceptical_sd: float | None
+    tau_fixed: float | None
+    p_tau_exceeds: float | None
+    tau_scale: float | None
+    studies: tuple[NullStudies, ...]
+    moves: tuple[Move, ...] | None
+    critical: CriticalPrior | None
+    without: tuple[LeftOut, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def event(self) -> Event:
+        """What the probabilities are of."""
+        return self.question.event
+
+    def __str__(self) -> str:
+        from bayesmeta.sensitivity.tipping_words import tipping_text
+
+        return tipping_text(self)
+
+
+def tipping_point(
+    data: Any,
+    *,
+    benefit: str | None,
+    measure: str | None = None,
+    model: str | Path | Model = "normal_normal",
+    priors: Mapping[str, Any] | None = None,
+    threshold: float | None = None,
+    level: float = 0.95,
+) -> TippingPoints:
+    """Return what would overturn the conclusion about the mean effect.
+
+    The conclusion is that the equal-tailed credible interval of mu lies on one side of the threshold, which is the
+    same as a probability of more than ``(1 + level) / 2`` on that side.
+
+    Parameters
+    ----------
+    data
+        Effect sizes, 2x2 counts or a study table.
+    benefit
+        Direction that is a benefit, ``"higher"`` or ``"lower"``.
+    measure
+        For a table or counts; ``"OR"`` when not given.
+    model
+        A model with quadrature.
+    priors
+        Of the analysis; the model's defaults otherwise.
+    threshold
+        Natural scale; no effect when not given.
+    level
+        Of the credible interval.
+
+    Raises
+    ------
+    ModelError
+        If the direction of benefit is missing, a name is unknown, or the model has no quadrature.
+    DataError
+        If the data are not what the model takes.
+    ConvergenceError
+        If an analysis has no answer.
+
+    Notes
+    -----
+    A further study "without effect" has its estimate at the threshold. Changed outcomes are searched one patient at
+    a time, always the change that moves the probability most, so their number is an upper bound of the smallest
+    (as for the fragility index of Atal et al. 2019, J Clin Epidemiol 111:32-40).
+    """
+    loaded = load_model(model)
+    own, kind = data_for(loaded, data, measure)
+    event = event_for(kind, need_benefit(benefit), threshold)
+    asked = Question(loaded, own, all_priors(loaded, own, priors), event, level)
+    mean, new = (float(p[0]) for p in asked.probabilities())
+    conclusion: Conclusion = "benefit" if mean > asked.target else "harm" if mean < 1 - asked.target else "open"
+    notes: list[str] = []
+    without = _without(asked, conclusion)
+    critical = _critical(asked, notes)
+    if conclusion == "open":
+        return TippingPoints(
+            asked, conclusion, mean, new, None, None, None, None, (), None, critical, without, tuple(notes)
+        )
+    held = asked if conclusion == "benefit" else asked.flipped()
+    tau_fixed = _tau_fixed(held, notes) if held.has_tau else None
+    return TippingPoints(
+        question=asked,
+        conclusion=conclusion,
+        p_mean=mean,
+        p_new=new,
+        sceptical_sd=_sceptical_sd(held, notes),
+        tau_fixed=tau_fixed,
+        p_tau_exceeds=None if tau_fixed is None else _tau_exceeds(held, tau_fixed),
+        tau_scale=_tau_scale(held, notes) if held.has_tau else None,
+        studies=null_studies(held, notes),
+        moves=changed_outcomes(held, notes),
+        critical=critical,
+        without=without,
+        notes=tuple(notes),
+    )
+
+
+def _points(question: Question) -> int:
+    """Return how many places a grid has: many where they cost nothing together."""
+    return 33 if question.model.gaussian_marginal is not None else 5
+
+
+def _scale(question: Question) -> float:
+    """Return a typical size of effects and their spread, for the range of a scan."""
+    data = question.data
+    if isinstance(data, EffectSizes):
+        return float(max(np.median(data.sei), np.ptp(data.yi), np.abs(data.yi - question.event.threshold).max()))
+    return 1.0
+
+
+def _scan(question: Question, low: float, high: float) -> Array:
+    return np.geomspace(low, high, 65 if _points(question) > 5 else 17) * _scale(question)
+
+
+def _sceptical_sd(question: Question, notes: list[str]) -> float | None:
+    if "mu" not in question.priors:
+        notes.append("No sceptical prior: the model has no single mean effect mu.")
+        return None
+    at = question.event.threshold
+
+    def curve(sd: Array) -> Array:
+        return question.under("mu", [Normal(at, float(s)) for s in sd])
+
+    # From vague to tight: the first prior that overturns is the least sceptical one.
+    found = crossing(curve, _scan(question, 1e-4, 1e3)[::-1], question.target, points=_points(question))
+    if found is None:
+        notes.append(
+            "No normal prior centred on the threshold, however vague, supports the conclusion: it rests on the prior "
+            f"of mu, {question.priors['mu']!r}."
+        )
+    return found
+
+
+def _tau_fixed(question: Question, notes: list[str]) -> float | None:
+    taus = np.concatenate([[0.0], _scan(question, 1e-4, 1e4)])
+    found = crossing(question.given_tau, taus, question.target, points=_points(question))
+    if found is None:
+        notes.append(_no_tau(question, question.given_tau(taus[:1])[0], "tau"))
+    return found
+
+
+def _tau_scale(question: Question, notes: list[str]) -> float | None:
+    def curve(scale: Array) -> Array:
+        return question.under("tau", [HalfNormal(float(s)) for s in scale])
+
+    scales = _scan(question, 1e-4, 1e4)
+    found = crossing(curve, scales, question.target, points=_points(question))
+    if found is None:
+        notes.append(_no_tau(question, curve(scales[:1])[0], "the scale of a half-normal prior of tau"))
+    return found
+
+
+def _no_tau(question: Question, homogeneous: float, what: str) -> str:
+    if homogeneous < question.target:
+        return f"No tipping point of {what}: even without heterogeneity the interval includes the threshold."
+    return f"No tipping point of {what}: the conclusion holds for every value tried."
+
+
+def _tau_exceeds(question: Question, tau: float) -> float:
+    from bayesmeta.fit import fit
+
+    return float(fit(question.data, question.model, priors=question.priors, engine="quadrature").tau.sf(tau))
+
+
+def _without(question: Question, conclusion: Conclusion) -> tuple[LeftOut, ...]:
+    study = question.data.study
+    if len(study) < 2:
+        return ()
+    mean, new = question.probabilities(data=[question.data.drop((name,)) for name in study])
+    return tuple(
+        LeftOut(name, float(p), float(q), _concluded(float(p), question.target) != conclusion)
+        for name, p, q in zip(study, mean, new, strict=True)
+    )
+
+
+def _concluded(p: float, target: float) -> Conclusion:
+    return "benefit" if p > target else "harm" if p < 1 - target else "open"
+
+
+def _critical(question: Question, notes: list[str]) -> CriticalPrior | None:
+    if not isinstance(question.data, EffectSizes):
+        return None
+    try:
+        classical = pool(question.data, method="DL", ci="wald", level=question.level).ci
+        at = question.event.threshold
+        return critical_prior(classical.low - at, classical.high - at, level=question.level)
+    except (ModelError, BayesMetaError) as error:
+        notes.append(f"No critical prior interval: {error}")
+        return None
