@@ -1,0 +1,311 @@
+"""Absolute effects: how many more or fewer in 1000 have the event, over a baseline risk."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from bayesmeta.decisions.baseline import Baseline, baseline_risk, events_per_1000
+from bayesmeta.decisions.needed import NumberNeeded, number_needed
+from bayesmeta.decisions.quantities import ESTIMANDS, Benefit, Scale, check_benefit, marginals_of, measure_of, plain
+from bayesmeta.decisions.risk import impossible, risk_difference, risk_map
+from bayesmeta.decisions.text import aligned, folded
+from bayesmeta.errors import unknown
+from bayesmeta.posterior import Marginal, Posterior
+from bayesmeta.values import Interval
+from bayesmeta.words import interval_name, level_text, probability_text
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def change_words(per_1000: float) -> str:
+    """Return a difference per 1000 in words.
+
+    Examples
+    --------
+    >>> change_words(-61.7), change_words(3.04), change_words(0.0)
+    ('62 fewer', '3.0 more', 'no difference')
+    """
+    if per_1000 == 0:
+        return "no difference"
+    return f"{events_per_1000(per_1000)} {'fewer' if per_1000 < 0 else 'more'}"
+
+
+def _event_words(low: float | None, high: float | None) -> str:
+    """Return bounds on the difference per 1000 as an event in words."""
+    if low is None:
+        assert high is not None
+        return _beyond(high, high <= 0, "fewer")
+    if high is None:
+        return _beyond(low, low >= 0, "more")
+    return f"between {_change(low)} and {_change(high)} per 1000"
+
+
+def _beyond(bound: float, outwards: bool, way: str) -> str:
+    if bound == 0:
+        return f"{way} events"
+    return f"more than {plain(abs(bound))} {way} per 1000" if outwards else f"less than {_change(bound)} per 1000"
+
+
+def _change(bound: float) -> str:
+    return "no difference" if bound == 0 else f"{plain(abs(bound))} {'fewer' if bound < 0 else 'more'}"
+
+
+PER_1000 = Scale(
+    label="difference in events per 1000",
+    to_natural=lambda x: 1000.0 * x,
+    from_natural=lambda x: x / 1000.0,
+    null=0.0,
+    ratio=False,
+    words=_event_words,
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AbsoluteEffect:
+    """Events per 1000 with treatment and without, over one baseline risk.
+
+    Parameters
+    ----------
+    risk_difference
+        Posterior of risk with treatment minus baseline risk, as a probability.
+    estimand
+        Whose effect: the mean, or that of a new study.
+    measure
+        The relative measure it was computed from.
+    baseline
+        The risk without treatment.
+    benefit
+        Direction that is a benefit; None where it is not known.
+    level
+        Of the intervals printed.
+    cut
+        Probability that the relative effect takes the risk beyond 0 or 1, where it was cut.
+    """
+
+    risk_difference: Marginal
+    estimand: str
+    measure: str
+    baseline: Baseline
+    benefit: Benefit | None
+    level: float
+    cut: float
+
+    def quantities(self) -> tuple[Scale, Mapping[str, Marginal]]:
+        """Return the scale (events per 1000) and the marginal, for tables of probabilities."""
+        return PER_1000, {self.estimand: self.risk_difference}
+
+    def per_1000(self, level: float | None = None) -> tuple[float, Interval]:
+        """Return the median difference in events per 1000, negative for fewer, and its interval."""
+        inside = self.risk_difference.eti(self.level if level is None else level)
+        scaled = Interval(1000.0 * inside.low, 1000.0 * inside.high, inside.level, inside.kind, inside.rule)
+        return 1000.0 * self.risk_difference.median(), scaled
+
+    def number_needed(self, level: float | None = None) -> NumberNeeded:
+        """Return the number needed to treat or harm.
+
+        Raises
+        ------
+        ModelError
+            If no direction of benefit is known.
+        """
+        return number_needed(
+            self.risk_difference,
+            benefit=check_benefit(self.benefit),
+            level=self.level if level is None else level,
+            estimand=self.estimand,
+        )
+
+    def __str__(self) -> str:
+        middle, inside = self.per_1000()
+        said = (
+            f"{change_words(middle)} per 1000 ({interval_name(inside)} {change_words(inside.low)} to "
+            f"{change_words(inside.high)}; {self.estimand}; from {self.measure}; baseline risk {self.baseline.words})"
+        )
+        return f"{said}. {cut_note(self.cut)}" if self.cut > 1e-6 else f"{said}."
+
+
+def cut_note(cut: float) -> str:
+    """Return what was done where a relative effect is impossible at a baseline risk."""
+    return (
+        f"With probability {probability_text(cut, 3)} the relative effect would take this risk beyond 0 or 1: it was "
+        "cut there, which says that the measure does not suit so different a baseline."
+    )
+
+
+def absolute_effect(
+    posterior: Posterior,
+    baseline: Any,
+    *,
+    estimand: str = "mean",
+    benefit: Benefit | None = None,
+    measure: str | None = None,
+    level: float = 0.95,
+    seed: int | None = None,
+) -> AbsoluteEffect:
+    r"""Return how many more or fewer in 1000 have the event with treatment.
+
+    With an assumed control risk ACR, from an odds ratio
+
+    .. math:: 1000 \left(\frac{OR \cdot ACR}{1 - ACR + OR \cdot ACR} - ACR\right),
+
+    from a risk ratio ``1000 ACR (RR - 1)``, from a hazard ratio ``1000 (1 - ACR - (1 - ACR)^HR)``.
+
+    Parameters
+    ----------
+    posterior
+        Of OR, RR, HR or RD.
+    baseline
+        Risk without treatment: a number, a scipy distribution, counts or a `Baseline`; see `baseline_risk`.
+        An uncertain one is taken as independent of the relative effect.
+    estimand
+        ``"mean"`` (the mean effect) or ``"new"`` (the true effect of a new study).
+    benefit
+        ``"lower"`` where the event is a harm, ``"higher"`` where it is a good; needed for the NNT only.
+    measure
+        Where the posterior does not know it.
+    level
+        Of the intervals printed.
+    seed
+        Pairs draws with baseline risks, where there are draws and the risk is uncertain; the posterior's when None.
+
+    Raises
+    ------
+    ModelError
+        If the baseline risk is not strictly between 0 and 1, or the measure is not about risks.
+
+    References
+    ----------
+    Higgins & Green (2011), Cochrane Handbook 5.1, section 12.5.4.
+    """
+    if estimand not in ESTIMANDS:
+        raise unknown("estimand", estimand, ESTIMANDS)
+    name = measure_of(posterior, measure)
+    mapping = risk_map(name)
+    known = marginals_of(posterior)
+    if ESTIMANDS[estimand] not in known:
+        raise unknown("quantity of this posterior:", "theta_new", posterior.marginals)
+    base, risk = known[ESTIMANDS[estimand]], baseline_risk(baseline)
+    difference = risk_difference(
+        base,
+        mapping,
+        risk,
+        kind="credible" if estimand == "mean" else "posterior prediction",
+        seed=posterior.seed if seed is None else seed,
+    )
+    direction = None if benefit is None else check_benefit(benefit)
+    return AbsoluteEffect(
+        difference, ESTIMANDS[estimand], name, risk, direction, level, impossible(base, mapping, risk)
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AbsoluteTable:
+    """Absolute effects over several baseline risks, mean effect and new study.
+
+    Parameters
+    ----------
+    effects
+        The rows.
+    """
+
+    effects: tuple[AbsoluteEffect, ...]
+
+    def cells(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+        """Return headings and rows as text."""
+        with_numbers = self.effects[0].benefit is not None
+        level = level_text(self.effects[0].level)
+        heads = ["baseline risk", "estimand", "difference per 1000", f"{level} interval"]
+        heads += ["P(benefit)", f"NNT ({level} interval)"] if with_numbers else []
+        rows = []
+        for effect in self.effects:
+            middle, inside = effect.per_1000()
+            limits = f"{change_words(inside.low)} to {change_words(inside.high)}"
+            cells = [effect.baseline.words, effect.estimand, change_words(middle), limits]
+            if with_numbers:
+                needed = effect.number_needed()
+                cells += [probability_text(needed.p_benefit, 3), needed.words()]
+            rows.append(tuple(cells))
+        return tuple(heads), rows
+
+    def notes(self) -> tuple[str, ...]:
+        """Return what a reader must know to use the table."""
+        first = self.effects[0]
+        said = [
+            f"Difference in events per 1000 patients, with treatment minus without, from the {first.measure}; "
+            "posterior medians. Intervals are equal-tailed: credible for the mean effect, posterior prediction for a "
+            "new study."
+        ]
+        if first.benefit is not None:
+            said.append(
+                f"A benefit is {'fewer' if first.benefit == 'lower' else 'more'} events. NNTB, NNTH: number needed to "
+                "treat for one more patient to benefit, or to be harmed; rounded up. An interval that holds no effect "
+                "has two pieces, which meet at infinity."
+            )
+        if any(not e.baseline.fixed for e in self.effects):
+            said.append("An uncertain baseline risk is taken as independent of the relative effect.")
+        said += [f"Baseline risk {e.baseline.words}: {e.baseline.source}." for e in self._pooled()]
+        said += [f"{e.baseline.words}, {e.estimand}: {cut_note(e.cut)}" for e in self.effects if e.cut > 1e-3]
+        return tuple(said)
+
+    def _pooled(self) -> list[AbsoluteEffect]:
+        known = {e.baseline.words: e for e in self.effects if e.baseline.posterior is not None}
+        return list(known.values())
+
+    def __str__(self) -> str:
+        notes = [line for note in self.notes() for line in folded(note)]
+        heads, rows = self.cells()
+        lines = aligned(heads[1:], [row[1:] for row in rows])
+        said, last = [lines[0]], ""
+        for row, line in zip(rows, lines[1:], strict=True):
+            said += [f"Baseline risk {row[0]}"] if row[0] != last else []
+            said.append(line)
+            last = row[0]
+        return "\n".join(["Absolute effects", *said, *notes])
+
+    def to_frame(self) -> "pd.DataFrame":
+        """Return a pandas DataFrame, one row a baseline risk and estimand."""
+        import pandas as pd
+
+        rows = []
+        for effect in self.effects:
+            middle, inside = effect.per_1000()
+            row: dict[str, Any] = {
+                "baseline": effect.baseline.words,
+                "baseline_mean": effect.baseline.mean,
+                "estimand": effect.estimand,
+                "per_1000": middle,
+                "low": inside.low,
+                "high": inside.high,
+                "cut": effect.cut,
+            }
+            if effect.benefit is not None:
+                needed = effect.number_needed()
+                row |= {"p_benefit": needed.p_benefit, "nnt": needed.words()}
+            rows.append(row)
+        return pd.DataFrame(rows)
+
+
+def absolute_table(
+    posterior: Posterior,
+    baselines: Sequence[Any],
+    *,
+    benefit: Benefit | None = None,
+    measure: str | None = None,
+    level: float = 0.95,
+    seed: int | None = None,
+) -> AbsoluteTable:
+    """Return absolute effects over several baseline risks, for the mean effect and for a new study's.
+
+    Parameters and errors are those of `absolute_effect`; `baselines` holds at least one baseline risk.
+    """
+    risks = [baseline_risk(b) for b in baselines]
+    known = marginals_of(posterior)
+    return AbsoluteTable(
+        tuple(
+            absolute_effect(posterior, risk, estimand=name, benefit=benefit, measure=measure, level=level, seed=seed)
+            for risk in risks
+            for name, words in ESTIMANDS.items()
+            if words in known
+        )
+    )

@@ -1,0 +1,178 @@
+"""Probabilities of events, each with its direction, threshold and estimand."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from bayesmeta.compare.precision import decimals, probability_error
+from bayesmeta.decisions.quantities import Scale
+from bayesmeta.decisions.text import aligned, folded
+from bayesmeta.errors import unknown
+from bayesmeta.posterior import Marginal
+from bayesmeta.words import probability_text
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+GIVEN = "Each figure is a posterior probability, given the model, the data and the priors."
+
+
+@dataclass(frozen=True, slots=True)
+class Probability:
+    """One posterior probability.
+
+    Parameters
+    ----------
+    value
+        The probability.
+    error
+        Its Monte Carlo standard error; None where nothing was sampled.
+    low, high
+        Smallest and largest value over other sets of priors, the primary one included; None without any.
+    """
+
+    value: float
+    error: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+    def __str__(self) -> str:
+        digits = decimals(self.error, 3)
+        said = probability_text(self.value, digits)
+        if self.low is None or self.high is None:
+            return said
+        return f"{said} ({probability_text(self.low, digits)} to {probability_text(self.high, digits)})"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Event:
+    """A range of the effect and how probable it is.
+
+    Parameters
+    ----------
+    label
+        What the range stands for, e.g. ``"benefit"``; empty where it stands for itself.
+    words
+        The event, e.g. ``"OR < 0.8"``.
+    low, high
+        Bounds on the natural scale; None for no bound.
+    probability
+        Estimand to probability.
+    """
+
+    label: str
+    words: str
+    low: float | None
+    high: float | None
+    probability: Mapping[str, Probability]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EventTable:
+    """Events in rows, estimands in columns.
+
+    Parameters
+    ----------
+    title
+        What the table answers.
+    events
+        The rows.
+    notes
+        What a reader must know to use them.
+    """
+
+    title: str
+    events: tuple[Event, ...]
+    notes: tuple[str, ...] = ()
+
+    def __getitem__(self, key: str) -> Event:
+        """Return the event with that label, or those words."""
+        for event in self.events:
+            if key in (event.label, event.words):
+                return event
+        raise unknown("event of this table:", key, [e.label or e.words for e in self.events])
+
+    @property
+    def estimands(self) -> tuple[str, ...]:
+        """The columns."""
+        return tuple(self.events[0].probability)
+
+    def cells(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+        """Return headings and rows as text; probabilities are capped, never printed as 0 or 1."""
+        labelled = any(e.label for e in self.events)
+        heads = (*(("range",) if labelled else ()), "event", *(f"P, {name}" for name in self.estimands))
+        rows = [
+            (*((e.label,) if labelled else ()), e.words, *(str(e.probability[name]) for name in self.estimands))
+            for e in self.events
+        ]
+        return heads, rows
+
+    def __str__(self) -> str:
+        notes = [line for note in (GIVEN, *self.notes) for line in folded(note)]
+        return "\n".join([self.title, *aligned(*self.cells()), *notes])
+
+    def to_frame(self) -> "pd.DataFrame":
+        """Return a pandas DataFrame, one row an event and estimand, probabilities with every digit."""
+        import pandas as pd
+
+        rows = [
+            {
+                "label": e.label,
+                "event": e.words,
+                "low": e.low,
+                "high": e.high,
+                "estimand": name,
+                "probability": p.value,
+                "mcse": p.error,
+                "lowest": p.low,
+                "highest": p.high,
+            }
+            for e in self.events
+            for name, p in e.probability.items()
+        ]
+        return pd.DataFrame(rows)
+
+
+def between(marginal: Marginal, low: float | None, high: float | None) -> float:
+    """Return the probability of a range on the marginal's own scale, accurate in both tails."""
+    if low is None:
+        return 1.0 if high is None else float(marginal.cdf(high))
+    if high is None:
+        return float(marginal.sf(low))
+    # Two small numbers are subtracted, not two close to 1.
+    if float(marginal.sf(low)) < 0.5:
+        return max(0.0, float(marginal.sf(low)) - float(marginal.sf(high)))
+    return max(0.0, float(marginal.cdf(high)) - float(marginal.cdf(low)))
+
+
+def event(
+    scale: Scale,
+    marginals: Mapping[str, Marginal],
+    bounds: tuple[float | None, float | None],
+    *,
+    label: str = "",
+    others: Sequence[Mapping[str, Marginal]] = (),
+) -> Event:
+    """Return an event with its probability for every estimand.
+
+    Parameters
+    ----------
+    scale, marginals
+        What is asked about, of `quantities`.
+    bounds
+        Natural scale; None for no bound.
+    label
+        What the range stands for.
+    others
+        The same marginals under other sets of priors.
+    """
+    low, high = (None if b is None or math.isinf(b) else scale.from_natural(b) for b in bounds)
+    found = {}
+    for name, marginal in marginals.items():
+        value = between(marginal, low, high)
+        over = [value, *(between(other[name], low, high) for other in others if name in other)]
+        known = (min(over), max(over)) if len(over) > 1 else (None, None)
+        found[name] = Probability(value, probability_error(marginal, value), *known)
+    return Event(label, scale.words(*bounds), *bounds, MappingProxyType(found))

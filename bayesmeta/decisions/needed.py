@@ -1,0 +1,189 @@
+"""Number needed to treat for one more patient to benefit or be harmed, with its awkward interval."""
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from bayesmeta.decisions.quantities import MEAN, Benefit, check_benefit
+from bayesmeta.errors import ModelError
+from bayesmeta.posterior import Marginal
+from bayesmeta.values import Interval
+from bayesmeta.words import level_text, probability_text
+
+type Direction = Literal["NNTB", "NNTH"]
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A range of numbers needed in one direction; `high` may be infinite.
+
+    Parameters
+    ----------
+    direction
+        ``"NNTB"`` (benefit) or ``"NNTH"`` (harm).
+    low, high
+        Patients treated for one more event of that kind, not rounded.
+    """
+
+    direction: Direction
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NumberNeeded:
+    """How many must be treated for one more to benefit, or to be harmed.
+
+    The number needed is 1 / (risk difference). It jumps from plus to minus infinity where treatment makes no
+    difference, so it has no mean, and an interval that includes no difference has two pieces.
+
+    Parameters
+    ----------
+    p_benefit
+        Posterior probability that treatment helps: without it no number needed means anything.
+    direction, value
+        Of the median risk difference, not rounded; infinite where that is 0.
+    pieces
+        The equal-tailed interval of the risk difference as numbers needed, in one piece or in two.
+    reduction
+        That interval, in the direction of benefit (positive helps).
+    level
+        Of the interval.
+    estimand
+        Whose effect.
+    difference
+        Posterior of the risk difference.
+    benefit
+        Direction that is a benefit.
+    """
+
+    p_benefit: float
+    direction: Direction
+    value: float
+    pieces: tuple[Piece, ...]
+    reduction: Interval
+    level: float
+    estimand: str
+    difference: Marginal
+    benefit: Benefit
+
+    def probability(self, at_most: float) -> float:
+        """Return the posterior probability that treating so many patients helps at least one more, on average.
+
+        Raises
+        ------
+        ModelError
+            If `at_most` is less than 1.
+        """
+        if not at_most >= 1.0:
+            raise ModelError(f"at_most={at_most:g}: a number needed to treat is at least 1.")
+        least = 1.0 / at_most
+        return float(self.difference.cdf(-least) if self.benefit == "lower" else self.difference.sf(least))
+
+    def words(self) -> str:
+        """Return the number and its interval, e.g. ``NNTB 10 (NNTB 4 to ∞ to NNTH 20)``."""
+        return f"{self.direction} {whole(self.value)} ({interval_words(self.pieces)})"
+
+    def __str__(self) -> str:
+        return (
+            f"{self.direction} {whole(self.value)} ({level_text(self.level)} credible interval "
+            f"{interval_words(self.pieces)}); P(treatment helps) {probability_text(self.p_benefit, 3)}; "
+            f"{self.estimand}."
+        )
+
+
+def whole(value: float) -> str:
+    """Return a number needed, rounded up as is the convention.
+
+    Examples
+    --------
+    >>> whole(8.33), whole(1 / 0.05), whole(float("inf"))
+    ('9', '20', '∞')
+    """
+    # 1 / 0.05 is a hair above 20 in floating point, and 20 patients are meant.
+    return "∞" if math.isinf(value) else f"{math.ceil(value * (1.0 - 1e-9))}"
+
+
+def interval_words(pieces: tuple[Piece, ...]) -> str:
+    """Return the pieces of an interval, which meet at infinity.
+
+    Examples
+    --------
+    >>> interval_words((Piece("NNTB", 4.0, float("inf")), Piece("NNTH", 20.0, float("inf"))))
+    'NNTB 4 to ∞ to NNTH 20'
+    """
+    first, *rest = pieces
+    if not rest:
+        return f"{first.direction} {whole(first.low)} to {whole(first.high)}"
+    return f"{first.direction} {whole(first.low)} to ∞ to {rest[0].direction} {whole(rest[0].low)}"
+
+
+def needed_from(reduction: float) -> tuple[Direction, float]:
+    """Return direction and number needed of a risk difference in the direction of benefit."""
+    if reduction == 0:
+        return "NNTB", math.inf
+    return ("NNTB" if reduction > 0 else "NNTH"), 1.0 / abs(reduction)
+
+
+def pieces_of(low: float, high: float) -> tuple[Piece, ...]:
+    """Return an interval of the risk difference, in the direction of benefit, as numbers needed.
+
+    Parameters
+    ----------
+    low, high
+        Limits, positive where treatment helps: -0.05 and 0.25 become NNTB 4 to infinity to NNTH 20.
+
+    References
+    ----------
+    Altman (1998), BMJ 317:1309-1312.
+    """
+    near, far = needed_from(high), needed_from(low)
+    if low > 0:
+        return (Piece("NNTB", near[1], far[1]),)
+    if high < 0:
+        return (Piece("NNTH", far[1], near[1]),)
+    if low == 0:
+        return (Piece("NNTB", near[1], math.inf),)
+    if high == 0:
+        return (Piece("NNTH", far[1], math.inf),)
+    return (Piece("NNTB", near[1], math.inf), Piece("NNTH", far[1], math.inf))
+
+
+def number_needed(
+    difference: Marginal, *, benefit: Benefit | None, level: float = 0.95, estimand: str = MEAN
+) -> NumberNeeded:
+    """Return the number needed to treat or harm from the posterior of a risk difference.
+
+    Parameters
+    ----------
+    difference
+        Risk with treatment minus risk without.
+    benefit
+        ``"lower"`` where the event is a harm, ``"higher"`` where it is a good.
+    level
+        Of the interval.
+    estimand
+        Whose effect, for the reader.
+
+    Raises
+    ------
+    ModelError
+        If there is no direction of benefit.
+    """
+    direction = check_benefit(benefit)
+    inside = difference.eti(level)
+    low, high = (-inside.high, -inside.low) if direction == "lower" else (inside.low, inside.high)
+    middle = -difference.median() if direction == "lower" else difference.median()
+    helps: Any = difference.cdf(0.0) if direction == "lower" else difference.sf(0.0)
+    which, value = needed_from(middle)
+    return NumberNeeded(
+        p_benefit=float(helps),
+        direction=which,
+        value=value,
+        pieces=pieces_of(low, high),
+        reduction=Interval(low, high, inside.level, inside.kind, inside.rule),
+        level=level,
+        estimand=estimand,
+        difference=difference,
+        benefit=direction,
+    )

@@ -1,0 +1,167 @@
+"""What the studies so far predict of the next study's result, and how the result compares."""
+
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from scipy.special import gammaln, roots_legendre
+
+from bayesmeta.draws import DrawsMarginal
+from bayesmeta.marginals import NormalMixture
+from bayesmeta.posterior import Marginal
+from bayesmeta.values import Array
+
+_X, _W = (np.asarray(a) for a in roots_legendre(10))
+# Panels of a predictive density: both tails, and most of them in the middle.
+_LEVELS = np.array([1e-12, 1e-9, 1e-6, 1e-4, 1e-3, 0.01, 0.05, 0.2, 0.35, 0.5])
+_MOST_PANELS = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A study's result beside its prediction from the studies before it.
+
+    Parameters
+    ----------
+    what
+        The result predicted: ``"estimate"`` (analysis scale) or ``"events under treatment"``.
+    observed
+        The result.
+    low, high
+        Equal-tailed interval of the prediction.
+    level
+        Of the interval.
+    p
+        Two-sided predictive p-value, twice the smaller tail probability (mid-p for counts).
+    """
+
+    what: str
+    observed: float
+    low: float
+    high: float
+    level: float
+    p: float
+
+
+def predicted_estimate(theta_new: Marginal, se: float) -> NormalMixture:
+    """Return the predictive distribution of a new study's estimate: its true effect plus sampling error.
+
+    Parameters
+    ----------
+    theta_new
+        The true effect of a new study, given the studies so far.
+    se
+        Standard error of the new study's estimate.
+    """
+    if isinstance(theta_new, NormalMixture):
+        # Exact: a mixture of normals plus a normal is a mixture of normals over the same nodes.
+        return NormalMixture(
+            theta_new.weights,
+            theta_new.means,
+            np.hypot(theta_new.sds, se),
+            theta_new.origin,
+            theta_new.infinite_sd,
+            theta_new.notes,
+            "posterior prediction",
+            theta_new.extra_variance,
+        )
+    if isinstance(theta_new, DrawsMarginal):
+        draws = theta_new.draws.ravel()
+        return _mixture(draws, np.full(draws.size, 1.0 / draws.size), se)
+    return _mixture(*_nodes(theta_new, se), se)
+
+
+def _mixture(means: Array, weights: Array, se: float) -> NormalMixture:
+    return NormalMixture(weights, means, np.full(means.size, se), kind="posterior prediction")
+
+
+def _nodes(marginal: Marginal, se: float) -> tuple[Array, Array]:
+    """Return nodes of a density and their probabilities, panels no wider than the standard error where feasible."""
+    ends = np.unique(np.asarray(marginal.ppf(np.concatenate([_LEVELS, 1.0 - _LEVELS]))))
+    widest = max(se, float(ends[-1] - ends[0]) / _MOST_PANELS)
+    edges = np.concatenate(
+        [np.linspace(a, b, max(2, math.ceil((b - a) / widest)) + 1)[:-1] for a, b in pairwise(ends)] + [ends[-1:]]
+    )
+    half = 0.5 * np.diff(edges)
+    x = (edges[:-1] + half)[:, None] + half[:, None] * _X
+    mass = np.asarray(marginal.pdf(x)) * _W * half[:, None]
+    return x.ravel(), (mass / mass.sum()).ravel()
+
+
+def check_estimate(theta_new: Marginal, estimate: float, se: float, *, level: float = 0.95) -> Check:
+    """Return how an estimate compares with what the studies before it predict.
+
+    Parameters
+    ----------
+    theta_new
+        The true effect of a new study, given the studies before.
+    estimate, se
+        Of the new study, analysis scale.
+    level
+        Of the prediction interval.
+
+    References
+    ----------
+    Box (1980), Journal of the Royal Statistical Society A 143:383-430.
+    """
+    predicted = predicted_estimate(theta_new, se)
+    low, high = predicted.eti(level)
+    p = min(1.0, 2.0 * min(float(predicted.cdf(estimate)), float(predicted.sf(estimate))))
+    return Check("estimate", estimate, low, high, level, p)
+
+
+def predicted_events(theta_new: Marginal, table: tuple[float, float, float, float]) -> tuple[Array, Array]:
+    """Return the possible numbers of events under treatment and their predictive probabilities, margins given.
+
+    Given how many patients and how many events a study has in all, the events under treatment follow
+    Fisher's noncentral hypergeometric distribution, in which no baseline risk is left.
+
+    Parameters
+    ----------
+    theta_new
+        Log odds ratio of a new study, given the studies before.
+    table
+        Events and patients under treatment, events and patients under control.
+    """
+    events_treatment, n1, events_control, n2 = table
+    total = events_treatment + events_control
+    x = np.arange(max(0.0, total - n2), min(n1, total) + 1.0)
+    # As a function of theta each probability is about as wide as the standard error of the log odds ratio.
+    cells = np.array([events_treatment, n1 - events_treatment, events_control, n2 - events_control])
+    theta, weight = _theta_nodes(theta_new, float(np.sqrt(np.sum(1.0 / (cells + 0.5)))))
+    log = -(gammaln(x + 1) + gammaln(n1 - x + 1) + gammaln(total - x + 1) + gammaln(n2 - total + x + 1))
+    each = log[:, None] + x[:, None] * theta
+    each -= each.max(axis=0)
+    chance = np.exp(each)
+    return x, (chance / chance.sum(axis=0)) @ weight
+
+
+def _theta_nodes(theta_new: Marginal, width: float) -> tuple[Array, Array]:
+    if isinstance(theta_new, DrawsMarginal):
+        draws = theta_new.draws.ravel()
+        return draws, np.full(draws.size, 1.0 / draws.size)
+    return _nodes(theta_new, width)
+
+
+def check_events(theta_new: Marginal, table: tuple[float, float, float, float], *, level: float = 0.95) -> Check | None:
+    """Return how a study's events compare with what the studies before it predict; None where they cannot vary.
+
+    Parameters
+    ----------
+    theta_new, table
+        As in `predicted_events`.
+    level
+        Of the prediction interval.
+    """
+    x, chance = predicted_events(theta_new, table)
+    if len(x) == 1:
+        return None
+    observed = float(table[0])
+    at = float(chance[x == observed].sum())
+    tails = float(chance[x < observed].sum()), float(chance[x > observed].sum())
+    total: Any = np.cumsum(chance)
+    tail = 0.5 * (1.0 - level)
+    low, high = (float(x[min(int(np.searchsorted(total, q)), len(x) - 1)]) for q in (tail, 1.0 - tail))
+    return Check("events under treatment", observed, low, high, level, min(1.0, 2.0 * min(tails) + at))
