@@ -105,6 +105,8 @@ class Conditional:
 
     def combination(self, c: Array) -> tuple[Array, Array]:
         """Return ``(n, C)`` mean and variance of ``c' gamma``."""
+        if len(c) == 1:
+            return c[0] * self.mean[..., 0], c[0] ** 2 * self.cov[..., 0, 0]
         return self.mean @ c, np.maximum(np.einsum("i,ncij,j->nc", c, self.cov, c), 0.0)
 
 
@@ -190,12 +192,14 @@ def condition(problem: Problem, tau: Array, sums: Array | None = None) -> Condit
     if p == 1:
         cov, logA = 1.0 / A, np.log(A[:, :, 0, 0])
         mean = c * cov[..., 0]
+        fitted = (mean * c)[..., 0]
     else:
         cov = np.linalg.inv(A)
         cov = 0.5 * (cov + np.swapaxes(cov, -1, -2))
         logA = np.linalg.slogdet(A)[1]
         mean = np.einsum("ncij,ncj->nci", cov, c)
-    rss = M[:, None, -2] - np.einsum("nci,nci->nc", mean, c) + prior.quadratic[None]
+        fitted = np.einsum("nci,nci->nc", mean, c)
+    rss = M[:, None, -2] - fitted + prior.quadratic[None]
     constant = prior.log_weight + prior.half_logdet - 0.5 * (problem.k - prior.n_flat) * LOG_2PI
     logw = constant[None] - 0.5 * (M[:, None, -1] + logA + np.maximum(rss, 0.0))
     return Conditional(tau, logw, mean, cov)

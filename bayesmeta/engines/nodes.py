@@ -245,14 +245,16 @@ def refine(logf: LogDensity, rule: Rule, features: Features | None = None, order
             "Check the scale of the prior of tau against that of the data."
         )
     for _ in range(60):
-        rule = keep(rule, _live(rule, order))
+        live = _live(rule, order)
+        rule = rule if len(live) == len(rule.panels) else keep(rule, live)
         bad = rough(rule, features)
         if bad.size == 0:
             return rule
         if len(rule.panels) + bad.size > MAX_PANELS:
             break
-        good = np.setdiff1d(np.arange(len(rule.panels)), bad)
-        rule = join(keep(rule, good), evaluate(logf, rule.panels.take(bad).split()))
+        good = np.ones(len(rule.panels), dtype=bool)
+        good[bad] = False
+        rule = join(keep(rule, np.flatnonzero(good)), evaluate(logf, rule.panels.take(bad).split()))
     raise ConvergenceError(
         f"The posterior of tau was not resolved with {len(rule.panels) * ORDER} nodes. "
         "Check the prior of tau for jumps or spikes, or use engine='nuts'."

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from importlib.metadata import version
 from itertools import pairwise
@@ -229,6 +229,7 @@ class Watched:
     own: tuple[int, ...]
     centre: Array
     width: Array
+    seen: list[tuple[nodes.Rule, tuple[Array, ...]]] = field(default_factory=list)
 
     @classmethod
     def of(cls, posed: Problem, rule: nodes.Rule) -> "Watched":
@@ -258,18 +259,25 @@ class Watched:
         given = [np.sum(share[:, :, None] * ndtr((self.centre + s * self.width - mean) / sd), axis=1) for s in _STEPS]
         return np.concatenate(given, axis=1)
 
+    def given_tau(self, rule: nodes.Rule) -> tuple[Array, ...]:
+        """Return `moments` and `probabilities` of a rule, kept until another one is asked for."""
+        if not self.seen or self.seen[0][0] is not rule:
+            moments = self.moments(rule)
+            self.seen[:] = [(rule, (*moments, self.probabilities(*moments)))]
+        return self.seen[0][1]
+
     def features(self, rule: nodes.Rule) -> Array:
         """Return ``(P, ORDER, f)`` probabilities given tau."""
-        return self.probabilities(*self.moments(rule)).reshape(*rule.x.shape, -1)
+        return self.given_tau(rule)[3].reshape(*rule.x.shape, -1)
 
     def integrals(self, rule: nodes.Rule, order: float) -> Array:
         """Return log evidence, probabilities, means, spreads and moments of tau, each relative to its scale."""
         mass = rule.masses().ravel()
         mass = mass / mass.sum()
-        share, mean, var = self.moments(rule)
+        share, mean, var, probabilities = self.given_tau(rule)
         weight = (mass[:, None] * share).ravel()
         away = (mean - self.centre).reshape(len(weight), -1)
-        parts = [[rule.log_total()], mass @ self.probabilities(share, mean, var), weight @ away / self.width]
+        parts = [[rule.log_total()], mass @ probabilities, weight @ away / self.width]
         tau = rule.x.ravel()
         if order > 0:
             middle = float(mass @ tau)
