@@ -1,0 +1,10 @@
+"""The study data as frozen values: what was read, counts, and effect sizes."""
+
+from bayesmeta.studies.counts import PersonTime as PersonTime
+from bayesmeta.studies.counts import TwoByTwo as TwoByTwo
+from bayesmeta.studies.effect_sizes import RATIO_MEASURES as RATIO_MEASURES
+from bayesmeta.studies.effect_sizes import EffectSizes as EffectSizes
+from bayesmeta.studies.records import Adjustment as Adjustment
+from bayesmeta.studies.records import Exclusion as Exclusion
+from bayesmeta.studies.records import PublishedResult as PublishedResult
+from bayesmeta.studies.table import StudyTable as StudyTable
