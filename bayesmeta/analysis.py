@@ -15,6 +15,7 @@ from bayesmeta.errors import BayesMetaError, unknown
 from bayesmeta.fit import fit
 from bayesmeta.model import load_model
 from bayesmeta.posterior import Marginal, Posterior
+from bayesmeta.predictive_check import PredictedStudy, predictive_check
 from bayesmeta.protocol import Alternative, Outcome, Protocol
 from bayesmeta.studies import StudyTable, TwoByTwo
 
@@ -64,6 +65,7 @@ class OutcomeResult:
     why_q: str
     prior_sets: tuple[PriorSet, ...]
     thresholds: tuple[ThresholdRow, ...]
+    predicted: tuple[PredictedStudy, ...] = ()
 
     @property
     def label(self) -> str:
@@ -228,6 +230,7 @@ def _outcome(
         why_q=why_q_differs(comparison),
         prior_sets=sets,
         thresholds=_thresholds(plan, protocol.measure, sets),
+        predicted=() if sets[0].posterior is None else predictive_check(sets[0].posterior, level=protocol.level),
     )
 
 

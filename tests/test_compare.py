@@ -229,6 +229,13 @@ def test_the_printed_table_fits_a_wide_terminal(comparisons):
         assert max(len(line.text) for line in text_lines(comparison) if line.kind not in ("note", "group")) <= 120
 
 
+def test_a_hartung_knapp_interval_narrower_than_wald_is_pointed_out(comparisons):
+    """For haemorrhage the HKSJ interval is the narrower one, and the table warns; for mortality it is not."""
+    narrow, wide = comparisons["symptomatic_ich"], comparisons["mortality"]
+    assert any("HKSJ" in c for c in narrow.caveats)
+    assert not any("HKSJ" in c for c in wide.caveats)
+
+
 def test_unknown_names_are_refused():
     """An unknown engine or direction is an error that lists the known ones."""
     counts = TwoByTwo([3], [20], [7], [21])

@@ -197,3 +197,16 @@ def bayesian_row(
         note="" if posterior.diagnostics.ok else posterior.diagnostics.verdict,
         source=posterior,
     )
+
+
+def narrow_hksj(rows: tuple[Row, ...]) -> tuple[str, ...]:
+    """Return the warning due when the Hartung-Knapp interval of all studies is narrower than Wald's."""
+    found = {row.method: row.interval for row in rows if not row.without and row.interval is not None}
+    wald, hksj = found.get(DL_WALD), found.get(DL_HKSJ)
+    if wald is None or hksj is None or hksj.high - hksj.low >= wald.high - wald.low:
+        return ()
+    return (
+        "The Hartung-Knapp (HKSJ) interval is narrower than the Wald interval here, because the studies happen to lie "
+        "closer together than their standard errors would lead one to expect. With few studies that is often chance: "
+        "do not read it alone.",
+    )

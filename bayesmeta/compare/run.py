@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from bayesmeta.compare.caveats import caveats, reconstructed
-from bayesmeta.compare.rows import ENGINE_LABELS, Plan, make_rows, published_row
+from bayesmeta.compare.rows import ENGINE_LABELS, Plan, make_rows, narrow_hksj, published_row
 from bayesmeta.compare.values import Absent, Benefit, Comparison
 from bayesmeta.effects import effect_sizes
 from bayesmeta.errors import ModelError, unknown
@@ -94,7 +94,7 @@ def compare(
         benefit=benefit,
         outcome=data.outcome if isinstance(data, StudyTable) else None,
         effects=effects,
-        caveats=caveats(effects),
+        caveats=(*caveats(effects), *narrow_hksj(rows)),
     )
 
 

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from bayesmeta.plots.prior_posterior import prior_posterior as prior_posterior
     from bayesmeta.plots.prior_sets import prior_sets as prior_sets
     from bayesmeta.plots.ranks import ranks as ranks
+    from bayesmeta.plots.sensitivity import sensitivity as sensitivity
+    from bayesmeta.plots.specification_curve import specification_curve as specification_curve
 
 PLOTS: dict[str, Callable[..., Any]] = {}
 

@@ -262,10 +262,22 @@ def _headings(ax: "Axes", data: ForestData) -> None:
     text(ax, SHRUNKEN, 0.75, f"{data.measure} shrunken\n[{level} credible]", ha="right", **style)
 
 
+LABEL_WIDTH = 30
+"""Characters of a study's label that fit left of the counts."""
+
+
+def _fitted(label: str) -> str:
+    """Return a label short enough for its column, its dagger kept; the data table has it in full."""
+    if len(label) <= LABEL_WIDTH:
+        return label
+    mark = f" {DAGGER}" if label.endswith(DAGGER) else ""
+    return f"{label[: LABEL_WIDTH - 1 - len(mark)].rstrip()}…{mark}"
+
+
 def _draw_study(ax: "Axes", height: float, study: ForestStudy) -> None:
     across = ax.get_yaxis_transform()
     style: dict[str, Any] = {"transform": across, "fontsize": 9, "color": INK, "va": "center"}
-    text(ax, STUDY, height, study.label + (" *" if study.adjusted else ""), ha="left", **style)
+    text(ax, STUDY, height, _fitted(study.label) + (" *" if study.adjusted else ""), ha="left", **style)
     text(ax, TREATMENT, height, study.treatment, ha="right", **style)
     text(ax, CONTROL, height, study.control, ha="right", **style)
     text(ax, RAW, height, study.raw, ha="right", **style)

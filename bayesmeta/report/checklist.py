@@ -28,6 +28,7 @@ def checklist(analysis: Analysis) -> tuple[Item, ...]:
     alternatives = len(analysis.outcomes[0].prior_sets) > 1
     trusted = all(r.posterior.diagnostics.ok for r in analysis.outcomes)
     thresholds = all(r.thresholds for r in analysis.outcomes)
+    checked = all(r.predicted for r in analysis.outcomes)
     published = any(r.checks for r in analysis.outcomes)
 
     def given(yes: object) -> Status:
@@ -45,7 +46,7 @@ def checklist(analysis: Analysis) -> tuple[Item, ...]:
         Item("BARG 1A", "Data", "met", "Data and provenance"),
         Item("BARG 1E", "What the priors imply before the data", "met", "Prior and posterior"),
         Item("BARG 2B-D", "Convergence and resolution", "met" if trusted else "missing", "Can the numbers be trusted?"),
-        Item("BARG 3A", "Posterior predictive check", "missing", "not part of this report"),
+        Item("BARG 3A", "Posterior predictive check", "met" if checked else "missing", "Does the model fit?"),
         Item("BARG 3C", "Bayes factors", "not applicable", "none is reported"),
         Item("BARG 4", "Decision thresholds and P beyond each", given(thresholds), "Thresholds that matter"),
         Item("BARG 6", "Script, data, seed, versions", "met", "Reproducibility"),

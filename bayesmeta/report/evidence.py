@@ -4,20 +4,13 @@ import numpy as np
 
 from bayesmeta.analysis import OutcomeResult
 from bayesmeta.compare.caveats import reconstructed
-from bayesmeta.compare.table import (
-    daggered,
-)
+from bayesmeta.compare.table import daggered, natural_interval, natural_scale
 from bayesmeta.effects import MEASURES
 from bayesmeta.frequentist.result import PooledFit
 from bayesmeta.posterior import Posterior
 from bayesmeta.report.values import Fact, Line, Table
 from bayesmeta.studies import StudyTable
-from bayesmeta.words import (
-    DAGGER,
-    DASH,
-    joined,
-    number,
-)
+from bayesmeta.words import DAGGER, DASH, joined, level_text, number, probability_text
 
 
 def data_table(result: OutcomeResult) -> Table:
@@ -123,3 +116,33 @@ def _figure(column: str, value: float | None) -> str:
     if column == "rhat":
         return f"{value:.4f}"
     return f"{value:.0f}" if column.startswith("ess") else number(value, 2)
+
+
+def predicted_table(result: OutcomeResult) -> Table | None:
+    """Return each study beside what the model, fitted to the others, predicts for it."""
+    if not result.predicted:
+        return None
+    effects, marked = result.comparison.effects, reconstructed(result.comparison.effects)
+    level = level_text(result.comparison.level)
+    lines = []
+    for study in result.predicted:
+        first = (daggered(study.study, marked), number(natural_scale(effects, study.observed)))
+        if study.p is None:
+            lines.append(Line((*first, f"not computed: {study.reason}"), "reason"))
+        else:
+            cells = (*first, natural_interval(effects, study.predicted), probability_text(study.p, 3))
+            lines.append(Line(cells, "differs" if study.p < 1.0 - result.comparison.level else ""))
+    heads = ("Study", f"{effects.measure} observed", f"predicted from the others, {level}", "P(as far out)")
+    return Table(heads, tuple(lines))
+
+
+def predicted_words(result: OutcomeResult) -> str:
+    """Return in one sentence which studies lie where the model does not expect them."""
+    known = [s for s in result.predicted if s.p is not None and s.predicted is not None]
+    outside = [s.study for s in known if s.predicted is not None and s.observed not in s.predicted]
+    level = level_text(result.comparison.level)
+    said = (
+        "Each study is compared with what the primary model, fitted to the other studies, predicts for a study of its "
+        f"size: {len(known) - len(outside)} of {len(known)} lie inside the {level} interval."
+    )
+    return f"{said} Outside: {joined(outside)}." if outside else said

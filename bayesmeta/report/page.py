@@ -119,6 +119,8 @@ def outcome_view(result: OutcomeResult, analysis: Analysis, anchor: str) -> Outc
         agreement=agreement_table(agreed),
         agreement_words=agreement_words(agreed),
         agreement_figure=agreement_figure(agreed, f"{anchor}-agreement"),
+        predicted=evidence.predicted_table(result),
+        predicted_words=evidence.predicted_words(result),
         funnel=figures.funnel_figure(result, level, f"{anchor}-funnel")
         if comparison.effects.k >= FUNNEL_FROM
         else None,

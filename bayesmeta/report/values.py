@@ -58,6 +58,8 @@ class OutcomeView:
     agreement: Table | None
     agreement_words: str
     agreement_figure: Markup | None
+    predicted: Table | None
+    predicted_words: str
     funnel: Markup | None
     data: Table
     provenance: tuple[str, ...]

@@ -110,6 +110,13 @@ def test_names_are_drawn_as_they_are_written():
         assert drawn[name].get_parse_math() is False
 
 
+def test_a_long_name_is_shortened_and_keeps_its_dagger():
+    """A label longer than its column ends in an ellipsis, then the dagger."""
+    counts = TwoByTwo([3, 4], [20, 30], [7, 9], [21, 33], study=("N" * 60, "B"), status=("reconstructed", ""))
+    ax = bm.plots.forest(bm.compare(counts, engine="quadrature"), ax=axes())
+    assert [t.get_text() for t in ax.texts if t.get_text().startswith("NN")] == ["N" * 27 + "… †"]
+
+
 @pytest.mark.parametrize(("quantity", "prior"), [("mu", norm(0, 2.82)), ("tau", halfnorm(scale=0.5))])
 def test_densities_are_those_of_prior_and_posterior(posterior, quantity, prior):
     """The prior curve is scipy's density; the posterior curve's area is the mass that the marginal has there."""

@@ -115,7 +115,7 @@ def test_the_page_explains_two_values_of_i2_where_they_differ(stenting):
 def test_reconstructed_counts_carry_a_dagger_everywhere(stenting, reader):
     """Wherever a reconstructed study's name or counts are shown, a dagger follows."""
     labels = [w.strip() for w in reader.words if "Fourth study" in w and not w.strip().endswith(".")]
-    assert len(labels) == 3 * 4  # side by side, forest plot, posterior summary, data
+    assert len(labels) == 3 * 5  # side by side, forest plot, posterior summary, predictive check, data
     assert [label for label in labels if "Fourth study †" not in label] == []
     for counts in ("13/23", "4/23", "9/23"):
         shown = [w.strip() for w in reader.words if w.strip().startswith(counts)]

@@ -1,0 +1,48 @@
+"""A study is where the others predict it, or the check says that it is not."""
+
+import numpy as np
+import pytest
+from scipy.stats import norm
+
+import bayesmeta as bm
+from bayesmeta.predictive_check import predictive_cdf, predictive_check
+from bayesmeta.studies import EffectSizes, TwoByTwo
+
+EFFECTS = EffectSizes([0.3, 0.1, 0.5, 0.2, 3.0], [0.2, 0.25, 0.3, 0.2, 0.2], measure="OR")
+
+
+def test_a_study_far_from_the_others_is_found():
+    """The outlying study alone lies outside its predicted interval, with the smallest probability."""
+    checks = predictive_check(bm.fit(EFFECTS, priors={"tau": "half_normal(0.3)"}, engine="quadrature"))
+    outside = [c.study for c in checks if c.observed not in c.predicted]
+    assert outside == ["Study 5"]
+    assert min(checks, key=lambda c: c.p).study == "Study 5"
+
+
+def test_a_prediction_is_that_of_a_simulated_study():
+    """The predictive cdf is the share of simulated studies below, within four Monte Carlo standard errors."""
+    posterior = bm.fit(EFFECTS, engine="quadrature")
+    rng = np.random.default_rng(1)
+    n = 8_000
+    theta = posterior.theta_new.ppf((np.arange(n) + 0.5) / n)
+    simulated = theta + 0.4 * rng.standard_normal(n)
+    for x in (-0.5, 0.6, 2.0):
+        p = predictive_cdf(posterior.theta_new, 0.4, x)
+        assert np.mean(simulated <= x) == pytest.approx(p, abs=4 * np.sqrt(p * (1 - p) / n))
+
+
+def test_without_heterogeneity_the_prediction_is_a_normal_distribution():
+    """With tau nearly 0 and a flat mu, study i is predicted by N(mean of the others, its variance plus theirs)."""
+    posterior = bm.fit(EFFECTS, priors={"mu": "flat()", "tau": "half_normal(1e-7)"}, engine="quadrature")
+    w = 1 / EFFECTS.vi[1:]
+    expected = norm(np.average(EFFECTS.yi[1:], weights=w), np.sqrt(1 / w.sum() + EFFECTS.vi[0]))
+    check = predictive_check(posterior)[0]
+    assert tuple(check.predicted) == pytest.approx(expected.interval(0.95), abs=1e-6)
+    assert check.p == pytest.approx(2 * min(expected.cdf(0.3), expected.sf(0.3)), rel=1e-6)
+
+
+def test_one_study_and_counts_have_no_check():
+    """A single study has no others, and models on counts predict counts, not effects."""
+    assert predictive_check(bm.fit(EffectSizes([0.1], [0.2], measure="OR"), engine="quadrature")) == ()
+    counts = TwoByTwo([3, 4], [20, 30], [7, 9], [21, 33])
+    assert predictive_check(bm.fit(counts, "binomial_normal", engine="quadrature")) == ()
