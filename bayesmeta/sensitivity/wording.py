@@ -5,9 +5,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bayesmeta.words import joined, level_text, probability_text
+from bayesmeta.effects import MEASURES, Measure
+from bayesmeta.words import interval_text, joined, level_text, number, probability_text, small_number
 
 if TYPE_CHECKING:
+    import xarray as xr
+    from rich.table import Table
+
     from bayesmeta.sensitivity.drivers import Driver
     from bayesmeta.sensitivity.universes import Multiverse
 
@@ -18,11 +22,6 @@ def p_text(low: float, high: float) -> str:
     """Return the range of a probability, e.g. ``0.954 to >0.999``."""
     a, b = probability_text(low, 3), probability_text(high, 3)
     return a if a == b else f"{a} to {b}"
-
-
-def event_text(measures: Sequence[str], direction: str) -> str:
-    """Return e.g. ``OR or RR on the side of benefit (lower)``."""
-    return f"{joined(list(measures))} on the side of benefit ({direction} than no effect)"
 
 
 def multiverse_text(result: "Multiverse") -> str:
@@ -73,3 +72,56 @@ def _classical_lines(result: "Multiverse") -> list[str]:
         f"The classical {level_text(result.level)} confidence interval of the mean effect excludes no effect in "
         f"{int(excluded.sum())} of {int(there.sum())} analyses."
     ]
+
+
+def grid_table(grid: "xr.Dataset") -> "Table":
+    """Return the table a paper prints: one row a pair of priors, natural scale."""
+    from rich.table import Table
+
+    scale = MEASURES[grid.attrs["measure"]]
+    level = level_text(grid.attrs["level"])
+    p = "p_mu" in grid
+    table = Table(title=f"P({grid.attrs['event']} | data) by prior" if p else None)
+    table.add_column("prior of mu", overflow="fold")
+    table.add_column("prior of tau", overflow="fold")
+    heads = (grid.attrs["measure"], f"{level} credible interval", "tau", f"{level} posterior prediction interval")
+    for head in (*heads, *(("P, mean", "P, new study") if p else ())):
+        table.add_column(head, justify="right")
+    mus, taus = _named(grid, "mu_prior"), _named(grid, "tau_prior")
+    for i, mu in enumerate(mus):
+        for j, tau in enumerate(taus):
+            table.add_row(mu, tau, *_cells(grid.isel(mu_prior=i, tau_prior=j), scale, with_p=p))
+    return table
+
+
+def _named(grid: "xr.Dataset", dim: str) -> list[str]:
+    """Return each prior's label with its text form, where the label is not the text form itself."""
+    pairs = zip(map(str, grid[dim].values), map(str, grid[f"{dim}_text"].values), strict=True)
+    return [label if label == text else f"{label}: {text}" for label, text in pairs]
+
+
+def _cells(cell: "xr.Dataset", scale: Measure, *, with_p: bool) -> list[str]:
+    value = {str(name): float(cell[name]) for name in cell.data_vars}
+    if np.isnan(value["mu_median"]):
+        return ["no answer"]
+    natural = {name: float(scale.to_natural(v)) for name, v in value.items() if name.startswith(("mu_", "theta_new_"))}
+    cells = [
+        number(natural["mu_median"]),
+        interval_text(natural["mu_low"], natural["mu_high"]),
+        small_number(value["tau_median"]),
+        interval_text(natural["theta_new_low"], natural["theta_new_high"]),
+    ]
+    return [*cells, *(probability_text(value[name], 3) for name in ("p_mu", "p_theta_new"))] if with_p else cells
+
+
+def grid_lines(grid: "xr.Dataset") -> list[str]:
+    """Return the range of each probability over the priors, and what could not be computed."""
+    lines = []
+    for name in ("p_mu", "p_theta_new"):
+        if name in grid:
+            value = np.asarray(grid[name])
+            lines.append(
+                f"P({grid[name].attrs['event']} | data) over {int(np.isfinite(value).sum())} pairs of priors: "
+                f"{p_text(float(np.nanmin(value)), float(np.nanmax(value)))}."
+            )
+    return [*lines, *(f"Not computed: {reason}" for reason in grid.attrs["not_computed"])]

@@ -1,0 +1,139 @@
+"""``bayesmeta sensitivity`` and ``bayesmeta tipping-point``: how much the answer depends on what was assumed."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bayesmeta.errors import DataError, ModelError
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from bayesmeta.sensitivity import Multiverse
+
+Source = Annotated[Path, typer.Argument(help="CSV, TSV, XLSX, Parquet, RevMan zip, .rm5 or RevMan CSV.")]
+Outcome = Annotated[str | None, typer.Option(help="Which outcome, where the file holds several.")]
+Benefit = Annotated[str, typer.Option(help="Direction that is a benefit: lower (death) or higher (recovery).")]
+Level = Annotated[float, typer.Option(help="Of the credible intervals.")]
+Figure = Annotated[Path | None, typer.Option(help="Write the plot here: .png, .svg or .pdf.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the application."""
+    app.command("sensitivity")(sensitivity)
+    app.command("tipping-point")(tipping_point)
+
+
+def sensitivity(
+    file: Source,
+    benefit: Benefit,
+    measure: Annotated[
+        list[str] | None, typer.Option("--measure", "-m", help="Effect measure; may be repeated for a multiverse.")
+    ] = None,
+    outcome: Outcome = None,
+    mu: Annotated[list[str] | None, typer.Option(help="Prior of mu to compare; may be repeated.")] = None,
+    tau: Annotated[list[str] | None, typer.Option(help="Prior of tau to compare; may be repeated.")] = None,
+    kind: Annotated[str | None, typer.Option(help="Outcome type of the published prior of tau, e.g. 'pain'.")] = None,
+    against: Annotated[str | None, typer.Option(help="Comparison of the published prior of tau.")] = None,
+    multiverse: Annotated[
+        bool, typer.Option("--multiverse", help="Vary zero-cell rule and studies as well, with classical rows.")
+    ] = False,
+    level: Level = 0.95,
+    csv: Annotated[bool, typer.Option("--csv", help="Print CSV with every digit.")] = False,
+    figure: Figure = None,
+) -> None:
+    """Print P(benefit) and the estimate under other priors; with --multiverse under every combination of choices."""
+    from bayesmeta.effects import effect_sizes
+    from bayesmeta.reading import read_studies
+    from bayesmeta.sensitivity import multiverse as many
+    from bayesmeta.sensitivity import sensitivity as over_priors
+
+    table = read_studies(file, outcome=outcome)
+    measures = measure or ["OR"]
+    taus = _taus(tau, measures[0], kind, against)
+    if multiverse:
+        result = many(table, benefit=benefit, measures=measures, mu=mu or None, tau=taus, level=level)
+        typer.echo(result.to_frame().to_csv(index=False, lineterminator="\n") if csv else str(result), nl=not csv)
+        _draw(figure, "specification_curve", result)
+        return
+    if len(measures) > 1:
+        raise ModelError("Several measures are compared by a multiverse: add --multiverse, or give one --measure.")
+    grid = over_priors(effect_sizes(table, measures[0]), mu=mu or None, tau=taus, benefit=benefit, level=level)
+    if csv:
+        typer.echo(grid.to_dataframe().reset_index().to_csv(index=False, lineterminator="\n"), nl=False)
+    else:
+        _print_grid(grid)
+    _draw(figure, "sensitivity", grid)
+
+
+def _taus(tau: list[str] | None, measure: str, kind: str | None, against: str | None) -> Any:
+    from bayesmeta.sensitivity import tau_presets
+
+    if kind is None and against is None:
+        return tau or None
+    if tau:
+        raise ModelError("--tau names the priors of tau, and --kind chooses a published one: give only one of them.")
+    return tau_presets(measure, kind, against)
+
+
+def _print_grid(grid: "xr.Dataset") -> None:
+    from rich.console import Console
+
+    from bayesmeta.sensitivity.wording import grid_lines, grid_table
+
+    Console().print(grid_table(grid))
+    for line in grid_lines(grid):
+        typer.echo(line)
+
+
+def tipping_point(
+    file: Source,
+    benefit: Benefit,
+    measure: Annotated[str, typer.Option("--measure", "-m", help="Effect measure.")] = "OR",
+    outcome: Outcome = None,
+    model: Annotated[str, typer.Option(help="A model with quadrature.")] = "normal_normal",
+    prior: Annotated[
+        list[str] | None, typer.Option(help="Prior of the analysis, e.g. 'tau=half_normal(1)'; may be repeated.")
+    ] = None,
+    threshold: Annotated[float | None, typer.Option(help="Natural scale; no effect when not given.")] = None,
+    level: Level = 0.95,
+) -> None:
+    """Print what would overturn the conclusion: a sceptical prior, heterogeneity, null studies, changed outcomes."""
+    from bayesmeta.reading import read_studies
+    from bayesmeta.sensitivity import tipping_point as tips
+
+    table = read_studies(file, outcome=outcome)
+    result = tips(
+        table,
+        benefit=benefit,
+        measure=measure,
+        model=model,
+        priors=_priors(prior or []),
+        threshold=threshold,
+        level=level,
+    )
+    typer.echo(str(result))
+
+
+def _priors(options: list[str]) -> dict[str, str]:
+    pairs = [option.partition("=") for option in options]
+    for (name, sign, text), option in zip(pairs, options, strict=True):
+        if not (name.strip() and sign and text.strip()):
+            raise DataError(
+                f"--prior {option!r}: write a parameter, '=' and a prior, e.g. --prior 'tau=half_normal(1)'."
+            )
+    return {name.strip(): text.strip() for name, _, text in pairs}
+
+
+def _draw(path: Path | None, name: str, what: "xr.Dataset | Multiverse") -> None:
+    if path is None:
+        return
+    from bayesmeta.plots import PLOTS
+
+    axes = PLOTS[name](what)
+    try:
+        axes.figure.savefig(path, bbox_inches="tight", dpi=200)
+    except ValueError as error:
+        raise DataError(f"--figure {path}: {error}") from error
+    typer.echo(f"Plot: {path}")
