@@ -117,6 +117,22 @@ def test_mode_of_two_peaks_is_the_higher():
     assert slope.mode() == pytest.approx(3.0, abs=1e-9)
 
 
+@pytest.mark.parametrize("level", [0.3, 0.5, 0.7, 0.95])
+def test_shortest_interval_of_three_peaks(level):
+    """No other interval with the same probability is shorter, however many peaks there are."""
+    peaks = NormalMixture(np.array([0.3, 0.45, 0.25]), np.array([0.0, 2.0, 5.0]), np.array([0.2, 0.1, 0.3]))
+    low, high = peaks.hdi(level)
+    assert peaks.cdf(high) - peaks.cdf(low) == pytest.approx(level, abs=1e-11)
+    p = np.linspace(1e-6, 1 - level - 1e-6, 4001)
+    assert high - low <= np.min(peaks.ppf(p + level) - peaks.ppf(p)) + 1e-12
+
+
+def test_shortest_interval_of_a_flat_density():
+    """Under a uniform density every interval of a level is as short as any: one of them is given."""
+    low, high = density_of(stats.uniform(0, 4), 1.0).hdi(0.95)
+    assert high - low == pytest.approx(3.8, abs=1e-9)
+
+
 def test_a_heavy_tailed_mixture_of_scales():
     """Normals with inverse-gamma scales make a Student-t: quantiles agree over sixteen orders of magnitude."""
     u = np.arange(-120.0, 60.0, 0.05)

@@ -200,7 +200,14 @@ def shortest(ppf: Function, density: Function, level: float, support: tuple[floa
     if best == len(grid) - 1 and tilt(b) >= 0.0:
         edge = float(ppf(np.array([1.0 if math.isfinite(support[1]) else b + level]))[0])
         return float(ppf(np.array([room if math.isfinite(support[1]) else b]))[0]), edge
-    if tilt(a) * tilt(b) > 0.0:
+    for _ in range(4):
+        if tilt(a) * tilt(b) <= 0.0:
+            break
+        # Several turning points lie between the neighbours: look more closely.
+        near = np.linspace(a, b, 41)
+        best = int(np.argmin(ppf(near + level) - ppf(near)))
+        a, b = float(near[max(best - 1, 0)]), float(near[min(best + 1, 40)])
+    else:
         raise ConvergenceError(
             f"The shortest {level:g} interval was not found: the density has several peaks. Use eti()."
         )

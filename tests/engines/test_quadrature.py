@@ -2,6 +2,7 @@
 
 import math
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -428,6 +429,18 @@ def test_mass_beyond_the_range_of_doubles_is_an_error(tau):
     """A prior whose mass does not fit between the smallest doubles is refused, not cut off in silence."""
     with pytest.raises((bm.ConvergenceError, bm.ModelError)):
         fit(tau=tau)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "above", "expected"),
+    [("favourable_outcome", True, 0.99884), ("mortality", False, 0.98605), ("symptomatic_ich", False, 0.84275)],
+)
+def test_rescue_stenting(outcome, above, expected):
+    """Probabilities of benefit and harm of rescue stenting, 0.5 added in studies with a zero cell only."""
+    table = bm.read_studies(Path(__file__).parents[2] / "data" / "rescue_stenting.csv", outcome=outcome)
+    post = bm.fit(bm.effect_sizes(table, measure="OR"), engine="quadrature")
+    probability = bm.probability(post.mu, above=0.0) if above else bm.probability(post.mu, below=0.0)
+    assert probability == pytest.approx(expected, abs=5.01e-6)
 
 
 def test_normal_priors_of_a_flat_limit():
