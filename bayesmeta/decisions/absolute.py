@@ -5,11 +5,22 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bayesmeta.decisions.baseline import Baseline, baseline_risk, events_per_1000
+from bayesmeta.decisions.events import Probability
 from bayesmeta.decisions.needed import NumberNeeded, number_needed
-from bayesmeta.decisions.quantities import ESTIMANDS, Benefit, Scale, check_benefit, marginals_of, measure_of, plain
+from bayesmeta.decisions.quantities import (
+    ESTIMANDS,
+    MEAN,
+    NEW,
+    Benefit,
+    Scale,
+    check_benefit,
+    marginals_of,
+    measure_of,
+    plain,
+)
 from bayesmeta.decisions.risk import impossible, risk_difference, risk_map
 from bayesmeta.decisions.text import aligned, folded
-from bayesmeta.errors import unknown
+from bayesmeta.errors import ModelError, unknown
 from bayesmeta.posterior import Marginal, Posterior
 from bayesmeta.values import Interval
 from bayesmeta.words import interval_name, level_text, probability_text
@@ -31,6 +42,19 @@ def change_words(per_1000: float) -> str:
     return f"{events_per_1000(per_1000)} {'fewer' if per_1000 < 0 else 'more'}"
 
 
+def span_words(low: float, high: float) -> str:
+    """Return a range of differences per 1000 in words, the direction once where it is one.
+
+    Examples
+    --------
+    >>> span_words(-231.0, -20.2), span_words(-258.0, 73.0)
+    ('231 to 20 fewer', '258 fewer to 73 more')
+    """
+    if low * high > 0:
+        return f"{events_per_1000(low)} to {change_words(high)}"
+    return f"{change_words(low)} to {change_words(high)}"
+
+
 def _event_words(low: float | None, high: float | None) -> str:
     """Return bounds on the difference per 1000 as an event in words."""
     if low is None:
@@ -50,6 +74,8 @@ def _beyond(bound: float, outwards: bool, way: str) -> str:
 def _change(bound: float) -> str:
     return "no difference" if bound == 0 else f"{plain(abs(bound))} {'fewer' if bound < 0 else 'more'}"
 
+
+_SHORT = {MEAN: "mean effect", NEW: "new study"}
 
 PER_1000 = Scale(
     label="difference in events per 1000",
@@ -101,6 +127,18 @@ class AbsoluteEffect:
         scaled = Interval(1000.0 * inside.low, 1000.0 * inside.high, inside.level, inside.kind, inside.rule)
         return 1000.0 * self.risk_difference.median(), scaled
 
+    @property
+    def p_benefit(self) -> float:
+        """Posterior probability that treatment helps.
+
+        Raises
+        ------
+        ModelError
+            If no direction of benefit is known.
+        """
+        fewer = check_benefit(self.benefit) == "lower"
+        return float(self.risk_difference.cdf(0.0) if fewer else self.risk_difference.sf(0.0))
+
     def number_needed(self, level: float | None = None) -> NumberNeeded:
         """Return the number needed to treat or harm.
 
@@ -119,8 +157,8 @@ class AbsoluteEffect:
     def __str__(self) -> str:
         middle, inside = self.per_1000()
         said = (
-            f"{change_words(middle)} per 1000 ({interval_name(inside)} {change_words(inside.low)} to "
-            f"{change_words(inside.high)}; {self.estimand}; from {self.measure}; baseline risk {self.baseline.words})"
+            f"{change_words(middle)} per 1000 ({interval_name(inside)} "
+            f"{span_words(inside.low, inside.high)}; {self.estimand}; from {self.measure}; baseline risk {self.baseline.words})"
         )
         return f"{said}. {cut_note(self.cut)}" if self.cut > 1e-6 else f"{said}."
 
@@ -207,24 +245,31 @@ class AbsoluteTable:
     ----------
     effects
         The rows.
+    others
+        The same rows under other sets of priors.
     """
 
     effects: tuple[AbsoluteEffect, ...]
+    others: tuple[tuple[AbsoluteEffect, ...], ...] = ()
 
     def cells(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
         """Return headings and rows as text."""
         with_numbers = self.effects[0].benefit is not None
         level = level_text(self.effects[0].level)
-        heads = ["baseline risk", "estimand", "difference per 1000", f"{level} interval"]
+        heads = ["baseline risk", "estimand", "per 1000", f"{level} interval"]
+        heads += ["over priors"] if self.others else []
         heads += ["P(benefit)", f"NNT ({level} interval)"] if with_numbers else []
         rows = []
-        for effect in self.effects:
+        for i, effect in enumerate(self.effects):
+            same = [effect, *(rows_[i] for rows_ in self.others)]
             middle, inside = effect.per_1000()
-            limits = f"{change_words(inside.low)} to {change_words(inside.high)}"
-            cells = [effect.baseline.words, effect.estimand, change_words(middle), limits]
+            limits = span_words(inside.low, inside.high)
+            cells = [effect.baseline.words, _SHORT[effect.estimand], change_words(middle), limits]
+            if self.others:
+                medians = [1000.0 * e.risk_difference.median() for e in same]
+                cells.append(span_words(min(medians), max(medians)))
             if with_numbers:
-                needed = effect.number_needed()
-                cells += [probability_text(needed.p_benefit, 3), needed.words()]
+                cells += [_p_words([e.p_benefit for e in same]), effect.number_needed().words()]
             rows.append(tuple(cells))
         return tuple(heads), rows
 
@@ -233,14 +278,19 @@ class AbsoluteTable:
         first = self.effects[0]
         said = [
             f"Difference in events per 1000 patients, with treatment minus without, from the {first.measure}; "
-            "posterior medians. Intervals are equal-tailed: credible for the mean effect, posterior prediction for a "
-            "new study."
+            "posterior medians. Intervals are equal-tailed: credible for the mean effect, posterior prediction for the "
+            "true effect of a new study."
         ]
         if first.benefit is not None:
             said.append(
                 f"A benefit is {'fewer' if first.benefit == 'lower' else 'more'} events. NNTB, NNTH: number needed to "
                 "treat for one more patient to benefit, or to be harmed; rounded up. An interval that holds no effect "
                 "has two pieces, which meet at infinity."
+            )
+        if self.others:
+            said.append(
+                f"Over priors and in brackets: smallest and largest over {len(self.others) + 1} sets of priors, the "
+                "primary one included."
             )
         if any(not e.baseline.fixed for e in self.effects):
             said.append("An uncertain baseline risk is taken as independent of the relative effect.")
@@ -286,6 +336,11 @@ class AbsoluteTable:
         return pd.DataFrame(rows)
 
 
+def _p_words(values: list[float]) -> str:
+    """Return the first probability, and in brackets the range of all."""
+    return str(Probability(values[0], None, *((min(values), max(values)) if len(values) > 1 else (None, None))))
+
+
 def absolute_table(
     posterior: Posterior,
     baselines: Sequence[Any],
@@ -294,18 +349,29 @@ def absolute_table(
     measure: str | None = None,
     level: float = 0.95,
     seed: int | None = None,
+    others: Sequence[Posterior] = (),
 ) -> AbsoluteTable:
     """Return absolute effects over several baseline risks, for the mean effect and for a new study's.
 
-    Parameters and errors are those of `absolute_effect`; `baselines` holds at least one baseline risk.
+    Parameters
+    ----------
+    baselines
+        At least one baseline risk.
+    others
+        Posteriors under other sets of priors.
+    posterior, benefit, measure, level, seed
+        As in `absolute_effect`, and so are the errors raised.
     """
     risks = [baseline_risk(b) for b in baselines]
-    known = marginals_of(posterior)
-    return AbsoluteTable(
-        tuple(
-            absolute_effect(posterior, risk, estimand=name, benefit=benefit, measure=measure, level=level, seed=seed)
+    if not risks:
+        raise ModelError("There is no baseline risk: give at least one, e.g. [0.2, 0.3].")
+    named = [name for name, words in ESTIMANDS.items() if words in marginals_of(posterior)]
+
+    def rows(of: Posterior) -> tuple[AbsoluteEffect, ...]:
+        return tuple(
+            absolute_effect(of, risk, estimand=name, benefit=benefit, measure=measure, level=level, seed=seed)
             for risk in risks
-            for name, words in ESTIMANDS.items()
-            if words in known
+            for name in named
         )
-    )
+
+    return AbsoluteTable(rows(posterior), tuple(rows(other) for other in others))

@@ -84,7 +84,7 @@ def baseline_risk(value: Any) -> Baseline:
             "scipy.stats.beta(30, 70), or give the counts to pool the control arms."
         ) from None
     if not 0.0 < risk < 1.0:
-        hint = f" For {risk:g}% write {risk / 100:g}." if 1.0 <= risk < 100.0 else ""
+        hint = f" For {risk:g}% write {risk / 100:g}." if 1.0 < risk < 100.0 else ""
         raise ModelError(
             f"The baseline risk is {risk:g}: a risk is a probability strictly between 0 and 1, such as 0.3 for 300 per "
             f"1000.{hint}"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayesmeta.compare.precision import decimals, probability_error
+from bayesmeta.compare.table import daggered
 from bayesmeta.decisions.events import between
 from bayesmeta.decisions.growing import Studies, joined, places, studies_for, take
 from bayesmeta.decisions.predictive import Check, check_estimate, check_events, predicted_estimate
@@ -28,8 +29,8 @@ from bayesmeta.fit import fit
 from bayesmeta.model import Model, load_model
 from bayesmeta.posterior import Marginal, Posterior
 from bayesmeta.priors import fill_defaults
-from bayesmeta.studies import EffectSizes, StudyTable
-from bayesmeta.words import DASH, interval_text, level_text, number, p_value, probability_text, small_number
+from bayesmeta.studies import EffectSizes, StudyTable, TwoByTwo
+from bayesmeta.words import DAGGER, DASH, interval_text, level_text, number, p_value, probability_text, small_number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -83,6 +84,8 @@ class Sequential:
         Natural scale: the probabilities are about effects beyond it.
     level
         Of every interval.
+    reconstructed
+        Studies whose counts were reconstructed: they are marked.
     """
 
     steps: tuple[Step, ...]
@@ -90,6 +93,7 @@ class Sequential:
     benefit: Benefit | None
     threshold: float | None
     level: float
+    reconstructed: tuple[str, ...] = ()
 
     @property
     def posterior(self) -> Posterior:
@@ -124,7 +128,7 @@ class Sequential:
         scale, posterior = measure_scale(self.measure), step.posterior
         mean, marginals = posterior.mu.eti(self.level), marginals_of(posterior)
         limits = interval_text(scale.to_natural(mean.low), scale.to_natural(mean.high))
-        cells = [step.label, str(posterior.k)]
+        cells = [daggered(step.label, self.reconstructed), str(posterior.k)]
         cells.append(f"{number(scale.to_natural(posterior.mu.median()))} [{limits}]")
         new = marginals[NEW].eti(self.level) if NEW in marginals else None
         cells.append(DASH if new is None else interval_text(scale.to_natural(new.low), scale.to_natural(new.high)))
@@ -144,7 +148,7 @@ class Sequential:
         name = f"its {measure_scale(self.measure).label}" if what == "estimate" else "its events under treatment"
         heads = ("study", name, f"{level_text(self.level)} predicted by those before", "p")
         scale = measure_scale(self.measure)
-        return heads, [(label, *_check_cells(check, scale)) for label, check in checked]
+        return heads, [(daggered(label, self.reconstructed), *_check_cells(check, scale)) for label, check in checked]
 
     def notes(self) -> tuple[str, ...]:
         """Return what a reader must know to use the table."""
@@ -157,6 +161,8 @@ class Sequential:
         ]
         if any(step.check is not None and step.check.what != "estimate" for step in self.steps):
             said.append("Events under treatment are predicted given the study's arm sizes and its events in all.")
+        if self.reconstructed:
+            said.append(f"{DAGGER} Counts reconstructed: {', '.join(self.reconstructed)}.")
         return tuple(said)
 
     def __str__(self) -> str:
@@ -327,7 +333,14 @@ def _sequence(
                 *(_beyond(posterior, estimand, direction, at, scale) for estimand in (MEAN, NEW)),
             )
         )
-    return Sequential(tuple(steps), name, direction, at, level)
+    return Sequential(tuple(steps), name, direction, at, level, _reconstructed(studies))
+
+
+def _reconstructed(studies: Studies) -> tuple[str, ...]:
+    counts = studies if isinstance(studies, TwoByTwo) else studies.counts
+    if counts is None:
+        return ()
+    return tuple(s for s, status in zip(counts.study, counts.status, strict=True) if status == "reconstructed")
 
 
 def _beyond(

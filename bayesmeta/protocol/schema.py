@@ -3,6 +3,7 @@
 import hashlib
 import math
 import tomllib
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -140,7 +141,9 @@ class Outcome(_Section):
 
     `rows` is the value in the data's outcome column that picks this outcome's rows: its own name when
     not given, and ``""`` when the data have no such column. A file must state `benefit`; only a
-    protocol made in Python may leave it None, and then no probability of benefit is computed.
+    protocol made in Python may leave it None, and then no probability of benefit is computed. `equivalence`
+    holds the two ends of the effects that count as none; `ranges` where a small, a moderate and a large benefit
+    begin; `baseline_risk` the risks without treatment over which absolute effects are given.
     """
 
     rows: str | None = None
@@ -148,9 +151,13 @@ class Outcome(_Section):
     benefit: Benefit | None
     thresholds: tuple[float, ...] = ()
     thresholds_source: str = ""
+    equivalence: tuple[float, ...] = ()
+    ranges: tuple[float, ...] = ()
+    baseline_risk: tuple[float, ...] = ()
+    baseline_source: str = ""
     published: Published | None = None
 
-    @field_validator("thresholds", mode="before")
+    @field_validator("thresholds", "equivalence", "ranges", "baseline_risk", mode="before")
     @classmethod
     def _as_tuple(cls, values: Any) -> Any:
         # TOML integers are numbers of a threshold too; strict mode would refuse the list itself.
@@ -158,13 +165,28 @@ class Outcome(_Section):
             return tuple(float(v) for v in values)
         return values
 
-    @field_validator("thresholds")
+    @field_validator("thresholds", "equivalence", "ranges")
     @classmethod
     def _finite(cls, values: tuple[float, ...]) -> tuple[float, ...]:
         if not all(math.isfinite(v) for v in values):
             raise ValueError(
                 f"is {list(values)}; thresholds must be finite numbers on the natural scale of the measure"
             )
+        return values
+
+    @field_validator("equivalence")
+    @classmethod
+    def _two_in_order(cls, values: tuple[float, ...]) -> tuple[float, ...]:
+        if values and (len(values) != 2 or not values[0] < values[1]):
+            raise ValueError(f"is {list(values)}; write the two ends of the range, the lower one first: [0.9, 1.11]")
+        return values
+
+    @field_validator("baseline_risk")
+    @classmethod
+    def _probabilities(cls, values: tuple[float, ...]) -> tuple[float, ...]:
+        bad = [v for v in values if not 0.0 < v < 1.0]
+        if bad:
+            raise ValueError(f"has {bad[0]:g}; a risk is a probability between 0 and 1, such as 0.3 for 300 per 1000")
         return values
 
 
@@ -266,11 +288,20 @@ class Protocol(_Section):
     @model_validator(mode="after")
     def _thresholds_possible(self) -> Self:
         for key, outcome in self.outcomes.items():
-            bad = [t for t in outcome.thresholds if self.measure in RATIO_MEASURES and t <= 0]
-            if bad:
+            for name in ("thresholds", "equivalence", "ranges"):
+                bad = [t for t in getattr(outcome, name) if self.measure in RATIO_MEASURES and t <= 0]
+                if bad:
+                    raise ValueError(
+                        f"outcomes.{key}.{name} has {bad[0]:g}: thresholds of a ratio ({self.measure}) are on the "
+                        "natural scale and greater than 0"
+                    )
+            null = 1.0 if self.measure in RATIO_MEASURES else 0.0
+            sign = -1.0 if outcome.benefit == "lower" else 1.0
+            if not all(sign * (b - a) > 0 for a, b in pairwise((null, *outcome.ranges))):
+                way = "falling numbers below" if outcome.benefit == "lower" else "rising numbers above"
                 raise ValueError(
-                    f"outcomes.{key}.thresholds has {bad[0]:g}: thresholds of a ratio ({self.measure}) are on the "
-                    "natural scale and greater than 0"
+                    f"outcomes.{key}.ranges is {list(outcome.ranges)}: write {way} {null:g} (benefit = "
+                    f"{outcome.benefit!r}), the beginning of a small, a moderate and a large benefit"
                 )
         return self
 

@@ -1,0 +1,224 @@
+"""``bayesmeta decide`` and ``bayesmeta update``: what a decision needs, and what later studies change."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from bayesmeta.cli.report import Benefit, _need_for_data, _priors
+from bayesmeta.errors import BayesMetaError, ModelError, unknown
+
+if TYPE_CHECKING:
+    from bayesmeta.posterior import Posterior
+    from bayesmeta.protocol import Outcome, Protocol
+    from bayesmeta.studies import EffectSizes, StudyTable, TwoByTwo
+
+type Source = Annotated[Path, typer.Argument(help="A protocol (.toml), or a data file with --measure and --benefit.")]
+type Which = Annotated[str | None, typer.Option(help="Which outcome, where there are several.")]
+type Measure = Annotated[str | None, typer.Option(help="Effect measure of a data file, e.g. OR.")]
+type Direction = Annotated[Benefit | None, typer.Option(help="Direction that is a benefit, for a data file.")]
+type Priors = Annotated[
+    list[str] | None, typer.Option("--prior", help="Prior for a data file, e.g. 'tau=half_normal(1)'; may be repeated.")
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module to `app`."""
+    app.command()(decide)
+    app.command()(update)
+
+
+def decide(
+    file: Source,
+    outcome: Which = None,
+    threshold: Annotated[
+        list[float] | None, typer.Option(help="Effect that would matter, natural scale, e.g. 1.25; may be repeated.")
+    ] = None,
+    rope: Annotated[
+        tuple[float, float] | None, typer.Option(help="Two ends of the effects that count as none, e.g. 0.9 1.11.")
+    ] = None,
+    size: Annotated[
+        list[float] | None,
+        typer.Option(help="Where a small, a moderate, a large benefit begins; repeat it, from no effect outwards."),
+    ] = None,
+    baseline: Annotated[
+        list[str] | None,
+        typer.Option(help="Risk without treatment: 0.3, 'beta(30, 70)', or 'controls' to pool the control arms."),
+    ] = None,
+    measure: Measure = None,
+    benefit: Direction = None,
+    prior: Priors = None,
+) -> None:
+    """Print how probable effects that matter are, and absolute effects per 1000 with numbers needed to treat.
+
+    What is not given is taken from the protocol; its sensitivity priors give the range beside each figure.
+    """
+    from bayesmeta.decisions.decide import decide as decide_on
+
+    protocol, name, table = _question(file, outcome, measure, benefit, prior)
+    plan = protocol.outcomes[name]
+    asked: dict[str, Any] = {
+        "thresholds": tuple(threshold or ()) or plan.thresholds,
+        "equivalence": rope or plan.equivalence,
+        "sizes": tuple(size or ()) or plan.ranges,
+    }
+    given = [_baseline(text) for text in baseline or ()] or list(plan.baseline_risk)
+    if not (any(asked.values()) or given):
+        raise ModelError(
+            "Nothing was asked: give --threshold, --rope, --size or --baseline, or state thresholds, equivalence, "
+            "ranges or baseline_risk for the outcome in the protocol."
+        )
+    data, counts = _data(protocol, table)
+    risks = [_controls(counts) if risk == CONTROLS else risk for risk in given]
+    posterior, others, failed = _posteriors(protocol, data)
+    found = decide_on(posterior, benefit=plan.benefit, baselines=risks, level=protocol.level, others=others, **asked)
+    _heading(plan, name, posterior)
+    print(found)
+    for line in failed:
+        print(line)
+
+
+def update(
+    file: Source,
+    later: Annotated[Path, typer.Option("--with", help="File of the later studies, of the same form.")],
+    outcome: Which = None,
+    threshold: Annotated[
+        float | None, typer.Option(help="Follow P(effect beyond it); no effect when not given.")
+    ] = None,
+    measure: Measure = None,
+    benefit: Direction = None,
+    prior: Priors = None,
+) -> None:
+    """Print the posterior after each later study, and each one against what the studies before it predict."""
+    from bayesmeta.decisions import update as update_by
+    from bayesmeta.reading import read_studies
+
+    protocol, name, table = _question(file, outcome, measure, benefit, prior)
+    plan = protocol.outcomes[name]
+    rows = name if plan.rows is None else plan.rows
+    more = read_studies(later, outcome=rows or None)
+    data, _ = _data(protocol, table)
+    after, _ = _data(protocol, more)
+    posterior, others, failed = _posteriors(protocol, data)
+    found = update_by(posterior, after, benefit=plan.benefit, threshold=threshold, level=protocol.level)
+    _heading(plan, name, posterior)
+    print(found)
+    if others and plan.benefit is not None:
+        ends = [
+            update_by(other, after, benefit=plan.benefit, threshold=threshold, level=protocol.level) for other in others
+        ]
+        print(_over_priors(found, ends))
+    for line in failed:
+        print(line)
+
+
+def _over_priors(found: Any, ends: list[Any]) -> str:
+    """Return the range of the last probabilities over sets of priors."""
+    from bayesmeta.words import probability_text
+
+    said = []
+    for words, which in (("mean effect", "p_mean"), ("true effect of a new study", "p_new")):
+        values = [getattr(s.steps[-1], which) for s in (found, *ends)]
+        if None not in values:
+            said.append(f"{words} {probability_text(min(values), 3)} to {probability_text(max(values), 3)}")
+    return f"P({found.event}) after all studies over {len(ends) + 1} sets of priors: {'; '.join(said)}."
+
+
+def _question(
+    file: Path, outcome: str | None, measure: str | None, benefit: Benefit | None, prior: list[str] | None
+) -> "tuple[Protocol, str, StudyTable | TwoByTwo | EffectSizes]":
+    """Return the protocol, the outcome that is asked about, and its studies."""
+    from bayesmeta.analysis import read_tables
+    from bayesmeta.report.sources import plan_for
+
+    _need_for_data(file, measure, benefit)
+    direction: Literal["higher", "lower"] | None = None
+    if benefit is not None:
+        direction = "higher" if benefit is Benefit.HIGHER else "lower"
+    named = () if outcome is None else (outcome,)
+    protocol, _ = plan_for(file, measure=measure, benefit=direction, outcomes=named, priors=_priors(prior or []))
+    known = list(protocol.outcomes)
+    if outcome is None and len(known) > 1:
+        raise ModelError(f"{file} has {len(known)} outcomes: choose one, --outcome {' or --outcome '.join(known)}.")
+    name = known[0] if outcome is None else outcome
+    if name not in protocol.outcomes:
+        raise unknown("outcome", name, known)
+    return protocol, name, read_tables(protocol, (name,))[name]
+
+
+def _data(
+    protocol: "Protocol", table: "StudyTable | TwoByTwo | EffectSizes"
+) -> "tuple[EffectSizes | TwoByTwo, TwoByTwo | None]":
+    """Return what the primary model takes, and the counts where there are any."""
+    from bayesmeta.effects import effect_sizes
+    from bayesmeta.model import load_model
+    from bayesmeta.studies import EffectSizes, TwoByTwo
+
+    model, zero = load_model(protocol.models[0]), protocol.zero_cells
+    if isinstance(table, EffectSizes):
+        effects = table
+    else:
+        effects = effect_sizes(table, protocol.measure, add=zero.add, to=zero.to)
+    if model.data_type is TwoByTwo and effects.counts is not None:
+        return effects.counts, effects.counts
+    return effects, effects.counts
+
+
+def _posteriors(protocol: "Protocol", data: "EffectSizes | TwoByTwo") -> "tuple[Posterior, list[Posterior], list[str]]":
+    """Return the primary posterior, those under the protocol's other priors, and what could not be computed."""
+    from bayesmeta.fit import fit
+    from bayesmeta.model import load_model
+
+    model, texts = load_model(protocol.models[0]), protocol.priors.texts()
+    primary = fit(data, model, priors=texts, seed=protocol.seed)
+    others, failed = [], []
+    for alternative in protocol.sensitivity:
+        named = {name: text for name, text in alternative.priors().items() if name in model.priors}
+        try:
+            others.append(fit(data, model, priors={**texts, **named}, seed=protocol.seed))
+        except BayesMetaError as error:
+            failed.append(f"Without the prior set {alternative.label!r}: {error}")
+    return primary, others, failed
+
+
+CONTROLS = "controls"
+
+
+def _baseline(text: str) -> Any:
+    """Return a baseline risk from its text: a number, a distribution, or `CONTROLS`."""
+    from bayesmeta.decisions import baseline_risk
+    from bayesmeta.priors import parse_prior
+
+    said = text.strip()
+    if said == CONTROLS:
+        return CONTROLS
+    try:
+        value: Any = float(said)
+    except ValueError:
+        value = None
+    if value is None:
+        try:
+            value = parse_prior(said)
+        except ModelError as error:
+            raise ModelError(
+                f"--baseline {text}: write a probability (0.3), beta(30, 70), or controls. {error}"
+            ) from None
+    return baseline_risk(value)
+
+
+def _controls(counts: "TwoByTwo | None") -> Any:
+    from bayesmeta.decisions import pooled_baseline
+
+    if counts is None:
+        raise ModelError(
+            "--baseline controls needs 2x2 counts, and these studies are given as estimates: give a number."
+        )
+    return pooled_baseline(counts)
+
+
+def _heading(plan: "Outcome", name: str, posterior: "Posterior") -> None:
+    """Print what is asked about, under which model and priors."""
+    priors = ", ".join(f"{p} ~ {prior!r}" for p, prior in posterior.priors.items())
+    print(plan.label or name or "All studies")
+    print(f"{posterior.k} studies; model {posterior.model.name}; {priors}; by {posterior.engine}")
+    print()
