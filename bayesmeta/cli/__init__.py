@@ -46,10 +46,11 @@ def main() -> None:
         print(f"Error: {error}", file=sys.stderr)
         code = BAD_INPUT
     except KeyboardInterrupt:
-        print("Interrupted; nothing was written.", file=sys.stderr)
         code = INTERRUPTED
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 1
+    if code == INTERRUPTED:
+        print("Interrupted; nothing was written.", file=sys.stderr)
     _leave(code or 0)
 
 
