@@ -186,3 +186,4 @@ def test_scalars_give_floats_and_arrays_their_shape():
     assert isinstance(NORMAL.cdf(0.1), float)
     assert NORMAL.ppf(np.full((2, 3), 0.5)).shape == (2, 3)
     assert NORMAL.cdf([]).shape == (0,)
+    assert density_of(FROZEN["gamma"], 0.5).sf([]).shape == (0,)

@@ -199,16 +199,18 @@ def first_panels(intervals: Sequence[tuple[float, float]], landmarks: Array) -> 
     return Panels(*(np.concatenate([getattr(p, n) for p in parts]) for n in ("lower", "upper", "left", "right")))
 
 
-def _live(rule: Rule, order: float) -> NDArray[np.intp]:
+def _live(rule: Rule, order: float, reach: float) -> NDArray[np.intp]:
     """Return the panels that can matter for the mass or for moments up to `order`, and their neighbours."""
     height = rule.logg.max(axis=1) + np.log(rule.panels.right - rule.panels.left)
     with np.errstate(divide="ignore"):
-        moment = (rule.logg + order * np.log(rule.x)).max(axis=1)
-    live = (height >= height.max() - NEGLIGIBLE) | (moment >= moment.max() - 0.6 * NEGLIGIBLE)
+        log_x = np.log(rule.x)
+        moment = (rule.logg + order * log_x).max(axis=1)
+    near = log_x.min(axis=1) < log_x.flat[int(np.argmax(rule.logg))] + reach
+    live = (height >= height.max() - NEGLIGIBLE) | (near & (moment >= moment.max() - 0.6 * NEGLIGIBLE))
     grown = live.copy()
     grown[:-1] |= live[1:]
     grown[1:] |= live[:-1]
-    return np.flatnonzero(grown)
+    return np.flatnonzero(grown & (near | live))
 
 
 def rough(rule: Rule, features: Features | None = None) -> NDArray[np.intp]:
@@ -224,7 +226,9 @@ def rough(rule: Rule, features: Features | None = None) -> NDArray[np.intp]:
     return np.flatnonzero((tail > SMOOTH * np.maximum(totals, FAINT * totals[0])).any(axis=1))
 
 
-def refine(logf: LogDensity, rule: Rule, features: Features | None = None, order: float = 0.0) -> Rule:
+def refine(
+    logf: LogDensity, rule: Rule, features: Features | None = None, order: float = 0.0, reach: float = np.inf
+) -> Rule:
     """Cut panels in two until the density, alone and times each feature, is smooth on each of them.
 
     Parameters
@@ -233,6 +237,8 @@ def refine(logf: LogDensity, rule: Rule, features: Features | None = None, order
         Maps a rule to ``(P, ORDER, f)`` functions that will be integrated against the density.
     order
         Highest moment that is wanted.
+    reach
+        How far right of the peak (log scale) moments are followed; beyond, the tail is a known power.
 
     Raises
     ------
@@ -245,7 +251,7 @@ def refine(logf: LogDensity, rule: Rule, features: Features | None = None, order
             "Check the scale of the prior of tau against that of the data."
         )
     for _ in range(60):
-        live = _live(rule, order)
+        live = _live(rule, order, reach)
         rule = rule if len(live) == len(rule.panels) else keep(rule, live)
         bad = rough(rule, features)
         if bad.size == 0:

@@ -105,6 +105,9 @@ def _rule(given: GaussianMarginal, posed: Problem, tolerance: float) -> tuple[Pr
     exponent = _tail_exponent(given, posed)
     order = next((r for r in (4.0, 2.0, 1.0) if exponent > r + 1.0), 0.0)
 
+    # Where the tail is a power of tau, the moments' share beyond this is added in closed form.
+    reach = math.inf if math.isinf(exponent) or order == 0.0 else 300.0 / order
+
     def logf(tau: Array) -> tuple[Array, Array]:
         sums = weighted_sums(posed, tau)
         return condition(posed, tau, sums).loglik + prior.logpdf(tau), sums
@@ -112,7 +115,7 @@ def _rule(given: GaussianMarginal, posed: Problem, tolerance: float) -> tuple[Pr
     low, high = prior.support
     cuts = sorted({low, *(b for b in prior.breaks if low < b < high), high})
     rule = nodes.evaluate(logf, nodes.first_panels(list(pairwise(cuts)), _landmarks(posed, prior)))
-    rule = nodes.refine(logf, rule, order=order)
+    rule = nodes.refine(logf, rule, order=order, reach=reach)
     nodes.check_enclosed(rule)
     moved = _recentred(given, posed, rule)
     if moved is not None:
@@ -121,7 +124,7 @@ def _rule(given: GaussianMarginal, posed: Problem, tolerance: float) -> tuple[Pr
         at = condition(posed, rule.x.ravel(), rule.extra.reshape(rule.x.size, -1))
         posed = _pruned(posed, at, rule.logg.ravel())
     watch = Watched.of(posed, rule)
-    rule = nodes.refine(logf, rule, watch.features, order=order)
+    rule = nodes.refine(logf, rule, watch.features, order=order, reach=reach)
     coarse = watch.integrals(rule, order)
     change = math.inf
     for _ in range(5):

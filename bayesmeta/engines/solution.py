@@ -60,12 +60,15 @@ class Solution:
         """``(n, C)`` posterior probabilities of node and prior component."""
         return self.mass[:, None] * np.exp(self.at.logw - self.at.loglik[:, None])
 
-    def tail(self, growth: float) -> float:
-        """Return the weight at the last node that stands for the tail beyond, of what grows as ``tau ** growth``."""
-        if self.rule is None or math.isinf(self.tail_exponent):
+    def tail(self, growth: float, log_last: float) -> float:
+        """Return the integral beyond the panels of what grows as ``tau ** growth``, its log at the last node given."""
+        a = self.tail_exponent
+        if self.rule is None or math.isinf(a):
             return 0.0
-        density = math.exp(float(self.rule.logg[-1, -1]) - self.log_normaliser)
-        return density / (self.tail_exponent - 1.0 - growth)
+        rest = float(self.rule.panels.right[-1] - self.rule.panels.points()[-1, -1])
+        log_density = float(self.rule.logg[-1, -1]) - self.log_normaliser
+        rate = a - 1.0 - growth
+        return math.exp(log_density + log_last - rate * rest) / rate
 
     def log_density_tau(self, tau: Array) -> Array:
         """Return the log posterior density of tau."""
@@ -115,7 +118,7 @@ class Solution:
         growth = self._growth(mean, var)
         notes = self._missing(growth)
         infinite = self.tail_exponent - growth <= 1.0 + 1e-4
-        extra = 0.0 if infinite or growth < 0.1 else self.tail(growth) * float(np.max(var[-1]))
+        extra = 0.0 if infinite or growth < 0.1 else self.tail(growth, math.log(float(np.max(var[-1]))))
         return NormalMixture(
             self.weights.ravel(),
             mean.ravel(),
@@ -233,7 +236,7 @@ class Solution:
         notes = [
             f"The {name} is infinite: {note}." for name, power in (("mean", 1.0), ("SD", 2.0)) if a <= power + 1.0001
         ]
-        last = float(self.tau[-1])
+        log_last = math.log(float(self.tau[-1]))
         return Density(
             self.log_density_tau,
             self.tau,
@@ -247,13 +250,13 @@ class Solution:
             infinite_mean=a <= 2.0001,
             infinite_sd=a <= 3.0001,
             notes=tuple(notes),
-            extra_first=0.0 if a <= 2.0001 else self.tail(1.0) * last,
-            extra_second=0.0 if a <= 3.0001 else self.tail(2.0) * last**2,
+            extra_first=0.0 if a <= 2.0001 else self.tail(1.0, log_last),
+            extra_second=0.0 if a <= 3.0001 else self.tail(2.0, 2.0 * log_last),
         )
 
     def density_tau2(self) -> Transformed:
         """Return the posterior of tau squared."""
-        a, last = self.tail_exponent, float(self.tau[-1])
+        a, log_last = self.tail_exponent, math.log(float(self.tau[-1]))
         note = f"the posterior density of tau falls only as tau^-{a:g}"
         notes = [
             f"The {name} is infinite: {note}." for name, power in (("mean", 2.0), ("SD", 4.0)) if a <= power + 1.0001
@@ -266,8 +269,8 @@ class Solution:
             infinite_mean=a <= 3.0001,
             infinite_sd=a <= 5.0001,
             notes=tuple(notes),
-            extra_first=0.0 if a <= 3.0001 else self.tail(2.0) * last**2,
-            extra_second=0.0 if a <= 5.0001 else self.tail(4.0) * last**4,
+            extra_first=0.0 if a <= 3.0001 else self.tail(2.0, 2.0 * log_last),
+            extra_second=0.0 if a <= 5.0001 else self.tail(4.0, 4.0 * log_last),
         )
 
     def density_i2(self, typical: float) -> Transformed:

@@ -54,6 +54,8 @@ def check_probabilities(q: ArrayLike) -> Array:
 def pointwise(function: Function, x: ArrayLike) -> Any:
     """Apply a function of a flat array to `x` of any shape; a scalar gives a scalar."""
     x = np.asarray(x, dtype=float)
+    if x.size == 0:
+        return np.empty(x.shape)
     return function(x.ravel()).reshape(x.shape)[()]
 
 

@@ -305,6 +305,28 @@ def test_the_variance_of_tau2_exists_from_a_tail_exponent_above_five(k, finite):
         assert post["tau2"].sd() == pytest.approx(math.sqrt(second + rest - mean**2), rel=1e-6)
 
 
+@pytest.mark.parametrize("df", [0.01, 0.1, 0.5, 1.05])
+def test_moments_that_barely_exist_are_right(df):
+    """Variances whose integrals converge slowly agree with a trapezoidal sum that reaches as far, tail included."""
+    post = fit([0.3, -0.2, 0.9], [0.2, 0.3, 0.25], mu="flat()", tau=f"half_student_t({df}, 0.5)")
+    u = np.arange(-40.0, 60.0, 0.02)
+    tau, a = np.exp(u), 3.0 + df
+    mass = np.exp(post.tau.logpdf(tau) + u) * 0.02
+    second = mass @ tau**2 - 0.5 * mass[-1] * tau[-1] ** 2 + mass[-1] / 0.02 * tau[-1] ** 2 / (a - 3.0)
+    assert post.tau.sd() == pytest.approx(math.sqrt(second - (mass @ tau) ** 2), rel=1e-9)
+    assert math.isfinite(post.mu.sd())
+
+
+def test_the_sd_of_tau2_when_its_integral_barely_converges():
+    """With a tail exponent of 5.05 the SD of tau squared hangs on tails a trapezoidal sum and a power law add up to."""
+    post = fit([0.3, -0.2, 0.9], [0.2, 0.3, 0.25], mu="flat()", tau="half_student_t(2.05, 0.5)")
+    u = np.arange(-40.0, 60.0, 0.02)
+    tau = np.exp(u)
+    mass = np.exp(post.tau.logpdf(tau) + u) * 0.02
+    fourth = mass @ tau**4 - 0.5 * mass[-1] * tau[-1] ** 4 + mass[-1] / 0.02 * tau[-1] ** 4 / 0.05
+    assert post["tau2"].sd() == pytest.approx(math.sqrt(fourth - (mass @ tau**2) ** 2), rel=1e-8)
+
+
 def test_common_effect_model_has_no_tau():
     """Without tau every study's true effect is mu, and asking for tau names what there is."""
     post = bm.fit(effects(YI, SEI), "common_effect", priors={"mu": "flat()"}, engine="quadrature")

@@ -18,6 +18,7 @@ PRIORS = [
     ("normal(5, 0.1)", "half_normal(1e-4)"),
     ("normal(0, 2)", "exponential(2)"),
     ("cauchy(0, 1)", "half_normal(0.5)"),
+    ("flat()", "half_student_t(0.1, 0.5)"),
     ("flat()", "0.5*half_normal(0.1) + 0.5*half_normal(1)"),
     ("normal(0, 1)", "point(0)"),
 ]
