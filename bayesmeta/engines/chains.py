@@ -54,7 +54,7 @@ class Settings:
         Of the sampler and of the starting points.
     """
 
-    draws: int = 2000
+    draws: int = 4000
     tune: int = 1000
     thin: int = 4
     chains: int = 4

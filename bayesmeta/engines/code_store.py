@@ -73,17 +73,20 @@ def has_programs() -> bool:
 
 
 def save(key: str, program: Program) -> bool:
-    """Store a program; return False where it cannot be stored, which costs time later and nothing else."""
+    """Store a program that this process compiled; return False where it cannot be stored.
+
+    That costs time in the next process, and nothing else.
+    """
     place = folder()
     if place is None or not version("numba").startswith(TESTED_NUMBA):
         return False
     if any(library.has_dynamic_globals for library, _ in program.code.values()):
         # Addresses of this process are part of the code.
         return False
-    content = _pack(program)
-    if not _movable(content):
-        return False
     try:
+        content = _pack(program)
+        if not _movable(content):
+            return False
         place.mkdir(parents=True, exist_ok=True)
         # A reader sees the whole file or none.
         with tempfile.NamedTemporaryFile(dir=place, delete=False) as file:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy import special
+from scipy import special, stats
 
 from bayesmeta.engines.chains import Run
 from bayesmeta.engines.predictive import draw_prior, replicate
@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
 SAMPLE = ("chain", "draw")
 PRIOR_DRAWS = 1000
-# Nodes of Gauss-Hermite quadrature over theta, for the marginal likelihood of count models.
-NODES = 41
+# Nodes over theta and points of the table of log L, for the marginal likelihood of count models: exact
+# to 1e-4 down to a study whose likelihood is 15 times narrower than tau.
+NODES, GRID = 201, 4001
 
 
 def datatree(
@@ -111,32 +112,35 @@ def _gaussian_loglik(gaussian: GaussianMarginal, draws: Mapping[str, Array]) -> 
 
 
 def _integrated_loglik(likelihoods: StudyLikelihoods, draws: Mapping[str, Array]) -> Array:
-    """Average each study's likelihood over theta given mu and tau, on a grid of theta shared by all draws.
+    """Average each study's likelihood over theta given mu and tau, at every draw.
 
-    log L_i is smooth, so it is tabulated once on a fine grid and interpolated by a cubic spline at the
-    quadrature nodes of each draw.
+    log L_i is smooth, so it is tabulated once, finely where the draws are, and interpolated by a
+    cubic spline at the nodes of the integral over theta.
     """
     from scipy.interpolate import CubicSpline
 
     mu, tau = draws["mu"].ravel(), draws["tau"].ravel()
     nodes, log_weights = _effect_nodes(likelihoods)
     theta = mu[:, None] + tau[:, None] * nodes
-    grid = np.linspace(theta.min(), theta.max(), 2001)
-    table = likelihoods.loglik(np.tile(grid, (len(likelihoods.study), 1)))
-    columns = [special.logsumexp(CubicSpline(grid, row)(theta) + log_weights, axis=1) for row in table]
+    center, width = float(np.median(mu)), float(np.min(likelihoods.scale))
+    at = np.arcsinh((theta - center) / width)
+    grid = np.linspace(at.min(), at.max(), GRID)
+    table = likelihoods.loglik(np.tile(center + width * np.sinh(grid), (len(likelihoods.study), 1)))
+    columns = [special.logsumexp(CubicSpline(grid, row)(at) + log_weights, axis=1) for row in table]
     return np.stack(columns, axis=-1).reshape(*draws["mu"].shape, -1)
 
 
 def _effect_nodes(likelihoods: StudyLikelihoods) -> tuple[Array, Array]:
-    """Return standardised nodes and log weights of the random effects' distribution."""
+    """Return standardised nodes and log weights (trapezoid rule) of the random effects' distribution."""
     if likelihoods.random_effects == "t":
-        from scipy import stats
-
-        # Equal-probability midpoints: robust against the t distribution's tails.
-        p = (np.arange(400) + 0.5) / 400
-        return np.asarray(stats.t.ppf(p, likelihoods.df)), np.full(400, -np.log(400.0))
-    x, w = np.polynomial.hermite_e.hermegauss(NODES)
-    return np.asarray(x), np.asarray(np.log(w / w.sum()))
+        # Steps that grow outwards reach the t distribution's tails.
+        s = np.linspace(-6.0, 6.0, NODES)
+        x, log_slope = np.sinh(s), np.log(np.cosh(s))
+        log_density = stats.t.logpdf(x, likelihoods.df)
+    else:
+        s = x = np.linspace(-8.5, 8.5, NODES)
+        log_slope, log_density = np.zeros(NODES), stats.norm.logpdf(x)
+    return x, np.asarray(log_density + log_slope + np.log(s[1] - s[0]))
 
 
 def _log_prior(model: Model, priors: Mapping[str, Prior], data: Any, run: Run) -> "xr.Dataset":

@@ -45,7 +45,7 @@ def sample(
     priors: Mapping[str, Prior],
     *,
     seed: int | None = None,
-    draws: int = 2500,
+    draws: int = 4000,
     tune: int = 1000,
     thin: int = 4,
     chains: int = 4,

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from scipy import special
 
 from bayesmeta.engines.chains import Run
 from bayesmeta.model import GaussianMarginal, Model, StudyLikelihoods
@@ -70,6 +71,20 @@ def typical_variance(v: Array, X: Array) -> float | None:
     return float((k - p) / trace)
 
 
+def stratified_normal(shape: tuple[int, ...], rng: np.random.Generator) -> Array:
+    """Return standard normal noise, ``(chains, draws, ...)``, by Latin hypercube sampling over chains and draws.
+
+    Each number is standard normal and they come in random order, but together they fill the
+    distribution evenly: what is drawn from a known conditional adds next to no Monte Carlo error.
+    McKay, Beckman & Conover (1979), Technometrics 21:239-245.
+    """
+    n = shape[0] * shape[1]
+    columns = int(np.prod(shape[2:], dtype=int))
+    strata = rng.permuted(np.tile(np.arange(n), (columns, 1)), axis=1)
+    uniform = (strata + rng.random((columns, n))) / n
+    return np.asarray(special.ndtri(uniform).T.reshape(shape))
+
+
 def coefficients(draws: Draws, terms: tuple[str, ...]) -> Array:
     """Return ``(chains, draws, p)`` coefficients, in the order of `terms`: mu alone, or a regression's."""
     return draws["mu"][..., None] if terms == ("mu",) else draws["coefficients"]
@@ -83,7 +98,7 @@ def _theta_given_rest(gaussian: GaussianMarginal, draws: Draws, rng: np.random.G
     tau2 = draws["tau"][..., None] ** 2
     shrinkage = gaussian.v / (gaussian.v + tau2)
     mean = shrinkage * prediction + (1.0 - shrinkage) * gaussian.y
-    return mean + np.sqrt(shrinkage * tau2) * rng.standard_normal(mean.shape)
+    return mean + np.sqrt(shrinkage * tau2) * stratified_normal(mean.shape, rng)
 
 
 def _new_study(
@@ -93,8 +108,9 @@ def _new_study(
     if tau is None:
         return mu
     if likelihoods is not None and likelihoods.random_effects == "t":
-        return mu + tau * rng.standard_t(likelihoods.df, mu.shape)
-    return mu + tau * rng.standard_normal(mu.shape)
+        uniform = special.ndtr(stratified_normal(mu.shape, rng))
+        return np.asarray(mu + tau * special.stdtrit(likelihoods.df, uniform))
+    return mu + tau * stratified_normal(mu.shape, rng)
 
 
 def derive(model: Model, data: Any, priors: Mapping[str, Prior], run: Run, seed: int) -> Quantities:
@@ -130,7 +146,7 @@ def _theta(
         return draws["theta"]
     if model.theta_given is not None:
         mean, sd = model.theta_given(data, draws)
-        return mean + sd * rng.standard_normal(mean.shape)
+        return mean + sd * stratified_normal(mean.shape, rng)
     return None if gaussian is None else _theta_given_rest(gaussian, draws, rng)
 
 

@@ -1,0 +1,44 @@
+"""The record of simulation-based calibration: every model, enough replicates, uniform ranks."""
+
+import csv
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from bayesmeta.model import code_hash, list_models, load_model
+
+RECORD = Path(__file__).parents[2] / "benchmarks" / "records" / "calibrate_nuts.csv"
+BINS = 20
+
+
+def _ranks() -> dict[str, dict[str, list[int]]]:
+    found: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
+    with RECORD.open(newline="") as file:
+        for row in csv.DictReader(file):
+            found[row["model"]][row["parameter"]].append((int(row["rank"]) + 0.5) / (int(row["of"]) + 1))
+    return found
+
+
+RANKS = _ranks()
+
+
+@pytest.mark.parametrize("name", list_models())
+def test_every_model_was_calibrated_as_it_is_now(name):
+    """The record holds at least 200 replicates of the model's present code."""
+    with RECORD.open(newline="") as file:
+        codes = {row["code"] for row in csv.DictReader(file) if row["model"] == name}
+    assert codes == {code_hash(load_model(name))}, "run python benchmarks/calibrate_nuts.py --models " + name
+    assert min(len(ranks) for ranks in RANKS[name].values()) >= 200
+
+
+@pytest.mark.parametrize("name", list_models())
+def test_ranks_of_the_truth_are_uniform(name):
+    """No parameter's ranks depart from uniform, by chi-squared and Kolmogorov-Smirnov, counting all tests made."""
+    tests = 2 * sum(len(parameters) for parameters in RANKS.values())
+    for parameter, ranks in RANKS[name].items():
+        counts = np.histogram(ranks, np.linspace(0, 1, BINS + 1))[0]
+        p = min(stats.chisquare(counts).pvalue, stats.kstest(ranks, "uniform").pvalue)
+        assert p > 0.01 / tests, f"{parameter}: p = {p:.2g}"

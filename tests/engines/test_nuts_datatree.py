@@ -1,0 +1,129 @@
+"""The DataTree of a NUTS run, as ArviZ and xarray use it."""
+
+import numpy as np
+import pytest
+import xarray as xr
+from scipy import integrate, stats
+
+import bayesmeta as bm
+from bayesmeta.engines.datatree import marginal_loglik
+from bayesmeta.model import load_model
+
+pytestmark = pytest.mark.nuts
+GROUPS = {
+    "posterior",
+    "sample_stats",
+    "log_likelihood",
+    "log_prior",
+    "posterior_predictive",
+    "prior",
+    "prior_predictive",
+    "observed_data",
+    "constant_data",
+}
+
+
+@pytest.fixture(scope="module")
+def post():
+    """Return a NUTS posterior of six made-up studies."""
+    rng = np.random.default_rng(2)
+    data = bm.EffectSizes(yi=rng.normal(0.2, 0.5, 6), sei=rng.uniform(0.1, 0.5, 6), study=list("abcdef"), measure="OR")
+    return bm.fit(data, engine="nuts", seed=1)
+
+
+@pytest.fixture(scope="module")
+def tree(post):
+    """Return its DataTree."""
+    return post.to_datatree()
+
+
+def test_groups_and_study_coordinates(post, tree):
+    """Every group ArviZ looks for is there, with the studies' labels as coordinates."""
+    assert set(tree.children) == GROUPS
+    for group in ("posterior", "log_likelihood", "posterior_predictive", "observed_data", "constant_data"):
+        assert list(tree[group].coords["study"].values) == list(post.data.study)
+    assert tree["posterior"]["theta"].dims == ("chain", "draw", "study")
+    np.testing.assert_array_equal(tree["posterior"]["mu"], post.mu.draws)
+    np.testing.assert_array_equal(tree["observed_data"]["yi"], post.data.yi)
+    np.testing.assert_array_equal(tree["posterior"]["theta"].sel(study="c"), post.theta["c"].draws)
+
+
+def test_log_likelihood_is_marginal(post, tree):
+    """The log likelihood of a study is N(y; mu, v + tau^2) at every draw."""
+    mu, tau = (tree["posterior"][name].values[..., None] for name in ("mu", "tau"))
+    expected = stats.norm.logpdf(post.data.yi, mu, np.sqrt(post.data.vi + tau**2))
+    np.testing.assert_allclose(tree["log_likelihood"]["y"], expected, rtol=1e-10)
+
+
+def test_predictive_draws_have_the_predicted_moments(post, tree):
+    """Replicates of study i have mean E(mu) and variance E(v_i + tau^2) + Var(mu)."""
+    replicates = tree["posterior_predictive"]["yi"].values.reshape(-1, post.k)
+    expected = post.data.vi + np.mean(post.tau.draws**2) + post.mu.sd() ** 2
+    error = 5 * np.sqrt(expected / 5000)
+    assert np.all(np.abs(replicates.mean(axis=0) - post.mu.mean()) < error)
+    np.testing.assert_allclose(replicates.var(axis=0), expected, rtol=0.15)
+
+
+def test_prior_draws_are_from_the_priors(post, tree):
+    """The prior group follows the priors (Kolmogorov-Smirnov)."""
+    for name in ("mu", "tau"):
+        assert stats.kstest(tree["prior"][name].values.ravel(), post.priors[name].cdf).pvalue > 1e-4
+
+
+@pytest.mark.filterwarnings("ignore:Consolidated metadata")
+@pytest.mark.parametrize("form", ["netcdf", "zarr"])
+def test_round_trip(tree, tmp_path, form):
+    """What is written to netCDF or zarr is read back the same."""
+    path = tmp_path / f"post.{form}"
+    getattr(tree, f"to_{form}")(path)
+    with xr.open_datatree(path, engine="h5netcdf" if form == "netcdf" else "zarr") as back:
+        for group in GROUPS:
+            xr.testing.assert_equal(back[group].to_dataset().load(), tree[group].to_dataset())
+
+
+def test_loo_is_reliable_on_the_marginal_likelihood(tree):
+    """PSIS-LOO has no bad Pareto k on the marginal likelihood."""
+    import arviz_stats
+
+    loo = arviz_stats.loo(tree, pointwise=True)
+    assert np.all(loo.pareto_k < 0.7)
+    assert loo.elpd < 0
+
+
+def test_power_scaling_sensitivity_works(tree):
+    """ArviZ's prior sensitivity finds its log prior and log likelihood, with a component a prior."""
+    import arviz_stats
+
+    summary = arviz_stats.psense_summary(tree, var_names=["mu", "tau"])
+    assert list(summary.index) == ["mu", "tau"]
+    assert set(tree["log_prior"].data_vars) == {"mu", "tau"}
+
+
+def test_our_intervals_are_at_95_percent(post):
+    """ArviZ's default of 89% does not reach our summary."""
+    summary = post.summary()
+    low, high = post.mu.ppf([0.025, 0.975])
+    assert summary.loc["mu", "eti_low"] == pytest.approx(low)
+    assert summary.loc["mu", "eti_high"] == pytest.approx(high)
+
+
+@pytest.mark.parametrize("name", ["binomial_normal", "robust_t"])
+def test_marginal_likelihood_of_study_likelihoods_is_the_integral(name):
+    """The tabulated marginal log likelihood equals scipy's integral over theta."""
+    model = load_model(name)
+    if name == "robust_t":
+        data = bm.EffectSizes(yi=[0.1, 0.9, -0.4], sei=[0.2, 0.3, 0.25], measure="OR")
+    else:
+        data = bm.TwoByTwo([3, 0, 12], [30, 25, 60], [6, 4, 15], [31, 25, 58])
+    rng = np.random.default_rng(1)
+    draws = {"mu": rng.normal(0, 0.5, (1, 4)), "tau": rng.uniform(0.05, 0.8, (1, 4))}
+    found = marginal_loglik(model, data, model.priors, draws)
+    offered = model.study_likelihoods(data, model.priors)
+    law = stats.norm() if name == "binomial_normal" else stats.t(offered.df)
+    for j in range(4):
+        mu, tau = draws["mu"][0, j], draws["tau"][0, j]
+        theta = mu + tau * np.linspace(-40, 40, 16_001)
+        weight = law.pdf((theta - mu) / tau) / tau
+        values = np.exp(offered.loglik(np.tile(theta, (3, 1)))) * weight
+        expected = np.log(integrate.simpson(values, x=theta, axis=1))
+        np.testing.assert_allclose(found[0, j], expected, atol=1e-4)
