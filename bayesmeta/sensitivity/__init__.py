@@ -1,6 +1,9 @@
 """How much the answer depends on the choices made: prior grids, multiverses, tipping points, local sensitivity."""
 
+from bayesmeta.sensitivity.conflict import Conflict, prior_data_conflict
 from bayesmeta.sensitivity.grid import prior_range, sensitivity
+from bayesmeta.sensitivity.in_words import priors_in_words
+from bayesmeta.sensitivity.power import PowerScaling, power_scaling
 from bayesmeta.sensitivity.presets import (
     enthusiastic_prior,
     mu_ladder,
@@ -22,8 +25,10 @@ from bayesmeta.sensitivity.tipping import TippingPoints, tipping_point
 from bayesmeta.sensitivity.universes import Multiverse, multiverse
 
 __all__ = [
+    "Conflict",
     "CriticalPrior",
     "Multiverse",
+    "PowerScaling",
     "TippingPoints",
     "critical_prior",
     "enthusiastic_prior",
@@ -31,8 +36,11 @@ __all__ = [
     "mu_ladder",
     "mu_presets",
     "multiverse",
+    "power_scaling",
+    "prior_data_conflict",
     "prior_from_interval",
     "prior_range",
+    "priors_in_words",
     "sceptical_p",
     "sceptical_prior",
     "sceptical_z",
