@@ -143,6 +143,15 @@ def test_ready_estimates_have_no_mantel_haenszel_row():
         comparison.row(MH_RANDOM)
 
 
+def test_tau_is_printed_in_the_unit_of_the_measure():
+    """On an unnamed unit tau keeps three digits, however small the unit is."""
+    effects = EffectSizes([1e-8, 2e-8, 5e-8], [1e-8, 1e-8, 2e-8], measure="GEN")
+    comparison = bm.compare(effects, priors={"mu": "flat()", "tau": "half_normal(1e-8)"}, engine="quadrature")
+    cells = {row[0]: row[5] for row in sections(comparison)[0].rows}
+    tau = comparison.posterior("quadrature").tau.median()
+    assert float(cells["Bayesian quadrature"]) == pytest.approx(tau, rel=5e-3)
+
+
 def test_one_study_runs_and_says_that_tau_is_its_prior():
     """With k = 1 and a flat mu the posterior of tau is its prior; the table says what k = 1 rests on."""
     counts = TwoByTwo([3], [20], [7], [21])

@@ -63,6 +63,13 @@ def natural_interval(effects: EffectSizes, interval: Interval | None, digits: in
     return interval_text(natural_scale(effects, interval.low), natural_scale(effects, interval.high), digits)
 
 
+def tau_text(measure: str, value: float | None, error: float | None = None) -> str:
+    """Return tau or one of its limits as text: two decimals on a log scale, three digits on any other unit."""
+    if MEASURES[measure].ratio:
+        return small_number(value, decimals(error, 2))
+    return number(value, digits(value, error)) if value else small_number(value)
+
+
 def daggered(study: str, marked: Sequence[str]) -> str:
     """Return a study's label, with a dagger when its counts were reconstructed."""
     return f"{study} {DAGGER}" if study in marked else study
@@ -126,7 +133,7 @@ class _Shown:
         return f"{self._natural(name, interval.low, tail)} to {self._natural(name, interval.high, 1.0 - tail)}"
 
     def tau(self, value: float | None, q: float) -> str:
-        return small_number(value, decimals(quantile_error(self._marginal("tau"), q), 2))
+        return tau_text(self.comparison.measure, value, quantile_error(self._marginal("tau"), q))
 
     def tau_limits(self, interval: Interval) -> str:
         tail = (1.0 - interval.level) / 2.0

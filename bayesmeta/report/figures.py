@@ -2,6 +2,7 @@
 
 import io
 import re
+import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -53,7 +54,9 @@ def inline_svg(
     from matplotlib.figure import Figure
 
     settings: Any = {**SETTINGS, "svg.hashsalt": name}
-    with mpl.rc_context(settings):
+    with mpl.rc_context(settings), warnings.catch_warnings():
+        # The reader's browser draws the text, with its own fonts: ours only measures it.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font", category=UserWarning)
         figure = Figure(figsize=(width, height))
         figure.patch.set_alpha(0.0)
         axes = figure.add_axes(position)

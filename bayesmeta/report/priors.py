@@ -7,6 +7,7 @@ from bayesmeta.compare.table import (
     benefit_words,
     natural_interval,
     natural_scale,
+    tau_text,
 )
 from bayesmeta.effects import MEASURES
 from bayesmeta.implied import implied
@@ -20,7 +21,6 @@ from bayesmeta.words import (
     level_text,
     number,
     probability_text,
-    small_number,
 )
 
 
@@ -41,9 +41,8 @@ def implied_words(result: OutcomeResult) -> tuple[str, ...]:
     elif facts.tau_median is None or facts.spread_median is None or facts.spread_high is None:
         said.append(f"tau ~ {posterior.priors['tau']!r} is improper: heterogeneity of any size is as plausible.")
     else:
-        said.append(
-            f"tau has prior median {small_number(facts.tau_median)}; 95% lies below {small_number(facts.tau_high)}."
-        )
+        median, high = (tau_text(effects.measure, t) for t in (facts.tau_median, facts.tau_high))
+        said.append(f"tau has prior median {median}; 95% of its prior lies below {high}.")
         if scale.ratio:
             said.append(
                 f"So the true {effects.measure}s of the middle 95% of studies would differ by a factor of up to "
@@ -75,7 +74,7 @@ def _prior_set_line(prior_set: PriorSet, result: OutcomeResult, *, with_p: bool)
         *first,
         number(natural_scale(effects, row.mu)),
         natural_interval(effects, row.interval),
-        small_number(row.tau),
+        tau_text(effects.measure, row.tau),
         natural_interval(effects, row.prediction),
     )
     p = (probability_text(row.p_benefit_mean), probability_text(row.p_benefit_new)) if with_p else ()

@@ -146,12 +146,20 @@ def test_the_same_input_gives_the_same_page(stenting):
     assert page_of(read_protocol(PLAN)) == stenting
 
 
-NASTY = ("<script>alert(1)</script>", "A & B <b>bold</b>", "$\\frac{1}{2}$ 50%", "\"quoted\" 'twice'", "{{ 7 * 7 }}")
+NASTY = (
+    "<script>alert(1)</script>",
+    "A & B <b>bold</b>",
+    "$\\frac{1}{2}$ 50%",
+    "\"quoted\" 'twice'",
+    "{{ 7 * 7 }}",
+    "王 2019 😀",
+)
 
 
 def test_study_names_are_shown_not_executed():
     """Names with markup, formulas or template code appear as they are written, in text and figures."""
-    counts = TwoByTwo([3, 4, 8, 5, 6], [20, 30, 50, 22, 40], [7, 9, 12, 6, 9], [21, 33, 48, 21, 44], study=NASTY)
+    events = [3, 4, 8, 5, 6, 7]
+    counts = TwoByTwo(events, [50] * 6, [9, 9, 12, 6, 9, 8], [55] * 6, study=NASTY)
     protocol, tables = plan_for(counts, benefit="lower", title="<i>title</i>")
     text = page_of(protocol, tables=tables)
     found = Reader(text)
