@@ -138,8 +138,6 @@ def fit_many(
     ConvergenceError
         If an analysis does not reach the accuracy asked for.
     """
-    import xarray as xr
-
     from bayesmeta.engines.batch import Wanted, solve_many
 
     loaded = load_model(model)
@@ -158,19 +156,23 @@ def fit_many(
     wanted = Wanted(q, _rows(above, m, "above"), _rows(tau_above, m, "tau_above"))
     found = solve_many(given, wanted, tolerance, progress)
     values = {f.name: getattr(found, f.name) for f in dataclasses.fields(found)}
-    values["theta_new_mean"] = values["mu_mean"]
-    second = {"mu_above": "above", "theta_new_above": "above", "tau_above": "tau_above"}
-    second |= dict.fromkeys(("mu_quantile", "tau_quantile", "theta_new_quantile"), "quantile")
     coords = {"quantile": q}
     coords |= {n: np.asarray(t) for n, t in (("above", above), ("tau_above", tau_above)) if np.ndim(t) == 1}
-    dims = {name: ("analysis", second[name]) if name in second else ("analysis",) for name in values}
+    attrs = {"model": loaded.name, "engine": "quadrature", "tolerance": tolerance}
+    return _dataset(values, coords, attrs)
+
+
+def _dataset(values: dict[str, Array], coords: dict[str, Array], attrs: dict[str, Any]) -> "xr.Dataset":
+    """Return summaries with their dimensions."""
+    import xarray as xr
+
+    values["theta_new_mean"] = values["mu_mean"]
     # The thresholds of tau give their name to a coordinate, so the probabilities cannot have it too.
-    names = {"tau_above": "tau_exceeds"}
-    return xr.Dataset(
-        {names.get(name, name): (dims[name], value) for name, value in values.items()},
-        coords=coords,
-        attrs={"model": loaded.name, "engine": "quadrature", "tolerance": tolerance},
-    )
+    values["tau_exceeds"] = values.pop("tau_above")
+    second = {"mu_above": "above", "theta_new_above": "above", "tau_exceeds": "tau_above"}
+    second |= dict.fromkeys(("mu_quantile", "tau_quantile", "theta_new_quantile"), "quantile")
+    dims = {name: ("analysis", second[name]) if name in second else ("analysis",) for name in values}
+    return xr.Dataset({name: (dims[name], value) for name, value in values.items()}, coords=coords, attrs=attrs)
 
 
 def _rows(thresholds: ArrayLike, m: int, name: str) -> Array:
