@@ -7,6 +7,8 @@ from bayesmeta.decisions.absolute import absolute_table as absolute_table
 from bayesmeta.decisions.baseline import Baseline as Baseline
 from bayesmeta.decisions.baseline import baseline_risk as baseline_risk
 from bayesmeta.decisions.baseline import pooled_baseline as pooled_baseline
+from bayesmeta.decisions.decide import Decision as Decision
+from bayesmeta.decisions.decide import decide as decide
 from bayesmeta.decisions.events import EventTable as EventTable
 from bayesmeta.decisions.needed import NumberNeeded as NumberNeeded
 from bayesmeta.decisions.needed import number_needed as number_needed

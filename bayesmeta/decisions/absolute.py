@@ -158,7 +158,8 @@ class AbsoluteEffect:
         middle, inside = self.per_1000()
         said = (
             f"{change_words(middle)} per 1000 ({interval_name(inside)} "
-            f"{span_words(inside.low, inside.high)}; {self.estimand}; from {self.measure}; baseline risk {self.baseline.words})"
+            f"{span_words(inside.low, inside.high)}; {self.estimand}; from {self.measure}; "
+            f"baseline risk {self.baseline.words})"
         )
         return f"{said}. {cut_note(self.cut)}" if self.cut > 1e-6 else f"{said}."
 

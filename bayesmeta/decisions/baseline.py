@@ -15,10 +15,10 @@ from bayesmeta.posterior import Posterior
 from bayesmeta.studies import EffectSizes, StudyTable, TwoByTwo
 from bayesmeta.values import Array, frozen_array
 
-# Panels of probability, finer towards both tails, where a quantile function is steep; eight Gauss points in each.
-_TAIL = (0.0, 1e-12, 1e-9, 1e-6, 1e-4, 1e-3, 0.01, 0.05, 0.15, 0.3)
+# Panels of probability, finer towards both tails, where a quantile function is steep; twelve Gauss points in each.
+_TAIL = (0.0, 1e-15, 1e-12, 1e-10, 1e-8, 1e-6, 1e-4, 1e-3, 0.01, 0.03, 0.08, 0.15, 0.25, 0.37)
 _EDGES = np.array([*_TAIL, 0.5, *(1.0 - p for p in _TAIL[::-1])])
-_X, _W = (np.asarray(a) for a in roots_legendre(8))
+_X, _W = (np.asarray(a) for a in roots_legendre(12))
 LEVELS: Array = (0.5 * (_EDGES[:-1] + _EDGES[1:])[:, None] + 0.5 * np.diff(_EDGES)[:, None] * _X).ravel()
 SHARES: Array = (0.5 * np.diff(_EDGES)[:, None] * _W).ravel()
 

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.optimize.elementwise import find_root
 
 from bayesmeta.decisions.baseline import LEVELS, SHARES, Baseline
 from bayesmeta.draws import DrawsMarginal
-from bayesmeta.errors import unknown
+from bayesmeta.errors import ConvergenceError, unknown
 from bayesmeta.marginals.search import Searched
 from bayesmeta.posterior import Marginal
 from bayesmeta.values import Array, IntervalKind
@@ -180,14 +181,27 @@ class RiskDifference(Searched):
         if len(self.risk) == 1:
             with np.errstate(over="ignore"):
                 return self._cut(np.asarray(self.base.ppf(q)), self.risk)
-        low, high = (np.full(len(q), end) for end in self.support)
-        upper = q > 0.5
-        # Halving needs no slope and is not held up by the steps where a risk is cut; 60 times leave 1e-18.
-        for _ in range(60):
-            middle = 0.5 * (low + high)
-            too_far = np.where(upper, self._sf(middle) < 1.0 - q, self._cdf(middle) >= q)
-            low, high = np.where(too_far, low, middle), np.where(too_far, middle, high)
-        return np.where(q <= 0.0, self.support[0], np.where(q >= 1.0, self.support[1], 0.5 * (low + high)))
+        inside = (q > 0.0) & (q < 1.0)
+        out = np.where(q <= 0.0, self.support[0], self.support[1])
+        if inside.any():
+            out[inside] = self._search(q[inside])
+        return out
+
+    def _search(self, q: Array) -> Array:
+        def excess(x: Array, level: Array) -> Array:
+            value = np.empty(len(x))
+            upper = level > 0.5
+            value[upper] = (1.0 - level[upper]) - self._sf(x[upper])
+            value[~upper] = self._cdf(x[~upper]) - level[~upper]
+            return value
+
+        # A hair beyond the support, so that the signs at the ends differ even where a risk was cut.
+        low, high = self.support
+        found = find_root(excess, (low - 1e-9, high + 1e-9), args=(q,))
+        if not np.all(found.success):
+            raise ConvergenceError("A quantile of the risk difference was not pinned down. Report the data as a bug.")
+        solved: Array = np.asarray(found.x, dtype=float)
+        return np.clip(solved, low, high)
 
     def _given_effect(self, about: float, power: int) -> float:
         effect = np.asarray(self.base.ppf(LEVELS))[:, None]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bayesmeta.compare.caveats import reconstructed
 from bayesmeta.compare.precision import decimals, probability_error
 from bayesmeta.compare.table import daggered
 from bayesmeta.decisions.events import between
@@ -338,9 +339,7 @@ def _sequence(
 
 def _reconstructed(studies: Studies) -> tuple[str, ...]:
     counts = studies if isinstance(studies, TwoByTwo) else studies.counts
-    if counts is None:
-        return ()
-    return tuple(s for s, status in zip(counts.study, counts.status, strict=True) if status == "reconstructed")
+    return () if counts is None else reconstructed(counts)
 
 
 def _beyond(

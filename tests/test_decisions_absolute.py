@@ -1,0 +1,221 @@
+"""Absolute effects per 1000 and numbers needed to treat, against closed forms, quadrature and brute force."""
+
+import dataclasses
+import math
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from scipy.integrate import quad
+from scipy.special import expit, logit, ndtr
+from scipy.stats import beta, norm, uniform
+
+import bayesmeta as bm
+from bayesmeta.decisions.quantities import MEAN
+from bayesmeta.decisions.risk import RISK_MAPS
+from bayesmeta.draws import DrawsMarginal
+from bayesmeta.errors import ModelError
+from bayesmeta.resources import data_dir
+
+# From an effect on the analysis scale and a baseline risk to the risk with treatment, in textbook form.
+TREATED = {
+    "OR": lambda theta, b: expit(logit(b) + theta),
+    "PETO": lambda theta, b: expit(logit(b) + theta),
+    "RR": lambda theta, b: b * np.exp(theta),
+    "HR": lambda theta, b: 1 - (1 - b) ** np.exp(theta),
+    "RD": lambda theta, b: b + theta,
+}
+
+
+@pytest.fixture(scope="module")
+def table():
+    return bm.read_studies(data_dir() / "rescue_stenting.csv", outcome="mortality")
+
+
+@pytest.fixture(scope="module")
+def post(table):
+    return bm.fit(bm.effect_sizes(table, "OR"), seed=3)
+
+
+def posterior(measure, centre, sd):
+    """Return a posterior whose mean effect is normal."""
+    effects = bm.EffectSizes(yi=[centre], sei=[sd], measure=measure)
+    return bm.fit(effects, "common_effect", priors={"mu": "flat()"})
+
+
+@pytest.mark.parametrize("measure", sorted(RISK_MAPS))
+@pytest.mark.parametrize("risk", [1e-5, 0.04, 0.5, 0.9])
+def test_a_fixed_baseline_is_an_exact_change_of_variable(measure, risk):
+    """Quantiles are the transformed quantiles, the cdf their inverse, the density its derivative."""
+    sd = 0.01 * risk * (1 - risk) if measure == "RD" else 0.02
+    centre = -2 * sd
+    effect = bm.absolute_effect(posterior(measure, centre, sd), risk)
+    q = np.array([0.001, 0.2, 0.5, 0.9, 0.999])
+    exact = TREATED[measure](centre + sd * norm.ppf(q), risk) - risk
+    assert effect.risk_difference.ppf(q) == pytest.approx(exact, rel=1e-6, abs=1e-16)
+    assert effect.risk_difference.cdf(exact) == pytest.approx(q, rel=1e-6)
+    assert effect.risk_difference.sf(exact) == pytest.approx(1 - q, rel=1e-5)
+    step = 1e-4 * (exact[3] - exact[1])
+    slope = np.diff(effect.risk_difference.cdf([exact[2] - step, exact[2] + step]))[0] / (2 * step)
+    assert float(effect.risk_difference.pdf(exact[2])) == pytest.approx(slope, rel=1e-4)
+
+
+@pytest.mark.parametrize("measure", sorted(RISK_MAPS))
+def test_the_risk_maps_are_inverse_to_each_other(measure):
+    """From effect to difference and back, to twelve digits; no effect is no difference."""
+    mapping, risk = RISK_MAPS[measure], np.array([1e-6, 0.1, 0.6])[:, None]
+    theta = np.array([-1.5, -0.01, 0.0, 0.02, 0.3]) * (0.05 if measure == "RD" else 1.0)
+    there = mapping.forward(theta, risk)
+    assert mapping.inverse(there, risk) == pytest.approx(np.broadcast_to(theta, there.shape), rel=1e-9, abs=1e-12)
+    assert np.all(there[:, 2] == 0)
+
+
+def test_mean_and_sd_of_the_difference():
+    """The moments equal an adaptive quadrature over the normal effect."""
+    found = bm.absolute_effect(posterior("OR", -0.7, 0.4), 0.3).risk_difference
+    integrand = [
+        quad(lambda z, p=p: (TREATED["OR"](-0.7 + 0.4 * z, 0.3) - 0.3) ** p * norm.pdf(z), -9, 9, epsabs=1e-13)[0]
+        for p in (1, 2)
+    ]
+    assert found.mean() == pytest.approx(integrand[0], rel=1e-8)
+    assert found.sd() == pytest.approx(math.sqrt(integrand[1] - integrand[0] ** 2), rel=1e-7)
+
+
+@pytest.mark.parametrize("risk", [beta(30, 70), beta(0.8, 3.0), uniform(0.1, 0.3)])
+def test_an_uncertain_baseline_is_integrated(risk):
+    """The cdf over a beta or uniform baseline equals adaptive quadrature; the quantile is its inverse."""
+    found = bm.absolute_effect(posterior("OR", -0.7, 0.4), risk).risk_difference
+    for d in (-0.2, -0.05, 0.0, 0.01):
+
+        def given(b, d=d):
+            if not 0 < b + d < 1:
+                return 0.0 if b + d <= 0 else risk.pdf(b)
+            return float(ndtr((logit(b + d) - logit(b) + 0.7) / 0.4)) * risk.pdf(b)
+
+        ends = risk.ppf([1e-14, 1 - 1e-14])
+        cuts = sorted({ends[0], *(c for c in (-d, *risk.ppf([0.01, 0.3, 0.7])) if ends[0] < c < ends[1]), ends[1]})
+        exact = sum(quad(given, a, b, epsabs=1e-12, limit=200)[0] for a, b in pairwise(cuts))
+        assert float(found.cdf(d)) == pytest.approx(exact, abs=2e-6)
+    q = np.array([0.025, 0.5, 0.975])
+    assert found.cdf(found.ppf(q)) == pytest.approx(q, abs=1e-9)
+
+
+def test_brute_force_agrees_for_mean_and_new_study(post, table):
+    """Draws pushed through the textbook formula give the same medians, limits, P(benefit) and NNT, within error."""
+    rng = np.random.default_rng(5)
+    n = 40000
+    sample = post.to_datatree(n, seed=11)["posterior"]
+    for estimand, name in (("mean", "mu"), ("new", "theta_new")):
+        theta = np.asarray(sample[name]).ravel()
+        for risk, at in ((0.3, np.full(n, 0.3)), (beta(30, 70), beta(30, 70).rvs(n, random_state=rng))):
+            effect = bm.absolute_effect(post, risk, estimand=estimand, benefit="lower")
+            difference = TREATED["OR"](theta, at) - at
+            for q in (0.025, 0.5, 0.975):
+                exact = float(effect.risk_difference.ppf(q))
+                share = float(np.mean(difference <= exact))
+                assert abs(share - q) < 4.5 * math.sqrt(q * (1 - q) / n)
+            needed = effect.number_needed()
+            for share, exact in (
+                (np.mean(difference < 0), needed.p_benefit),
+                (np.mean(difference <= -1 / 12), needed.probability(12)),
+            ):
+                assert abs(share - exact) < 4.5 * math.sqrt(exact * (1 - exact) / n)
+
+
+def test_draws_stay_draws(post):
+    """A sampled posterior gives draws with Monte Carlo errors, near the quadrature's answer."""
+    sample = post.to_datatree(8000, seed=2)["posterior"]
+    made = dataclasses.replace(post, marginals={**post.marginals, "mu": DrawsMarginal(np.asarray(sample["mu"]))})
+    for risk in (0.3, beta(30, 70)):
+        sampled = bm.absolute_effect(made, risk, seed=1).risk_difference
+        exact = bm.absolute_effect(post, risk).risk_difference
+        assert isinstance(sampled, DrawsMarginal)
+        assert abs(sampled.mean() - exact.mean()) < 4.5 * sampled.mcse()
+
+
+def test_pooled_control_arms_are_a_meta_analysis_of_their_log_odds(table, post):
+    """The pooled baseline is the normal-normal posterior of the control arms' logits, on the risk scale."""
+    counts = table.two_by_two()
+    x, n = counts.events_control, counts.n_control
+    logits = bm.EffectSizes(yi=np.log(x / (n - x)), sei=np.sqrt(1 / x + 1 / (n - x)), measure="PLO", ni=n)
+    own = bm.fit(logits)
+    for of, marginal in (("new", own.theta_new), ("mean", own.mu)):
+        found = bm.pooled_baseline(counts, of=of)
+        q = np.cumsum(found.weight)
+        middle = float(np.interp(0.5, q - found.weight / 2, found.risk))
+        assert middle == pytest.approx(float(expit(marginal.median())), rel=2e-3)
+        assert found.mean == pytest.approx(
+            float(np.mean(expit(marginal.ppf((np.arange(2000) + 0.5) / 2000)))), rel=1e-3
+        )
+    both = bm.absolute_table(post, [table], benefit="lower")
+    assert "4 control arms" in str(both)
+    assert "independent" in str(both)
+
+
+def test_control_arms_without_events_are_pooled():
+    """A control arm without events gets half an event added; the risk stays inside (0, 1)."""
+    counts = bm.TwoByTwo([1, 2, 3], [20, 30, 40], [0, 4, 40], [20, 30, 40])
+    found = bm.pooled_baseline(counts)
+    assert np.all((found.risk > 0) & (found.risk < 1))
+
+
+def test_a_risk_ratio_that_cannot_hold_is_cut_and_said():
+    """At a baseline of 0.9 a risk ratio of 1.2 would be a risk above 1: it is cut, and the text says so."""
+    effect = bm.absolute_effect(posterior("RR", math.log(1.2), 0.1), 0.9)
+    exact = float(ndtr((math.log(1.2) - math.log(1 / 0.9)) / 0.1))
+    assert effect.cut == pytest.approx(exact, rel=1e-9)
+    assert float(effect.risk_difference.ppf(0.999)) == pytest.approx(0.1)
+    assert float(effect.risk_difference.cdf(0.1)) == 1.0
+    assert "beyond 0 or 1" in str(effect)
+    assert "beyond 0 or 1" not in str(bm.absolute_effect(posterior("RR", math.log(1.2), 0.1), 0.1))
+
+
+def test_the_direction_of_benefit_decides_who_is_needed(post):
+    """The same difference is NNTB where the event is a harm, NNTH where it is a good."""
+    lower = bm.absolute_effect(post, 0.3, benefit="lower").number_needed()
+    higher = bm.absolute_effect(post, 0.3, benefit="higher").number_needed()
+    assert (lower.direction, higher.direction) == ("NNTB", "NNTH")
+    assert lower.value == higher.value
+    assert lower.p_benefit + higher.p_benefit == pytest.approx(1.0, abs=1e-12)
+
+
+def test_ranges_of_an_absolute_effect(post):
+    """Sizes per 1000 are the probabilities of the risk difference, in words of fewer and more."""
+    effect = bm.absolute_effect(post, 0.3, benefit="lower")
+    found = bm.ranges(effect, [-20, -50, -100], benefit="lower")
+    assert found["large benefit"].probability[MEAN].value == float(effect.risk_difference.cdf(-0.1))
+    assert found["large benefit"].words == "more than 100 fewer per 1000"
+    assert sum(e.probability[MEAN].value for e in found.events) == pytest.approx(1.0, abs=1e-12)
+
+
+def test_counts_models_know_their_measure(table):
+    """A posterior of an exact-likelihood model is about the log odds ratio."""
+    counts = bm.fit(table.two_by_two(), "binomial_normal")
+    found = bm.absolute_effect(counts, 0.3)
+    assert found.measure == "OR"
+    assert float(found.risk_difference.median()) == pytest.approx(
+        TREATED["OR"](counts.mu.median(), 0.3) - 0.3, rel=1e-9
+    )
+
+
+@pytest.mark.parametrize(
+    ("ask", "words"),
+    [
+        (lambda p: bm.absolute_effect(p, 0.0), "strictly between 0 and 1"),
+        (lambda p: bm.absolute_effect(p, 1.0), "strictly between 0 and 1"),
+        (lambda p: bm.absolute_effect(p, 30), "For 30% write 0.3"),
+        (lambda p: bm.absolute_effect(p, math.nan), "strictly between"),
+        (lambda p: bm.absolute_effect(p, "many"), "probability such as 0.3"),
+        (lambda p: bm.absolute_effect(p, norm(0.3, 0.1)), "lies between 0 and 1"),
+        (lambda p: bm.absolute_effect(p, 0.3, estimand="median"), "Known: mean, new"),
+        (lambda p: bm.absolute_effect(p, 0.3).number_needed(), "benefit='lower'"),
+        (lambda p: bm.absolute_effect(p, 0.3, benefit="lower").number_needed().probability(0.5), "at least 1"),
+        (lambda p: bm.absolute_table(p, []), "no baseline risk"),
+        (lambda p: bm.pooled_baseline(p.data.counts, of="median"), "Known: mean, new"),
+        (lambda p: bm.absolute_effect(posterior("SMD", 0.2, 0.1), 0.3), "Known: HR, OR, PETO, RD, RR"),
+    ],
+)
+def test_impossible_questions_say_what_to_write(post, ask, words):
+    """Risks outside (0, 1), no direction of benefit, a measure that is not about risks."""
+    with pytest.raises(ModelError, match=words):
+        ask(post)
