@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bayesmeta.plots.agreement import agreement as agreement
+    from bayesmeta.plots.decisions import decisions as decisions
     from bayesmeta.plots.forest import forest as forest
     from bayesmeta.plots.funnel import funnel as funnel
     from bayesmeta.plots.prior_posterior import prior_posterior as prior_posterior
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from bayesmeta.plots.ranks import ranks as ranks
     from bayesmeta.plots.sensitivity import sensitivity as sensitivity
     from bayesmeta.plots.specification_curve import specification_curve as specification_curve
+    from bayesmeta.plots.updating import updating as updating
 
 PLOTS: dict[str, Callable[..., Any]] = {}
 
