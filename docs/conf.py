@@ -4,7 +4,7 @@ import bayesmeta
 
 project = "bayesmeta"
 author = "The bayesmeta developers"
-copyright = "2026, The bayesmeta developers"  # noqa: A001
+copyright = "2026, The bayesmeta developers"
 version = release = bayesmeta.__version__
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.mathjax"]
 myst_enable_extensions = ["dollarmath", "amsmath", "deflist", "colon_fence"]

@@ -87,22 +87,22 @@ class Refits:
         return self._values("tau2")
 
     @property
-    def I2(self) -> Array:  # noqa: N802
+    def I2(self) -> Array:
         """``(k,)`` I2, percent."""
         return self._values("I2")
 
     @property
-    def H2(self) -> Array:  # noqa: N802
+    def H2(self) -> Array:
         """``(k,)`` H2."""
         return self._values("H2")
 
     @property
-    def Q(self) -> Array:  # noqa: N802
+    def Q(self) -> Array:
         """``(k,)`` heterogeneity statistics."""
         return self._values("Q")
 
     @property
-    def Q_p(self) -> Array:  # noqa: N802
+    def Q_p(self) -> Array:
         """``(k,)`` p-values of `Q`."""
         return self._values("Q_p")
 

@@ -212,12 +212,12 @@ class PooledFit:
         )
 
     @property
-    def QM_df(self) -> int:  # noqa: N802
+    def QM_df(self) -> int:
         """Number of coefficients in the omnibus test: the moderators, or the intercept when it is alone."""
         return self.p - 1 if self.intercept and self.p > 1 else self.p
 
     @cached_property
-    def QM(self) -> float:  # noqa: N802
+    def QM(self) -> float:
         """Omnibus statistic: chi-squared (Wald), or F when `df` is given."""
         tested = slice(self.p - self.QM_df, self.p)
         b = self.beta[tested]
@@ -225,7 +225,7 @@ class PooledFit:
         return value if self.df is None else value / self.QM_df
 
     @property
-    def QM_p(self) -> float:  # noqa: N802
+    def QM_p(self) -> float:
         """p-value of `QM`."""
         if self.df is None:
             return chi2_p(self.QM, self.QM_df)
@@ -268,7 +268,7 @@ class PooledFit:
         return predict_rows(self, X)
 
     @cached_property
-    def R2(self) -> float | None:  # noqa: N802
+    def R2(self) -> float | None:
         """Percent of the heterogeneity (of Q/df under a common effect) that the moderators explain, at least 0.
 
         0 where there is no heterogeneity to explain; None without moderators or without an intercept.
@@ -295,7 +295,7 @@ class PooledFit:
         return value - (model.df if restricted else model.k) * log(model.scale)
 
     @property
-    def QE(self) -> float:  # noqa: N802
+    def QE(self) -> float:
         """Residual heterogeneity statistic, the same as `Q`."""
         return self.Q
 

@@ -120,24 +120,24 @@ class MeanAt:
         return float(np.log(self.total))
 
     @property
-    def yPPy(self) -> float:  # noqa: N802
+    def yPPy(self) -> float:
         """``y'PPy``, minus the derivative of Q with respect to tau2."""
         return float(self._wr @ self._wr)
 
     @property
-    def yPPPy(self) -> float:  # noqa: N802
+    def yPPPy(self) -> float:
         """``y'PPPy``, half the second derivative of Q."""
         u = self._wr
         return float((self.w * u) @ u) - float(self.w @ u) ** 2 / self.total
 
     @cached_property
-    def trP(self) -> float:  # noqa: N802
+    def trP(self) -> float:
         """``tr P``; the heaviest study is kept apart because ``1 - h`` cancels for it alone."""
         rest = self.w[1:]
         return float(self.w[0]) * self._rest / self.total + self._rest - float(rest.dot(rest)) / self.total
 
     @cached_property
-    def trPP(self) -> float:  # noqa: N802
+    def trPP(self) -> float:
         """``tr PP``, by the same split."""
         w0, rest, total = float(self.w[0]), self.w[1:], self.total
         square = rest * rest
@@ -190,24 +190,24 @@ class RegressionAt:
         return np.asarray(np.einsum("ij,ij->i", self.basis, self.basis))
 
     @property
-    def yPPy(self) -> float:  # noqa: N802
+    def yPPy(self) -> float:
         """``y'PPy``, minus the derivative of Q with respect to tau2."""
         return float(self.w @ self._e**2)
 
     @property
-    def yPPPy(self) -> float:  # noqa: N802
+    def yPPPy(self) -> float:
         """``y'PPPy``, half the second derivative of Q."""
         u = self.w * self._e
         inner = self.basis.T @ u
         return float(u @ u - inner @ inner)
 
     @cached_property
-    def trP(self) -> float:  # noqa: N802
+    def trP(self) -> float:
         """``tr P``."""
         return float(self.w @ (1.0 - self.leverage))
 
     @cached_property
-    def trPP(self) -> float:  # noqa: N802
+    def trPP(self) -> float:
         """``tr PP``."""
         return trace_pdpe(self, None, None)
 
