@@ -135,7 +135,8 @@ def main() -> None:
                 print(f"{model} {name} {outcome or ''}: {error}", flush=True)
                 continue
             write([row])
-            figures = f"ok {row['ok']}, worst {row['worst']} {row['worst_z']}, beyond {LIMIT:g}: {row['beyond_limit']}, again {row['beyond_again']}"
+            beyond = f"beyond {LIMIT:g}: {row['beyond_limit']}, again {row['beyond_again']}"
+            figures = f"ok {row['ok']}, worst {row['worst']} {row['worst_z']}, {beyond}"
             print(
                 f"{model} {name} {outcome or ''} k={data.k}: {figures}, {time.perf_counter() - start:.1f} s", flush=True
             )

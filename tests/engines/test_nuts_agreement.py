@@ -1,0 +1,60 @@
+"""The record of NUTS against quadrature on the data sets that ship, and the comparison itself."""
+
+import csv
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import bayesmeta as bm
+from bayesmeta.agreement import AgreementRow, agreement
+from bayesmeta.errors import ModelError
+from bayesmeta.model import code_hash, load_model
+
+RECORD = Path(__file__).parents[2] / "benchmarks" / "records" / "agreement_nuts.csv"
+with RECORD.open(newline="", encoding="utf-8") as _file:
+    ROWS = list(csv.DictReader(_file))
+
+
+def test_record_is_of_the_present_code():
+    """Every row was made with the model file as it is now."""
+    assert {(row["model"], row["code"]) for row in ROWS} == {
+        (name, code_hash(load_model(name))) for name in {row["model"] for row in ROWS}
+    }
+    assert len({row["data"] for row in ROWS}) >= 25
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row['model']}-{row['data']}-{row['outcome']}")
+def test_sampler_met_its_limits_on_every_data_set(row):
+    """No divergences after remedies, R-hat below 1.01, effective sample sizes above 400, no lasting disagreement."""
+    assert row["ok"] == "True"
+    assert float(row["divergences"]) == 0
+    assert float(row["max_rhat"]) < 1.01
+    assert min(float(row["min_ess_bulk"]), float(row["min_ess_tail"])) > 400
+    if row["compared"]:
+        assert int(row["beyond_again"]) == 0
+
+
+def test_hardly_any_figure_is_beyond_the_limit():
+    """Fewer than 1 in 200 of all figures compared lie beyond four Monte Carlo errors in the first run."""
+    compared = sum(int(row["compared"]) for row in ROWS if row["compared"])
+    assert sum(int(row["beyond_limit"]) for row in ROWS if row["compared"]) < compared / 200
+
+
+def test_z_is_the_difference_in_errors():
+    """A row agrees when the difference is at most four errors; a constant must be met exactly."""
+    assert AgreementRow("mu", "mean", 1.4, 1.0, 0.1).agrees
+    assert not AgreementRow("mu", "mean", 1.5, 1.0, 0.1).agrees
+    assert AgreementRow("mu", "mean", 1.0, 1.0, 0.0).z == 0.0
+    assert math.isinf(AgreementRow("mu", "mean", 1.1, 1.0, 0.0).z)
+
+
+def test_only_the_same_analysis_is_compared():
+    """Other priors, and a posterior without draws, are refused."""
+    data = bm.EffectSizes(yi=np.array([0.1, 0.4]), sei=np.array([0.2, 0.3]), measure="OR")
+    one = bm.fit(data, engine="quadrature")
+    with pytest.raises(ModelError, match="not sampled"):
+        agreement(one, one)
+    with pytest.raises(ModelError, match="same priors"):
+        agreement(one, bm.fit(data, engine="quadrature", priors={"tau": "half_normal(1)"}))
