@@ -250,3 +250,64 @@ def hypergeometric_loglik(observed: Array, support: Array, log_weight: Array, th
             part = slice(at, at + columns)
             result[i, part] = -special.logsumexp(log_tables[i] + values[part, None] * possible[i], axis=1)
     return result
+
+
+# Maps the mean of the arms' log odds and the effect to half the log odds ratio, and its slope in the former.
+type HalfLogOddsRatio = Callable[[Array, Array], tuple[Array, Array]]
+
+
+def asinh_exp(sign: Array, log_size: Array) -> Array:
+    """Return ``asinh(sign * exp(log_size))`` without overflow."""
+    # Beyond 20, asinh(x) is log(2 x) to the last digit.
+    inside = np.arcsinh(np.exp(np.minimum(log_size, 20.0)))
+    return np.asarray(sign * np.where(log_size > 20.0, log_size + math.log(2.0), inside))
+
+
+def log_sinh(size: Array) -> Array:
+    """Return ``log(sinh(size))`` for ``size >= 0`` without overflow; minus infinity at 0."""
+    with np.errstate(divide="ignore"):
+        return np.asarray(size + np.log(-np.expm1(-2.0 * size)) - math.log(2.0))
+
+
+def odds_product_loglik(
+    half: HalfLogOddsRatio,
+    theta: Array,
+    events: tuple[Array, Array],
+    n: tuple[Array, Array],
+    prior: Prior,
+    study: tuple[str, ...],
+) -> Array:
+    """Return log p(both arms given theta), ``(k, m)``, the mean of the arms' log odds integrated out over its prior.
+
+    Parameters
+    ----------
+    half
+        From the baseline and theta to half the log odds ratio.
+    theta
+        ``(k, m)``.
+    events, n
+        ``(k,)`` of the control and the treatment arm.
+    prior
+        Of each study's baseline: the mean of the arms' log odds.
+    study
+        ``(k,)`` labels, for messages.
+    """
+    place, spread = _rough(prior)
+
+    def arms(baseline: Array, at: Array) -> Array:
+        delta = half(baseline, at)[0]
+        first = binomial_logpmf(events[0][:, None, None], n[0][:, None, None], baseline - delta)
+        return first + binomial_logpmf(events[1][:, None, None], n[1][:, None, None], baseline + delta)
+
+    def slope(a: Array) -> tuple[Array, Array]:
+        delta, bend = half(a, theta)
+        gradient, information = (place - a) / spread**2, np.full_like(a, 1.0 / spread**2)
+        for sign, e, total in zip((-1.0, 1.0), events, n, strict=True):
+            p, reach = special.expit(a + sign * delta), 1.0 + sign * bend
+            gradient = gradient + (e[:, None] - total[:, None] * p) * reach
+            information = information + total[:, None] * p * (1.0 - p) * reach**2
+        return gradient, information
+
+    start = np.mean([special.logit((e + 0.5) / (t + 1.0)) for e, t in zip(events, n, strict=True)], axis=0)
+    center, width = _newton(slope, np.broadcast_to(start[:, None], theta.shape))
+    return integrate_baseline(arms, prior, theta, center, width, study)

@@ -76,6 +76,8 @@ class StudyLikelihoods:
         Degrees of freedom of Student-t random effects.
     normal
         ``(k,)`` estimates and standard errors, where the likelihoods are normal in theta.
+    support
+        Interval in which theta lies; the likelihood is 0 beyond it.
     """
 
     study: tuple[str, ...]
@@ -87,6 +89,7 @@ class StudyLikelihoods:
     random_effects: Literal["normal", "t"] = "normal"
     df: float = float("inf")
     normal: tuple[Array, Array] | None = None
+    support: tuple[float, float] = (float("-inf"), float("inf"))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -100,7 +103,8 @@ class Model:
     distribution given everything that was drawn. ``random_effects`` is ``"normal"`` where theta is
     N(mu, tau) and the file offers neither marginal form, so that a new study can be predicted.
     ``simulate(data, parameters, rng)`` draws replicates of the data's fields given parameters and theta;
-    ``shapes(data)`` are the shapes of the parameters that are vectors.
+    ``shapes(data)`` are the shapes of the parameters that are vectors. ``measure`` is the effect measure of
+    mu for a model of counts whose measure is not the odds ratio (2x2 tables) or the rate ratio (person-time).
     """
 
     name: str
@@ -118,6 +122,7 @@ class Model:
     random_effects: Literal["normal"] | None = None
     simulate: Callable[[Any, Mapping[str, Array], np.random.Generator], dict[str, Array]] | None = None
     shapes: Callable[[Any], dict[str, tuple[int, ...]]] | None = None
+    measure: str | None = None
     module: ModuleType | None = None
 
     @property
@@ -253,5 +258,6 @@ def _from_module(module: ModuleType, path: Path, digest: str) -> Model:
         random_effects=getattr(module, "RANDOM_EFFECTS", None),
         simulate=getattr(module, "simulate", None),
         shapes=getattr(module, "shapes", None),
+        measure=getattr(module, "MEASURE", None),
         module=module,
     )

@@ -9,6 +9,8 @@ from typing import Protocol
 import numpy as np
 from scipy.special import gammaln, logsumexp
 
+from bayesmeta.engines import convolve as convolution
+from bayesmeta.engines.bounded import Bounded
 from bayesmeta.engines.convolve import LogPrior, convolve, laplace
 from bayesmeta.engines.curves import Curves
 from bayesmeta.errors import ConvergenceError, ModelError
@@ -51,6 +53,10 @@ class Averages(Protocol):
         """Return where mu lies given each tau."""
         ...
 
+    def finer(self) -> "Averages":
+        """Return the averages by a finer sum, or themselves where the sum is as fine as it needs to be."""
+        ...
+
 
 def log_prior(prior: Prior) -> LogPrior:
     """Return the log prior of mu with its first two derivatives, by central differences."""
@@ -67,13 +73,18 @@ def log_prior(prior: Prior) -> LogPrior:
 class NormalEffects:
     """``theta ~ N(mu, tau^2)``, any likelihood."""
 
-    curves: Curves
+    curves: Curves | Bounded
     mu: Prior
     reach: float = 7.6
+    step: float = convolution.STEP
 
     def each(self, mu: Array, tau: Array) -> Array:
         """Return ``(k, n)`` log averaged likelihoods."""
-        return convolve(self.curves, mu, tau).log
+        return convolve(self.curves, mu, tau, self.step).log
+
+    def finer(self) -> "NormalEffects":
+        """Return the averages by sums of half the step."""
+        return replace(self, step=0.5 * self.step)
 
     def place(self, tau: Array) -> Placed:
         """Return the mode of mu and the width its curvature implies."""
@@ -85,7 +96,7 @@ class NormalEffects:
 class NoEffects:
     """``theta = mu``: the common-effect model."""
 
-    curves: Curves
+    curves: Curves | Bounded
     mu: Prior
     reach: float = 7.6
 
@@ -98,6 +109,10 @@ class NoEffects:
         small = np.full(len(tau), 1e-9 * float(self.curves.scale.min()))
         mode = laplace(self.curves, log_prior(self.mu), small)
         return Placed(mode.mu, mode.scale, mode.log, self.reach)
+
+    def finer(self) -> "NoEffects":
+        """Return the same: nothing is summed."""
+        return self
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -112,6 +127,10 @@ class StudentEffects:
     s: Array
     df: float
     mu: Prior
+
+    def finer(self) -> "StudentEffects":
+        """Return the same: the sum does not depend on the data."""
+        return self
 
     def _mixing(self) -> tuple[Array, Array]:
         """Return nodes of lambda and their log weights."""
@@ -161,7 +180,7 @@ class StudentEffects:
         return Placed(center, scale, log, reach)
 
 
-def averages(given: StudyLikelihoods, curves: Curves) -> Averages:
+def averages(given: StudyLikelihoods, curves: Curves | Bounded) -> Averages:
     """Return the averages for the random effects that the model states.
 
     Raises

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bayesmeta.engines.bounded import Bounded
 from bayesmeta.engines.curves import Curves
 from bayesmeta.values import Array
 
@@ -39,7 +40,7 @@ class Convolved:
     var: Array
 
 
-def convolve(curves: Curves, mu: Array, tau: Array) -> Convolved:
+def convolve(curves: Curves | Bounded, mu: Array, tau: Array, step: float = STEP) -> Convolved:
     """Average each study's likelihood over ``theta ~ N(mu, tau^2)`` at each pair ``(mu, tau)``.
 
     Parameters
@@ -48,14 +49,16 @@ def convolve(curves: Curves, mu: Array, tau: Array) -> Convolved:
         The log likelihoods.
     mu, tau
         ``(n,)`` each, ``tau > 0``.
+    step
+        Of the trapezoidal rule.
     """
     k, n = len(curves.center), len(mu)
     table = np.empty((4, k, n))
-    size = max(1, CHUNK // (k * (2 * int(np.arcsinh(REACH) / STEP) + 1)))
+    size = max(1, CHUNK // (k * (2 * int(np.arcsinh(REACH) / step) + 1)))
     for start in range(0, n, size):
         block = slice(start, start + size)
         mode, width = _mode(curves, mu[block], tau[block])
-        table[:, :, block] = _about(curves, mu[block], tau[block], mode, width, REACH)
+        table[:, :, block] = _about(curves, mu[block], tau[block], mode, width, REACH, step)
     # A lopsided integrand falls more slowly on one side than its curvature at the mode says:
     # there it still falls like the random-effects normal, so that is how far to look.
     for i in range(k):
@@ -65,11 +68,11 @@ def convolve(curves: Curves, mu: Array, tau: Array) -> Convolved:
             rows = ragged[start : start + 256]
             mode, width = _mode(one, mu[rows], tau[rows])
             reach = REACH * float(np.max(np.maximum(1.0, tau[rows] / width)))
-            table[:, i, rows] = _about(one, mu[rows], tau[rows], mode, width, reach)[:, 0]
+            table[:, i, rows] = _about(one, mu[rows], tau[rows], mode, width, reach, step)[:, 0]
     return Convolved(table[0], table[1], table[2])
 
 
-def _mode(curves: Curves, mu: Array, tau: Array) -> tuple[Array, Array]:
+def _mode(curves: Curves | Bounded, mu: Array, tau: Array) -> tuple[Array, Array]:
     """Return each integrand's mode, nearly, and the width its curvature there implies; ``(k, n)``."""
     own = 1.0 / curves.scale[:, None] ** 2
     variance = tau**2
@@ -87,7 +90,7 @@ def _mode(curves: Curves, mu: Array, tau: Array) -> tuple[Array, Array]:
     return theta, tau / np.sqrt(relative)
 
 
-def conditional_grid(curves: Curves, mu: Array, tau: Array) -> tuple[Array, Array, float, Array]:
+def conditional_grid(curves: Curves | Bounded, mu: Array, tau: Array) -> tuple[Array, Array, float, Array]:
     """Return one study's conditional density of theta given each pair ``(mu, tau)``, on a uniform grid of t.
 
     Returns
@@ -106,7 +109,9 @@ def conditional_grid(curves: Curves, mu: Array, tau: Array) -> tuple[Array, Arra
     return mode[0], width[0], float(t[0]), _weights(curves, mu, tau, mode, width, t)[1][0]
 
 
-def _weights(curves: Curves, mu: Array, tau: Array, mode: Array, width: Array, t: Array) -> tuple[Array, Array, Array]:
+def _weights(
+    curves: Curves | Bounded, mu: Array, tau: Array, mode: Array, width: Array, t: Array
+) -> tuple[Array, Array, Array]:
     """Return ``(k, n)`` logs of the peaks, and ``(k, n, m)`` integrands relative to them, distances from the mode."""
     away = width[:, :, None] * np.sinh(t)
     f = curves(mode[:, :, None] + away)
@@ -120,14 +125,16 @@ def _weights(curves: Curves, mu: Array, tau: Array, mode: Array, width: Array, t
     return top, np.exp(f, out=f), away
 
 
-def _about(curves: Curves, mu: Array, tau: Array, mode: Array, width: Array, reach: float) -> Array:
-    """Integrate about the mode, out to `reach` widths.
+def _about(
+    curves: Curves | Bounded, mu: Array, tau: Array, mode: Array, width: Array, reach: float, largest: float
+) -> Array:
+    """Integrate about the mode, out to `reach` widths, in steps of t that are no larger than given.
 
     Returns
     -------
     ``(4, k, n)``: log integral, mean and variance of theta, share of the integral at the ends.
     """
-    half = int(np.ceil(np.arcsinh(reach) / STEP))
+    half = int(np.ceil(np.arcsinh(reach) / largest))
     step = float(np.arcsinh(reach)) / half
     top, weight, away = _weights(curves, mu, tau, mode, width, step * np.arange(-half, half + 1.0))
     total = weight.sum(axis=2)
@@ -157,7 +164,7 @@ class Laplace:
     log: Array
 
 
-def laplace(curves: Curves, log_prior: LogPrior, tau: Array) -> Laplace:
+def laplace(curves: Curves | Bounded, log_prior: LogPrior, tau: Array) -> Laplace:
     """Approximate the marginal of tau by the joint mode, found by Newton's method.
 
     The Hessian is an arrow (each theta touches mu alone), so a step costs O(k); it is written

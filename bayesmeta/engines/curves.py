@@ -98,7 +98,7 @@ class Curves:
         )
 
 
-def tabulate(likelihoods: StudyLikelihoods, low: float, high: float) -> Curves:
+def tabulate(likelihoods: StudyLikelihoods, low: float, high: float, *, max_cells: int = MAX_CELLS) -> Curves:
     """Return the studies' log likelihoods on ``[low, high]`` as checked tables.
 
     Raises
@@ -113,7 +113,7 @@ def tabulate(likelihoods: StudyLikelihoods, low: float, high: float) -> Curves:
     found: list[tuple[float, list[list[Array]]] | None] = [None] * k
     m = 128
     while any(f is None for f in found):
-        if m > MAX_CELLS:
+        if m > max_cells:
             study = likelihoods.study[found.index(None)]
             raise ConvergenceError(f"Study {study!r}: its likelihood is too rough to be tabulated. Use engine='nuts'.")
         u = np.linspace(ends[0], ends[1], 2 * m + 1)

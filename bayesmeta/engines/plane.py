@@ -14,7 +14,8 @@ from scipy.special import logsumexp, ndtr
 
 from bayesmeta.engines import nodes
 from bayesmeta.engines.averages import Averages, averages
-from bayesmeta.engines.curves import Curves, tabulate
+from bayesmeta.engines.bounded import Bounded, tabulate
+from bayesmeta.engines.curves import Curves
 from bayesmeta.errors import ConvergenceError
 from bayesmeta.marginals.axis import log_jacobian
 from bayesmeta.marginals.sinc import sinc_basis
@@ -32,6 +33,9 @@ NEGLIGIBLE_SECOND = 1e-11
 MAX_GRID = 2048
 # Quantiles of tau at which the interpolation of mu is checked.
 SINC_CHECKS = (1e-6, 1e-3, 0.05, 0.3, 0.5, 0.7, 0.95, 1.0 - 1e-3, 1.0 - 1e-6, 1.0 - 1e-8)
+# Agreement asked of sums over the random effects when their step is halved, and how often it may be.
+RESOLVED = 2e-11
+MAX_HALVINGS = 4
 # Largest error of the interpolated density of mu given tau, relative to its peak.
 TOLERANCE = 1e-10
 
@@ -62,7 +66,7 @@ class Plane:
         Estimate of the error of the density of mu given tau, relative to its peak.
     """
 
-    curves: Curves
+    curves: Curves | Bounded
     averages: Averages
     rule: nodes.Rule | None
     tau: Array
@@ -127,6 +131,7 @@ def plane(likelihoods: StudyLikelihoods) -> Plane:
         rule, tau, log_weight = None, np.zeros(1), np.zeros(1)
     else:
         rule = _tau_rule(likelihoods, average)
+        average = _resolved(average, rule)
         tau, log_weight = rule.x.ravel(), _log_prior_mass(rule, likelihoods.tau)
     placed = average.place(tau)
     posed = _Posed(average, likelihoods.mu, tau, log_weight, placed.center, placed.scale)
@@ -171,6 +176,31 @@ def _sinc_error(posed: _Posed, u: Array, mass: Array, top: float) -> float:
     # A value of tau counts as much as the probability of values as extreme as it.
     extreme = np.minimum(1.0, 20.0 * np.minimum(share[rows], 1.0 - share[rows] + weight[rows]))
     return float(np.max(error * extreme))
+
+
+def _resolved(average: Averages, rule: nodes.Rule) -> Averages:
+    """Return averages by sums so fine that finer ones do not change them, at typical values of mu and tau."""
+    weight = rule.masses().ravel()
+    share = np.cumsum(weight) / weight.sum()
+    rows = np.unique(np.searchsorted(share, SINC_CHECKS).clip(0, len(share) - 1))
+    extreme = np.minimum(1.0, 20.0 * np.minimum(share[rows], 1.0 - share[rows] + weight[rows] / weight.sum()))
+    center, scale = rule.extra.reshape(len(weight), -1)[rows, :2].T
+    z = np.array([-3.0, -1.5, 0.0, 1.5, 3.0])
+    mu, tau = (center[:, None] + scale[:, None] * z).ravel(), np.repeat(rule.x.ravel()[rows], len(z))
+    counts = (extreme[:, None] * np.exp(-0.5 * z * z)).ravel()
+    known = average.each(mu, tau).sum(axis=0)
+    for _ in range(MAX_HALVINGS):
+        finer = average.finer()
+        if finer is average:
+            return average
+        value = finer.each(mu, tau).sum(axis=0)
+        if float(np.max(np.abs(value - known) * counts)) <= RESOLVED:
+            return average
+        average, known = finer, value
+    raise ConvergenceError(
+        "The averages over the random effects were not resolved: the likelihoods change too abruptly. "
+        "Use engine='nuts'."
+    )
 
 
 def _theta_range(likelihoods: StudyLikelihoods) -> tuple[float, float]:

@@ -94,13 +94,14 @@ class Question:
 def data_for(model: Model, data: Any, measure: str | None) -> tuple[Any, str]:
     """Return what the model takes, made from a table where needed, and the measure of its effects."""
     if model.data_type is TwoByTwo:
-        if measure not in (None, "OR"):
-            raise ModelError(f"Model {model.name!r} estimates an odds ratio, not {measure}: leave measure out.")
+        own = model.measure or "OR"
+        if measure not in (None, own):
+            raise ModelError(f"Model {model.name!r} estimates the {own}, not the {measure}: leave measure out.")
         counts = data.two_by_two() if isinstance(data, StudyTable) else data
         counts = counts.counts if isinstance(counts, EffectSizes) else counts
         if not isinstance(counts, TwoByTwo):
             raise DataError(f"Model {model.name!r} needs the 2x2 counts, and the data are {type(data).__name__}.")
-        return counts, "OR"
+        return counts, own
     if model.data_type is not EffectSizes:
         raise ModelError(f"Tipping points are for models of effect sizes or 2x2 counts, not for {model.name!r}.")
     if isinstance(data, EffectSizes):

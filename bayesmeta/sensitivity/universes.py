@@ -190,6 +190,10 @@ def _solved(
     reference = next(iter(events))
     for model in models:
         own = exact_sets(data, parts) if model.data_type is TwoByTwo else sets
+        if model.data_type is TwoByTwo and model.measure is not None:
+            raise ModelError(
+                f"Model {model.name!r} estimates the {model.measure}; of counts, only odds ratios go here."
+            )
         if model.data_type is TwoByTwo and "OR" not in events:
             raise ModelError(f"Model {model.name!r} estimates odds ratios: add 'OR' to measures, or leave it out.")
         choices, jobs = _jobs(model, own, mus, taus, reference, events)

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy import special, stats
+from scipy import optimize, special, stats
 
 from bayesmeta.engines.program_cache import builder
 from bayesmeta.model import list_models, load_model
@@ -38,6 +38,40 @@ def _arms(d, logit_control, logit_treatment):
 
 def _baselines(p):
     return stats.norm.logpdf(p["baseline"], 0.0, 10.0).sum()
+
+
+def _risk_ratio(alpha, theta):
+    """Solve for the arms' risks of a log risk ratio and a mean of log odds; return their log odds."""
+    logits = []
+    for a, t in zip(alpha, theta, strict=True):
+        most = min(0.0, -t)
+        gap = lambda x, a=a, t=t, most=most: (  # noqa: E731
+            special.logit(np.exp(most) * special.expit(x)) + special.logit(np.exp(most + t) * special.expit(x)) - 2 * a
+        )
+        risk = np.exp(most) * special.expit(optimize.brentq(gap, -40, 30, xtol=1e-14))
+        logits.append((special.logit(risk), special.logit(risk * np.exp(t))))
+    return np.array(logits).T
+
+
+def _risk_difference(alpha, theta):
+    """Solve for the arms' risks of a risk difference and a mean of log odds; return their log odds."""
+    logits = []
+    for a, t in zip(alpha, theta, strict=True):
+        low, high = max(0.0, -t), min(1.0, 1.0 - t)
+        gap = lambda p, a=a, t=t: special.logit(p) + special.logit(p + t) - 2 * a  # noqa: E731
+        risk = optimize.brentq(gap, low + 1e-13, high - 1e-13, xtol=1e-15)
+        logits.append((special.logit(risk), special.logit(risk + t)))
+    return np.array(logits).T
+
+
+def _mu_rd(p):
+    return stats.norm.logpdf(p["mu"], 0.0, 0.5) + stats.halfnorm.logpdf(p["tau"], scale=0.15)
+
+
+def _rd(d, p, theta):
+    if np.any(np.abs(theta) >= 1):
+        return -np.inf
+    return _arms(d, *_risk_difference(p["baseline"], theta)) + _baselines(p) + _mu_rd(p)
 
 
 def _rates(d, p, theta):
@@ -123,6 +157,14 @@ FORMULAS: dict[tuple[str, str], Callable[[Any, Point], float]] = {
         + _mu(p)
         + _tau(p)
     ),
+    ("binomial_normal_rr", "default"): lambda d, p: (
+        _arms(d, *_risk_ratio(p["baseline"], _effect(p))) + _eta(p) + _baselines(p) + _mu(p) + _tau(p)
+    ),
+    ("binomial_normal_rr", "centred"): lambda d, p: (
+        _arms(d, *_risk_ratio(p["baseline"], p["theta"])) + _theta(p) + _baselines(p) + _mu(p) + _tau(p)
+    ),
+    ("binomial_normal_rd", "default"): lambda d, p: _rd(d, p, _effect(p)) + _eta(p),
+    ("binomial_normal_rd", "centred"): lambda d, p: _rd(d, p, p["theta"]) + _theta(p),
     ("binomial_normal_random_baseline", "default"): lambda d, p: (
         _arms(
             d,
@@ -168,6 +210,9 @@ def _random_point(model, rng: np.random.Generator) -> tuple[Point, Point, float]
         elif value.name.endswith("_logodds__"):
             natural[rv.name] = special.expit(z)
             jacobian += (special.log_expit(z) + special.log_expit(-z)).sum()
+        elif value.name == "theta_interval__":
+            natural[rv.name] = 2.0 * special.expit(z) - 1.0
+            jacobian += (np.log(2.0) + special.log_expit(z) + special.log_expit(-z)).sum()
         else:
             assert value.name == rv.name
             natural[rv.name] = z

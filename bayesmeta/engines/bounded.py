@@ -1,0 +1,110 @@
+"""Likelihoods of an effect that only exists between two limits, such as a risk difference.
+
+They are tabulated in ``xi = artanh((theta - middle) / half)``, in which log likelihoods are straight lines
+far out, and are zero beyond the limits.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from bayesmeta.engines import curves
+from bayesmeta.engines.curves import Curves
+from bayesmeta.errors import ConvergenceError
+from bayesmeta.model import StudyLikelihoods
+from bayesmeta.values import Array
+
+# The table ends where theta is within 1e-4 of its limits, relative to their distance.
+REACH = 5.0
+# A likelihood must have fallen by this (log scale) at both ends of the table, so that what lies beyond is nothing.
+FALL = 60.0
+
+# A likelihood with a kink in the middle never gets smooth; this many cells resolve those that do.
+MAX_CELLS = 2**10
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Bounded:
+    """Log likelihoods of ``k`` studies as functions of theta, minus infinity beyond the limits.
+
+    Parameters
+    ----------
+    inner
+        The same as functions of xi.
+    middle, half
+        Of the interval in which theta lies.
+    center, scale
+        ``(k,)`` rough place and width of each likelihood, in theta.
+    """
+
+    inner: Curves
+    middle: float
+    half: float
+    center: Array
+    scale: Array
+
+    def _xi(self, theta: Array) -> Array:
+        edge = np.tanh(REACH)
+        return np.arctanh(np.clip((theta - self.middle) / self.half, -edge, edge))
+
+    def _outside(self, theta: Array) -> Array:
+        return np.asarray(np.abs(theta - self.middle) > self.half * np.tanh(REACH))
+
+    def __call__(self, theta: Array) -> Array:
+        """Return the log likelihoods at `theta`, ``(k, ...)``, one row a study."""
+        value = self.inner(self._xi(theta))
+        value[self._outside(theta)] = -np.inf
+        return value
+
+    def derivatives(self, theta: Array) -> tuple[Array, Array]:
+        """Return the first and second derivatives with respect to theta, ``(k, ...)`` each.
+
+        Beyond the limits they are those of a normal likelihood, which lead a search back inside.
+        """
+        xi = self._xi(theta)
+        first, second = self.inner.derivatives(xi)
+        slope = np.cosh(xi) ** 2 / self.half
+        shape = (-1,) + (1,) * (theta.ndim - 1)
+        center, scale = self.center.reshape(shape), self.scale.reshape(shape)
+        away = self._outside(theta)
+        bend = (second + 2.0 * np.tanh(xi) * first) * slope**2
+        return (
+            np.where(away, (center - theta) / scale**2, first * slope),
+            np.where(away, -1.0 / scale**2, bend),
+        )
+
+    def one(self, i: int) -> "Bounded":
+        """Return the table of study `i` alone."""
+        index = slice(i, i + 1)
+        return Bounded(self.inner.one(i), self.middle, self.half, self.center[index], self.scale[index])
+
+
+def tabulate(likelihoods: StudyLikelihoods, low: float, high: float) -> Curves | Bounded:
+    """Return the studies' log likelihoods as checked tables, on ``[low, high]`` or on the interval where theta exists.
+
+    Raises
+    ------
+    ConvergenceError
+        If a likelihood is too rough to be represented, or does not vanish at a limit; the message names the study.
+    """
+    start, end = likelihoods.support
+    if np.isinf(start) or np.isinf(end):
+        return curves.tabulate(likelihoods, low, high)
+    middle, half = 0.5 * (start + end), 0.5 * (end - start)
+    center, scale = likelihoods.center, np.where(np.isfinite(likelihoods.scale), likelihoods.scale, half)
+    at = (center - middle) / half
+
+    def loglik(xi: Array) -> Array:
+        return likelihoods.loglik(middle + half * np.tanh(xi))
+
+    # The widest points of the table, and the study's own.
+    fallen = loglik(np.column_stack([np.full_like(at, -REACH), np.arctanh(at), np.full_like(at, REACH)]))
+    short = np.flatnonzero((fallen[:, [0, 2]] > fallen[:, [1]] - FALL).any(axis=1))
+    if short.size:
+        raise ConvergenceError(
+            f"Study {likelihoods.study[short[0]]!r}: its data hardly rule out an effect of {start:g} or {end:g}, "
+            "where the effect's scale ends. Use engine='nuts'."
+        )
+    inside = replace(likelihoods, loglik=loglik, center=np.arctanh(at), scale=scale / (half * (1.0 - at**2)))
+    table = curves.tabulate(inside, -REACH, REACH, max_cells=MAX_CELLS)
+    return Bounded(table, middle, half, center, scale)
