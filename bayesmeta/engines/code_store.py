@@ -172,6 +172,12 @@ def _outside(bitcode: bytes) -> list[str]:
     return [name for name in functions if not name.startswith("llvm.")]
 
 
+def prepare_linker() -> None:
+    """Import numba and make its linker ready; waits for a thread that is already doing so."""
+    with _LINKING:
+        _codegen()
+
+
 @cache
 def _codegen() -> Any:
     """Return numba's code generator, with its runtime ready for code that allocates."""
