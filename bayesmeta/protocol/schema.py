@@ -305,6 +305,18 @@ class Protocol(_Section):
                 )
         return self
 
+    @model_validator(mode="after")
+    def _risks_possible(self) -> Self:
+        from bayesmeta.decisions.risk import RISK_MAPS
+
+        for key, outcome in self.outcomes.items():
+            if outcome.baseline_risk and self.measure not in RISK_MAPS:
+                raise ValueError(
+                    f"outcomes.{key}.baseline_risk needs an effect on risks, and {self.measure} is none: use one of "
+                    f"{', '.join(sorted(RISK_MAPS))}, or leave it out"
+                )
+        return self
+
     @property
     def path(self) -> Path:
         """The protocol file; an empty path when the protocol was made in Python."""

@@ -9,6 +9,7 @@ from bayesmeta.posterior import Posterior
 from bayesmeta.report import evidence, figures, outcome, priors
 from bayesmeta.report.agreement import agreement_figure, agreement_rows, agreement_table, agreement_words
 from bayesmeta.report.checklist import checklist
+from bayesmeta.report.decisions import decision_tables
 from bayesmeta.report.methods import methods
 from bayesmeta.report.values import Fact, Line, OutcomeView, ReportView, Table
 from bayesmeta.studies import PublishedResult
@@ -126,6 +127,7 @@ def outcome_view(result: OutcomeResult, analysis: Analysis, anchor: str) -> Outc
         else None,
         data=evidence.data_table(result),
         provenance=evidence.provenance(result),
+        decisions=decision_tables(result),
     )
 
 

@@ -63,6 +63,7 @@ class OutcomeView:
     funnel: Markup | None
     data: Table
     provenance: tuple[str, ...]
+    decisions: tuple[Table, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
