@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from bayesmeta.effects import effect_sizes, find_measure
-from bayesmeta.effects.zero_cells import ADDED_TO
+from bayesmeta.effects.zero_cells import ZeroRule
 from bayesmeta.errors import BayesMetaError, DataError, ModelError, unknown
 from bayesmeta.studies import EffectSizes, PersonTime, StudyTable, TwoByTwo
 
@@ -17,6 +17,12 @@ type Data = StudyTable | TwoByTwo | PersonTime | EffectSizes
 EVERY = "all studies"
 EXACT = "not needed (exact counts)"
 NOTHING = "none"
+WHERE = {
+    "only0": "studies with a zero cell",
+    "all": "all studies",
+    "if0all": "all studies if one has a zero",
+    "none": "",
+}
 # More subsets than this are no help to a reader, and their number doubles with every study.
 MOST_SUBSETS = 4096
 
@@ -105,10 +111,8 @@ def rules_of(data: Data, zero_cells: "Sequence[tuple[float, str]] | None") -> di
     """
     if zero_cells is not None:
         for add, to in zero_cells:
-            if to not in ADDED_TO:
-                raise unknown("zero-cell rule", to, ADDED_TO)
-            if not add >= 0:
-                raise ModelError(f"Zero cells: {add!r} cannot be added; give a number >= 0, e.g. (0.5, 'only0').")
+            # Making the rule checks it.
+            ZeroRule(add, to)
         return {_rule(add, to): (add, to) for add, to in zero_cells}
     counts = counts_of(data)
     if isinstance(data, EffectSizes) or counts is None or not _any_zero(counts):
@@ -117,8 +121,7 @@ def rules_of(data: Data, zero_cells: "Sequence[tuple[float, str]] | None") -> di
 
 
 def _rule(add: float, to: str) -> str:
-    where = {"only0": "studies with a zero cell", "all": "all studies", "if0all": "all studies if one has a zero"}
-    return "nothing added" if to == "none" or add == 0 else f"{add:g} to {where[to]}"
+    return "nothing added" if to == "none" or add == 0 else f"{add:g} to {WHERE[to]}"
 
 
 def _any_zero(counts: TwoByTwo) -> bool:

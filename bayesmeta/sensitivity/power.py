@@ -9,7 +9,7 @@ quadrature, with no importance weights and no sampling error; a NUTS posterior g
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -21,6 +21,9 @@ from bayesmeta.posterior import Marginal, Posterior
 from bayesmeta.priors import Cauchy, HalfNormal, Normal, StudentT
 from bayesmeta.studies import EffectSizes
 from bayesmeta.values import Array
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 ALPHAS = (0.99, 1.01)
 THRESHOLD = 0.05
@@ -228,14 +231,8 @@ def _scaled_likelihood(model: Model, data: Any, alpha: float) -> tuple[Model, An
 
 def _by_arviz(posterior: Posterior) -> tuple[PowerScaling, ...]:
     import arviz_stats
-    import pymc as pm
 
-    tree = posterior.to_datatree()
-    with posterior.pymc_model():
-        if "log_prior" not in tree.children:
-            tree = pm.compute_log_prior(tree, progressbar=False)
-        if "log_likelihood" not in tree.children:
-            tree = pm.compute_log_likelihood(tree, progressbar=False)
+    tree = _with_terms(posterior)
     names = [n for n in ("mu", "tau", "theta_new") if n in tree["posterior"].data_vars]
     priors = [n for n in posterior.priors if n in tree["log_prior"].data_vars]
 
@@ -254,6 +251,34 @@ def _by_arviz(posterior: Posterior) -> tuple[PowerScaling, ...]:
         )
         for n in names
     )
+
+
+def _with_terms(posterior: Posterior) -> "xr.DataTree":
+    """Return the draws with the log prior of every parameter and the log likelihood of the studies' data.
+
+    The likelihood that is scaled is that of each study's estimate given its true effect; a program that integrates
+    the true effects out records the likelihood given mu and tau instead, which is replaced here.
+    """
+    import xarray as xr
+
+    tree, data = posterior.to_datatree(), posterior.data
+    draws = tree["posterior"]
+    groups = dict(tree.children)
+    sei = getattr(data, "sei", None)
+    if "log_prior" not in groups:
+        own = {n: p if sei is None else p.resolve(sei) for n, p in posterior.priors.items() if n in draws.data_vars}
+        logged = {n: xr.DataArray(p.logpdf(np.asarray(draws[n])), dims=draws[n].dims) for n, p in own.items()}
+        groups["log_prior"] = xr.DataTree(xr.Dataset(logged))
+    if isinstance(data, EffectSizes) and "theta" in draws.data_vars:
+        theta = draws["theta"]
+        yi, s = (xr.DataArray(v, dims="study", coords={"study": theta["study"]}) for v in (data.yi, data.sei))
+        groups["log_likelihood"] = xr.DataTree(xr.Dataset({"y": -0.5 * ((yi - theta) / s) ** 2}))
+    if "log_likelihood" not in groups:
+        raise ModelError(
+            f"The draws of model {posterior.model.name!r} carry no log likelihood, so its power cannot be changed. "
+            "Fit it with engine='quadrature' where the model offers it."
+        )
+    return xr.DataTree(children=groups)
 
 
 def power_lines(found: tuple[PowerScaling, ...]) -> list[str]:
