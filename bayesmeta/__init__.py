@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from bayesmeta.sensitivity import sensitivity as sensitivity
     from bayesmeta.sensitivity import tipping_point as tipping_point
     from bayesmeta.studies import EffectSizes as EffectSizes
+    from bayesmeta.studies import PersonTime as PersonTime
     from bayesmeta.studies import StudyTable as StudyTable
     from bayesmeta.studies import TwoByTwo as TwoByTwo
 
@@ -63,6 +64,7 @@ _PUBLIC: dict[str, str | None] = {
     "DataWarning": "errors",
     "ModelError": "errors",
     "EffectSizes": "studies",
+    "PersonTime": "studies",
     "StudyTable": "studies",
     "TwoByTwo": "studies",
     "compare": "compare",

@@ -7,6 +7,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from bayesmeta.errors import DataError
+
 type Array = NDArray[np.float64]
 type IntervalKind = Literal["confidence", "credible", "prediction", "posterior prediction"]
 
@@ -14,6 +16,24 @@ type IntervalKind = Literal["confidence", "credible", "prediction", "posterior p
 def frozen_array(values: ArrayLike) -> Array:
     """Return a read-only float64 copy of `values`."""
     array = np.array(values, dtype=np.float64, copy=True)
+    array.setflags(write=False)
+    return array
+
+
+def column(name: str, values: ArrayLike) -> Array:
+    """Return a read-only ``(k,)`` float64 copy of one value per study; a single number is one study.
+
+    Raises
+    ------
+    DataError
+        If something in it is no number, or it is not one-dimensional.
+    """
+    try:
+        array = np.atleast_1d(np.array(values, dtype=np.float64))
+    except (TypeError, ValueError):
+        raise DataError(f"{name} holds what is no number: {values!r:.80}. Give one number per study.") from None
+    if array.ndim != 1:
+        raise DataError(f"{name} has shape {array.shape}: give a flat list with one number per study.")
     array.setflags(write=False)
     return array
 

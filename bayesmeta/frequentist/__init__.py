@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from bayesmeta.frequentist.asymmetry_counts import harbord as harbord
     from bayesmeta.frequentist.asymmetry_counts import peters as peters
     from bayesmeta.frequentist.batch import pool_many as pool_many
-    from bayesmeta.frequentist.counts import PersonTime as PersonTime
     from bayesmeta.frequentist.diagnostics import baujat as baujat
     from bayesmeta.frequentist.diagnostics import influence as influence
     from bayesmeta.frequentist.excess import excess_significance as excess_significance
@@ -45,7 +44,6 @@ _PUBLIC: dict[str, str] = {
     "CI_RULES": "pool",
     "Heterogeneity": "heterogeneity",
     "PermutationTest": "permutation",
-    "PersonTime": "counts",
     "PooledFit": "result",
     "TAU2_ESTIMATORS": "tau2",
     "Test": "result",

@@ -6,6 +6,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
+from bayesmeta.effects import find_measure
 from bayesmeta.errors import ConvergenceError, DataError, ModelError, unknown
 from bayesmeta.frequentist.generalised import fixed_weights, generalised_se, generalised_tau2, weighted_coefficients
 from bayesmeta.frequentist.result import PREDICTION_REFERENCES, PooledFit, PredictionRule, chi2_p
@@ -68,7 +69,7 @@ def pool(
     ModelError
         If `method`, `ci`, `level` or `prediction` is not known or impossible with these data.
     DataError
-        If there are no more studies than coefficients, or the design is collinear.
+        If `effects` are not effect sizes, there are no more studies than coefficients, or the design is collinear.
     ConvergenceError
         If no finite answer exists; the message says what to use instead.
 
@@ -78,6 +79,7 @@ def pool(
     >>> round(fit.mu, 4), round(fit.se, 4)
     (0.2705, 0.0768)
     """
+    _check_effects(effects)
     rule = _check(method, ci, level, prediction)
     intercept = has_intercept(effects)
     model = _model(effects, rule, intercept)
@@ -153,7 +155,19 @@ def _with_fixed_weights(model: Model, weights: Array, tau2: float, rule: str) ->
     return beta, vcov * model.scale**2
 
 
+def _check_effects(effects: object) -> None:
+    if not isinstance(effects, EffectSizes):
+        raise DataError(
+            f"pool takes EffectSizes, but was given {type(effects).__name__}. "
+            "Use bm.effect_sizes(data, measure=...) first, or bm.EffectSizes(yi=..., sei=...)."
+        )
+    find_measure(effects.measure)
+
+
 def _check(method: str, ci: str, level: float, prediction: str) -> str:
+    for name, given in (("method", method), ("ci", ci), ("prediction", prediction)):
+        if not isinstance(given, str):
+            raise ModelError(f"{name} is {given!r}: it must be a text, e.g. method='DL', ci='wald'.")
     if method not in TAU2_ESTIMATORS and method != "GENQ":
         raise unknown("tau2 method", method, [*TAU2_ESTIMATORS, "GENQ"])
     rule = _SPELLINGS.get(ci, ci)
@@ -161,7 +175,7 @@ def _check(method: str, ci: str, level: float, prediction: str) -> str:
         raise unknown("confidence interval rule", ci, CI_RULES)
     if prediction not in PREDICTION_REFERENCES:
         raise unknown("prediction rule", prediction, PREDICTION_REFERENCES)
-    if not 0.0 < level < 1.0:
+    if isinstance(level, str) or not 0.0 < level < 1.0:
         raise ModelError(f"level is {level!r}; it is a coverage strictly between 0 and 1, e.g. 0.95 for 95%.")
     return rule
 

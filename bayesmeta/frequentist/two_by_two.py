@@ -17,10 +17,9 @@ from bayesmeta.frequentist.association import (
     homogeneity_tests,
     mantel_haenszel_test,
 )
-from bayesmeta.frequentist.counts import PersonTime
 from bayesmeta.frequentist.result import PooledFit, Test, chi2_p
 from bayesmeta.frequentist.weighted import mean_model
-from bayesmeta.studies import Adjustment, EffectSizes, Exclusion, StudyTable, TwoByTwo
+from bayesmeta.studies import Adjustment, EffectSizes, Exclusion, PersonTime, StudyTable, TwoByTwo
 from bayesmeta.values import Array
 
 type Cells = tuple[Array, Array, Array, Array]
@@ -106,7 +105,7 @@ def mantel_haenszel(
     if measure not in REFERENCES:
         raise unknown("Mantel-Haenszel measure", measure, REFERENCES)
     if isinstance(counts, StudyTable):
-        counts = _from_table(counts, measure)
+        counts = counts.person_time() if measure in ("IRR", "IRD") else counts.two_by_two()
     if isinstance(counts, PersonTime) or measure in ("IRR", "IRD"):
         from bayesmeta.frequentist.rates import mantel_haenszel_rates
 
@@ -114,18 +113,6 @@ def mantel_haenszel(
     if not isinstance(counts, TwoByTwo):
         raise ModelError(f"measure={measure!r} needs 2x2 counts (TwoByTwo); for person-time use 'IRR' or 'IRD'.")
     return _random(counts, measure, level) if random else _common(counts, measure, level, add, correct)
-
-
-def _from_table(table: StudyTable, measure: str) -> TwoByTwo | PersonTime:
-    if measure not in ("IRR", "IRD"):
-        return table.two_by_two()
-    return PersonTime(
-        table.column("events_treatment"),
-        table.column("time_treatment"),
-        table.column("events_control"),
-        table.column("time_control"),
-        study=table.study,
-    )
 
 
 def cells_of(counts: TwoByTwo) -> Cells:

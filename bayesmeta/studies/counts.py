@@ -7,7 +7,7 @@ import numpy as np
 
 from bayesmeta.errors import DataError
 from bayesmeta.studies.labels import check_labels, kept, labels
-from bayesmeta.values import Array, frozen_array
+from bayesmeta.values import Array, column
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,7 +38,7 @@ class TwoByTwo:
 
     def __post_init__(self) -> None:
         arrays = {
-            name: frozen_array(np.atleast_1d(getattr(self, name)))
+            name: column(name, getattr(self, name))
             for name in ("events_treatment", "n_treatment", "events_control", "n_control")
         }
         k = len(arrays["events_treatment"])
@@ -120,7 +120,7 @@ class PersonTime:
 
     def __post_init__(self) -> None:
         names = ("events_treatment", "time_treatment", "events_control", "time_control")
-        arrays = {name: frozen_array(np.atleast_1d(getattr(self, name))) for name in names}
+        arrays = {name: column(name, getattr(self, name)) for name in names}
         k = len(arrays["events_treatment"])
         study = labels(self.study or None, k)
         check_labels(study, {name: len(a) for name, a in arrays.items()})

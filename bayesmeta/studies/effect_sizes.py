@@ -5,12 +5,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from bayesmeta.errors import DataError
 from bayesmeta.studies.counts import TwoByTwo
 from bayesmeta.studies.labels import check_labels, kept, labels
 from bayesmeta.studies.records import Adjustment, Exclusion
-from bayesmeta.values import Array, frozen_array
+from bayesmeta.values import Array, column, frozen_array
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -71,10 +72,11 @@ class EffectSizes:
     scale: str = "analysis"
 
     def __post_init__(self) -> None:
-        yi, sei = frozen_array(np.atleast_1d(self.yi)), frozen_array(np.atleast_1d(self.sei))
+        yi, sei = column("yi", self.yi), column("sei", self.sei)
         study = labels(self.study or None, len(yi))
         _check_scale(self.scale, self.measure, study, yi)
-        check_labels(study, {"yi": len(yi), "sei": len(sei)})
+        ni = None if self.ni is None else column("ni", self.ni)
+        check_labels(study, {"yi": len(yi), "sei": len(sei)} | ({} if ni is None else {"ni": len(ni)}))
         bad = ~(np.isfinite(yi) & np.isfinite(sei) & (sei > 0))
         if bad.any():
             names = ", ".join(
@@ -85,7 +87,7 @@ class EffectSizes:
                 "If they are 2x2 tables with zero cells, fit the 'binomial_normal' model on the counts; "
                 "otherwise correct or remove them."
             )
-        X = np.ones((len(yi), 1)) if self.X is None else np.atleast_2d(np.asarray(self.X, dtype=float))
+        X = np.ones((len(yi), 1)) if self.X is None else _design(self.X)
         if X.shape[0] != len(yi) or not np.isfinite(X).all():
             raise DataError(
                 f"X has shape {X.shape} for {len(yi)} studies: it needs one row of finite numbers per study."
@@ -93,7 +95,6 @@ class EffectSizes:
         terms = tuple(self.terms) or (("intercept",) if X.shape[1] == 1 else _terms(X))
         if len(terms) != X.shape[1]:
             raise DataError(f"terms names {len(terms)} columns but X has {X.shape[1]}.")
-        ni = None if self.ni is None else frozen_array(np.atleast_1d(self.ni))
         for name, value in (
             ("yi", yi),
             ("sei", sei),
@@ -135,6 +136,16 @@ class EffectSizes:
         import pandas as pd
 
         return pd.DataFrame({"study": self.study, "yi": self.yi, "sei": self.sei, "vi": self.vi})
+
+
+def _design(X: ArrayLike) -> Array:
+    try:
+        return np.atleast_2d(np.asarray(X, dtype=float))
+    except (TypeError, ValueError):
+        raise DataError(
+            f"X holds what is no number: {X!r:.80}. It is a (k, p) design matrix; "
+            "bm.frequentist.design_matrix makes one from moderators, categories included."
+        ) from None
 
 
 def _check_scale(scale: str, measure: str, study: Sequence[str], yi: Array) -> None:

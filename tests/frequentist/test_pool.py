@@ -294,3 +294,17 @@ def test_twelve_orders_of_magnitude_lose_no_digits(seed):
     assert fit.tau2 == pytest.approx(float(tau2), rel=1e-13)
     assert fit.tau2_se == pytest.approx(float(variance) ** 0.5 / float(trace), rel=1e-12)
     assert fit.mu == pytest.approx(float(mu), rel=1e-12, abs=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (bm.TwoByTwo([1], [10], [2], [10]), "takes EffectSizes, but was given TwoByTwo"),
+        ([0.1, 0.2], "takes EffectSizes, but was given list"),
+        (bm.EffectSizes(yi=[0.1, 0.2], sei=[1, 1], measure="0R"), "Unknown effect measure '0R'"),
+    ],
+)
+def test_only_effect_sizes_of_a_known_measure_are_pooled(given, message):
+    """Counts, lists and effects of an unknown measure are refused with what to do."""
+    with pytest.raises(bm.BayesMetaError, match=message):
+        pool(given)

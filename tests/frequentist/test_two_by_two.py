@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 import bayesmeta as bm
 from bayesmeta.errors import DataError, ModelError
-from bayesmeta.frequentist import PersonTime, mantel_haenszel, peto, pool
+from bayesmeta.frequentist import mantel_haenszel, peto, pool
+from bayesmeta.studies import PersonTime
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = json.loads((ROOT / "tests" / "golden" / "metafor_mh_peto.json").read_text())["mh_peto"]
