@@ -23,6 +23,8 @@ FALL = 40.0
 CHUNK = 2_000_000
 STEP, FINEST = 0.2, 0.2 / 2**6
 REACH, FARTHEST = 4.0, 64.0
+# A baseline's peak is sought within this of its prior's middle, and found to 1e-7.
+WIDEST, BISECTIONS = 100.0, 31
 
 type LogIntegrand = Callable[[Array, Array], Array]
 
@@ -30,15 +32,16 @@ type LogIntegrand = Callable[[Array, Array], Array]
 def binomial_logpmf(events: Array, n: Array, logit: Array) -> Array:
     """Return log P(events | n, logit); stable for every finite logit."""
     choose = special.gammaln(n + 1) - special.gammaln(events + 1) - special.gammaln(n - events + 1)
-    return np.asarray(choose - events * np.logaddexp(0.0, -logit) - (n - events) * np.logaddexp(0.0, logit))
+    # log(1 + exp(x)) is this and max(x, 0): one exponential for both outcomes, and nothing cancels.
+    rest = np.log1p(np.exp(-np.abs(logit)))
+    return np.asarray(choose - n * rest - np.where(logit > 0.0, n - events, -events) * logit)
 
 
 def poisson_logpmf(events: Array, time: Array, log_rate: Array) -> Array:
     """Return log P(events) of a Poisson count with mean ``time * exp(log_rate)``."""
     log_mean = np.log(time) + log_rate
-    # A mean beyond all floats has likelihood 0, and its log is -inf.
-    with np.errstate(over="ignore"):
-        return np.asarray(events * log_mean - np.exp(log_mean) - special.gammaln(events + 1))
+    # A mean this large has likelihood 0 already; sums of such logs must not overflow.
+    return np.asarray(events * log_mean - np.exp(np.minimum(log_mean, 700.0)) - special.gammaln(events + 1))
 
 
 def integrate_baseline(
@@ -83,11 +86,13 @@ def integrate_baseline(
             )
         value, ends = _trapezoid(arms, prior, theta, center, width, step, reach)
     while step > FINEST:
+        # Half the step: the sum so far and the one over the points half-way.
+        between, _ = _trapezoid(arms, prior, theta, center, width, step, reach, shift=0.5)
+        finer = np.logaddexp(value, between) - math.log(2.0)
         step /= 2
-        finer, _ = _trapezoid(arms, prior, theta, center, width, step, reach)
         # Where a study's likelihood is negligible its log is large, and counts by its own size.
         if np.all(np.abs(finer - value) <= TOLERANCE * (1.0 + 1e-3 * np.abs(finer))):
-            return finer
+            return np.asarray(finer)
         value = finer
     raise ConvergenceError(
         f"The baselines of the studies could not be integrated to {TOLERANCE:g} with the prior {prior!r}. "
@@ -96,11 +101,18 @@ def integrate_baseline(
 
 
 def _trapezoid(
-    arms: LogIntegrand, prior: Prior, theta: Array, center: Array, width: Array, step: float, reach: float
+    arms: LogIntegrand,
+    prior: Prior,
+    theta: Array,
+    center: Array,
+    width: Array,
+    step: float,
+    reach: float,
+    shift: float = 0.0,
 ) -> tuple[Array, Array]:
     """Return the log integral, and by how much the integrand is below its peak at the ends, ``(k, m)`` each."""
     half = math.ceil(reach / step)
-    t = step * np.arange(-half, half + 1, dtype=np.float64)
+    t = step * (np.arange(-half, half + 1, dtype=np.float64) + shift)
     columns = max(1, CHUNK // (len(theta) * len(t)))
     parts = [
         _trapezoid_part(
@@ -123,8 +135,9 @@ def _trapezoid_part(
     baseline = center + width * np.sinh(t)
     log_terms = arms(baseline, theta) + prior.logpdf(baseline) + np.log(width * np.cosh(t))
     peak = log_terms.max(axis=-1)
-    total = np.asarray(special.logsumexp(log_terms, axis=-1))
-    return total, np.maximum(log_terms[..., 0], log_terms[..., -1]) - peak
+    ends = np.maximum(log_terms[..., 0], log_terms[..., -1]) - peak
+    log_terms -= peak[..., None]
+    return peak + np.log(np.exp(log_terms, out=log_terms).sum(axis=-1)), ends
 
 
 def logit_baseline(
@@ -299,15 +312,27 @@ def odds_product_loglik(
         first = binomial_logpmf(events[0][:, None, None], n[0][:, None, None], baseline - delta)
         return first + binomial_logpmf(events[1][:, None, None], n[1][:, None, None], baseline + delta)
 
-    def slope(a: Array) -> tuple[Array, Array]:
+    def gradient(a: Array) -> Array:
         delta, bend = half(a, theta)
-        gradient, information = (place - a) / spread**2, np.full_like(a, 1.0 / spread**2)
-        for sign, e, total in zip((-1.0, 1.0), events, n, strict=True):
-            p, reach = special.expit(a + sign * delta), 1.0 + sign * bend
-            gradient = gradient + (e[:, None] - total[:, None] * p) * reach
-            information = information + total[:, None] * p * (1.0 - p) * reach**2
-        return gradient, information
+        total = (place - a) / spread**2
+        for sign, e, size in zip((-1.0, 1.0), events, n, strict=True):
+            total = total + (e[:, None] - size[:, None] * special.expit(a + sign * delta)) * (1.0 + sign * bend)
+        return total
 
-    start = np.mean([special.logit((e + 0.5) / (t + 1.0)) for e, t in zip(events, n, strict=True)], axis=0)
-    center, width = _newton(slope, np.broadcast_to(start[:, None], theta.shape))
+    center, width = _bisected(gradient, np.full_like(theta, place), WIDEST, spread)
     return integrate_baseline(arms, prior, theta, center, width, study)
+
+
+def _bisected(gradient: Callable[[Array], Array], middle: Array, reach: float, widest: float) -> tuple[Array, Array]:
+    """Return the peak of functions that rise to it and fall from it, and their widths there.
+
+    Given a difference of risks Newton's method can go back and forth for ever: the logs are not concave in log odds.
+    """
+    low, high = middle - reach, middle + reach
+    for _ in range(BISECTIONS):
+        at = 0.5 * (low + high)
+        rising = gradient(at) > 0.0
+        low, high = np.where(rising, at, low), np.where(rising, high, at)
+    at, h = 0.5 * (low + high), 1e-4
+    bend = (gradient(at - h) - gradient(at + h)) / (2.0 * h)
+    return at, 1.0 / np.sqrt(np.maximum(bend, 1.0 / widest**2))

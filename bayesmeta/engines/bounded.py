@@ -1,7 +1,7 @@
 """Likelihoods of an effect that only exists between two limits, such as a risk difference.
 
 They are tabulated in ``xi = artanh((theta - middle) / half)``, in which log likelihoods are straight lines
-far out, and are zero beyond the limits.
+far out. At the limits they have fallen below exp(-60) of their height, and fall on beyond.
 """
 
 from dataclasses import dataclass, replace
@@ -25,7 +25,7 @@ MAX_CELLS = 2**10
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Bounded:
-    """Log likelihoods of ``k`` studies as functions of theta, minus infinity beyond the limits.
+    """Log likelihoods of ``k`` studies as functions of theta, falling from next to nothing beyond the limits.
 
     Parameters
     ----------
@@ -52,9 +52,10 @@ class Bounded:
 
     def __call__(self, theta: Array) -> Array:
         """Return the log likelihoods at `theta`, ``(k, ...)``, one row a study."""
-        value = self.inner(self._xi(theta))
-        value[self._outside(theta)] = -np.inf
-        return value
+        # Minus infinity itself would poison sums in which nothing else counts; after the fall this is nothing.
+        beyond = np.maximum(np.abs(theta - self.middle) - self.half * np.tanh(REACH), 0.0)
+        away = beyond / self.scale.reshape((-1,) + (1,) * (theta.ndim - 1))
+        return np.asarray(self.inner(self._xi(theta)) - 0.5 * away**2)
 
     def derivatives(self, theta: Array) -> tuple[Array, Array]:
         """Return the first and second derivatives with respect to theta, ``(k, ...)`` each.

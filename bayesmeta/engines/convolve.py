@@ -55,9 +55,13 @@ def convolve(curves: Curves | Bounded, mu: Array, tau: Array, step: float = STEP
     k, n = len(curves.center), len(mu)
     table = np.empty((4, k, n))
     size = max(1, CHUNK // (k * (2 * int(np.arcsinh(REACH) / step) + 1)))
+    modes = np.empty((2, k, n))
+    for start in range(0, n, max(1, CHUNK // k)):
+        block = slice(start, start + max(1, CHUNK // k))
+        modes[:, :, block] = _mode(curves, mu[block], tau[block])
     for start in range(0, n, size):
         block = slice(start, start + size)
-        mode, width = _mode(curves, mu[block], tau[block])
+        mode, width = modes[:, :, block]
         table[:, :, block] = _about(curves, mu[block], tau[block], mode, width, REACH, step)
     # A lopsided integrand falls more slowly on one side than its curvature at the mode says:
     # there it still falls like the random-effects normal, so that is how far to look.

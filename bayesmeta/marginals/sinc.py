@@ -135,12 +135,16 @@ def sinc_basis(w: Array, m: Array) -> Array:
     """
     nearest = np.rint(w)
     rest = w - nearest
-    apart = nearest[..., None] - m
-    with np.errstate(invalid="ignore", divide="ignore"):
-        value = (np.sin(np.pi * rest) / np.pi)[..., None] / (rest[..., None] + apart)
-    value *= 1.0 - 2.0 * (apart % 2.0)
-    value[np.isnan(value)] = 1.0
-    return np.asarray(value)
+    top = np.sin(np.pi * rest) / np.pi * (1.0 - 2.0 * (nearest % 2.0))
+    # On a grid point the series is one at that point and zero elsewhere: 1e-300 / 1e-300 and 0.
+    exact = rest == 0.0
+    gap = w[..., None] - m
+    if exact.any():
+        top = np.where(exact, 1e-300 * (1.0 - 2.0 * (nearest % 2.0)), top)
+        gap[gap == 0.0] = 1e-300
+    np.divide(top[..., None], gap, out=gap)
+    gap *= 1.0 - 2.0 * (m % 2.0)
+    return np.asarray(gap)
 
 
 def tabulate(
