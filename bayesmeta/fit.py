@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from bayesmeta.effects import find_measure
 from bayesmeta.engines import ENGINES
 from bayesmeta.errors import DataError, ModelError, unknown
 from bayesmeta.model import GaussianMarginal, Model, load_model
-from bayesmeta.posterior import Posterior
+from bayesmeta.posterior import Posterior, check_seed
 from bayesmeta.priors import fill_defaults
 from bayesmeta.studies import EffectSizes, PersonTime, StudyTable, TwoByTwo
 from bayesmeta.values import Array
@@ -52,13 +53,14 @@ def fit(
     Raises
     ------
     ModelError
-        If a name is unknown, or the engine cannot do the model.
+        If a name or an option is unknown, the seed is no whole number, or the engine cannot do the model.
     DataError
         If the data are not what the model takes.
     ConvergenceError
         If the answer was not reached with the accuracy asked for.
     """
     loaded = load_model(model)
+    seed = check_seed(seed)
     data = _data_for(loaded, data)
     chosen = loaded.with_priors(fill_defaults(data, loaded.priors, priors))
     if engine == "auto":
@@ -85,6 +87,8 @@ def _data_for(model: Model, data: Any) -> Any:
                 else "Use table.two_by_two() to get counts, or table.person_time() for events and person-time."
             )
         )
+    if isinstance(data, EffectSizes):
+        find_measure(data.measure)
     return data
 
 

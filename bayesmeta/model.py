@@ -193,6 +193,8 @@ def load_model(model: "str | Path | Model") -> Model:
     """
     if isinstance(model, Model):
         return model
+    if not isinstance(model, str | Path):
+        raise ModelError(f"The model is {model!r}: give a name such as 'normal_normal', or the path of a .py file.")
     path = Path(model)
     if path.suffix == ".py":
         if not path.is_file():

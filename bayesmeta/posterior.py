@@ -1,5 +1,6 @@
 """The one result shape of every engine: a Posterior made of Marginals, with its diagnostics."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -200,8 +201,23 @@ class Posterior:
         return pd.DataFrame.from_dict(rows, orient="index")
 
     def to_datatree(self, draws: int = 4000, seed: int | None = None) -> "xr.DataTree":
-        """Return the posterior as an ArviZ 1 / xarray DataTree of draws."""
-        return self.datatree(draws, self.seed if seed is None else seed)
+        """Return the posterior as an ArviZ 1 / xarray DataTree of draws.
+
+        Parameters
+        ----------
+        draws
+            How many to make, where the engine makes them from its solution; NUTS returns those of its run.
+        seed
+            Of the draws; that of the fit when not given.
+
+        Raises
+        ------
+        ModelError
+            If `draws` is no whole number of at least 1, or `seed` is no whole number.
+        """
+        if isinstance(draws, bool) or not isinstance(draws, int | np.integer) or draws < 1:
+            raise ModelError(f"draws={draws!r}: it must be a whole number of at least 1.")
+        return self.datatree(int(draws), check_seed(self.seed if seed is None else seed))
 
     def pymc_model(self) -> "pm.Model":
         """Return the PyMC model behind this posterior, to change and sample yourself."""
@@ -229,18 +245,22 @@ def probability(
     Raises
     ------
     ModelError
-        If no bound is given, both scales are mixed, or the bounds are out of order.
+        If `marginal` is a whole posterior, no bound is given, a bound is no number, both scales are mixed,
+        or the bounds are out of order.
 
     Examples
     --------
     ``probability(post.mu, or_=(None, 1.0))`` is P(OR < 1 | data).
     """
+    if isinstance(marginal, Posterior):
+        raise ModelError("probability takes one quantity of a posterior, e.g. post.mu or post.theta_new.")
     if or_ is not None:
         if above is not None or below is not None:
             raise ModelError("Give bounds on one scale: above/below (analysis scale) or or_ (natural scale).")
-        if any(bound is not None and not bound > 0 for bound in or_):
-            raise ModelError(f"or_={or_}: a ratio is greater than 0. Use None where there is no bound.")
-        above, below = (None if b is None else float(np.log(b)) for b in or_)
+        above, below = _log_bounds(or_)
+    for bound in (above, below):
+        if bound is not None and (isinstance(bound, str) or math.isnan(bound)):
+            raise ModelError(f"The bound {bound!r} is no number. Leave it out, or use None, where there is no bound.")
     if above is None and below is None:
         raise ModelError("Give at least one bound: above=, below= or or_=(low, high).")
     if above is not None and below is not None and above >= below:
@@ -251,3 +271,27 @@ def probability(
     if below is None:
         return float(marginal.sf(above))
     return float(marginal.cdf(below) - marginal.cdf(above))
+
+
+def _log_bounds(bounds: tuple[float | None, float | None]) -> tuple[float | None, float | None]:
+    if not isinstance(bounds, tuple | list) or len(bounds) != 2:
+        raise ModelError(f"or_={bounds!r}: give a pair (low, high), None where there is no bound, e.g. (None, 1.0).")
+    if any(b is not None and (isinstance(b, str) or not b > 0) for b in bounds):
+        raise ModelError(f"or_={bounds}: a ratio is a number greater than 0. Use None where there is no bound.")
+    low, high = (None if b is None else float(np.log(b)) for b in bounds)
+    return low, high
+
+
+def check_seed(seed: int | None) -> int | None:
+    """Return `seed` as an int, or None.
+
+    Raises
+    ------
+    ModelError
+        If it is no whole number from 0 to 2**64 - 1.
+    """
+    if seed is None:
+        return None
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**64:
+        raise ModelError(f"seed={seed!r}: it must be a whole number from 0 to 2**64 - 1.")
+    return int(seed)

@@ -57,3 +57,31 @@ def test_coefficients_by_term():
     assert POST.predicted([1.0]).ppf(0.3) == pytest.approx(POST.theta_new.ppf(0.3), rel=1e-12)
     with pytest.raises(bm.ModelError, match="1 finite value"):
         POST.linear([1.0, 2.0])
+
+
+@pytest.mark.parametrize(
+    ("bounds", "message"),
+    [
+        ({"above": float("nan")}, "bound nan is no number"),
+        ({"above": "0"}, "bound '0' is no number"),
+        ({"or_": 1}, "give a pair"),
+        ({"or_": "12"}, "give a pair"),
+    ],
+)
+def test_probability_bounds_are_numbers(bounds, message):
+    """NaN, texts and single numbers are no bounds: no probability is made of them."""
+    with pytest.raises(bm.ModelError, match=message):
+        bm.probability(POST.mu, **bounds)
+
+
+def test_probability_is_of_one_quantity():
+    """A whole posterior has no probability; the error names the quantities."""
+    with pytest.raises(bm.ModelError, match=r"post\.mu"):
+        bm.probability(POST, above=0.0)
+
+
+@pytest.mark.parametrize(("draws", "seed"), [(0, 1), (1.5, 1), (10, "x"), (10, -1)])
+def test_draws_and_seed_are_whole_numbers(draws, seed):
+    """Nothing is drawn from a seed or a number of draws that is no whole number."""
+    with pytest.raises(bm.ModelError, match="must be a whole number"):
+        POST.to_datatree(draws=draws, seed=seed)

@@ -17,7 +17,12 @@ from bayesmeta.values import Array
 
 
 def solve(
-    model: Model, data: Any, priors: Mapping[str, Prior], *, seed: int | None = None, **options: Any
+    model: Model,
+    data: Any,
+    priors: Mapping[str, Prior],
+    *,
+    seed: int | None = None,
+    tolerance: float | None = None,
 ) -> Posterior:
     """Return the posterior of `model` given `data` by deterministic integration.
 
@@ -25,8 +30,9 @@ def solve(
     ----------
     seed
         Of the draws `Posterior.to_datatree` makes; nothing else is random.
-    **options
-        ``tolerance``: largest change on refinement that is accepted (default 1e-10, relative).
+    tolerance
+        Largest change on refinement that is accepted, relative; 1e-10 where the likelihood is normal and 1e-8
+        where it is exact, when not given.
 
     Raises
     ------
@@ -36,7 +42,7 @@ def solve(
     ConvergenceError
         If the error estimate stays above the tolerance.
     """
-    options = {name: value for name, value in options.items() if value is not None}
+    options: dict[str, Any] = {} if tolerance is None else {"tolerance": tolerance}
     if model.gaussian_marginal is not None:
         given = model.gaussian_marginal(data, priors)
         mu = given.beta[0]

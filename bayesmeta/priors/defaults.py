@@ -127,6 +127,8 @@ def fill_defaults(data: Any, model_priors: Mapping[str, Any], given: Mapping[str
     ModelError
         If a default is needed and the unit of the measure cannot be known.
     """
+    if given is not None and not isinstance(given, Mapping):
+        raise ModelError(f"priors is {given!r}: give parameter names with priors, e.g. {{'tau': 'half_normal(0.5)'}}.")
     chosen = dict(given or {})
     if not isinstance(data, EffectSizes) or data.measure in RATIO_MEASURES:
         return chosen
