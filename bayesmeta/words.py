@@ -82,6 +82,8 @@ def probability_text(value: float | None, decimals: int = 5) -> str:
     --------
     >>> probability_text(0.98605), probability_text(0.99999), probability_text(0.0), probability_text(None)
     ('0.98605', '>0.999', '<0.001', '–')
+    >>> probability_text(0.997, 2), probability_text(0.002, 2)
+    ('>0.99', '<0.01')
     """
     if value is None:
         return DASH
@@ -89,7 +91,12 @@ def probability_text(value: float | None, decimals: int = 5) -> str:
         return f">{CAP}"
     if value < 1 - CAP:
         return f"<{1 - CAP:.3f}"
-    return f"{value:.{decimals}f}"
+    decimals = max(decimals, 1)
+    rounded = f"{value:.{decimals}f}"
+    # With few digits, rounding alone would print a 0 or a 1.
+    if float(rounded) in (0.0, 1.0):
+        return f">{1 - 10.0**-decimals:.{decimals}f}" if float(rounded) else f"<{10.0**-decimals:.{decimals}f}"
+    return rounded
 
 
 def interval_text(low: float | None, high: float | None, digits: int = 3) -> str:

@@ -189,6 +189,7 @@ def test_the_frame_and_the_reconstructed_mark(effects):
         (lambda e: bm.sequential(e, priors={"mu": "flat()", "tau": "flat()"}), "start="),
         (lambda e: bm.sequential([1, 2]), "effect sizes, 2x2 counts or a study table"),
         (lambda e: bm.update(bm.fit(e), e), "counts once"),
+        (lambda e: bm.update(bm.model_average([bm.fit(e), bm.fit(e, "common_effect")]), e), "average again"),
         (lambda e: bm.update(bm.fit(e), bm.EffectSizes([0.1], [0.2], ("new",), measure="SMD")), "both the same way"),
     ],
 )

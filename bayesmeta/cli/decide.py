@@ -13,11 +13,12 @@ if TYPE_CHECKING:
     from bayesmeta.protocol import Outcome, Protocol
     from bayesmeta.studies import EffectSizes, StudyTable, TwoByTwo
 
-type Source = Annotated[Path, typer.Argument(help="A protocol (.toml), or a data file with --measure and --benefit.")]
-type Which = Annotated[str | None, typer.Option(help="Which outcome, where there are several.")]
-type Measure = Annotated[str | None, typer.Option(help="Effect measure of a data file, e.g. OR.")]
-type Direction = Annotated[Benefit | None, typer.Option(help="Direction that is a benefit, for a data file.")]
-type Priors = Annotated[
+# Plain assignments: the option parser does not look through `type` aliases.
+Source = Annotated[Path, typer.Argument(help="A protocol (.toml), or a data file with --measure and --benefit.")]
+Which = Annotated[str | None, typer.Option(help="Which outcome, where there are several.")]
+Measure = Annotated[str | None, typer.Option(help="Effect measure of a data file, e.g. OR.")]
+Direction = Annotated[Benefit | None, typer.Option(help="Direction that is a benefit, for a data file.")]
+Priors = Annotated[
     list[str] | None, typer.Option("--prior", help="Prior for a data file, e.g. 'tau=half_normal(1)'; may be repeated.")
 ]
 

@@ -169,10 +169,12 @@ def events_per_1000(value: float) -> str:
 
     Examples
     --------
-    >>> events_per_1000(61.8), events_per_1000(-4.26), events_per_1000(0.01)
-    ('62', '4.3', '<0.1')
+    >>> events_per_1000(61.8), events_per_1000(-4.26), events_per_1000(0.01), events_per_1000(999.7)
+    ('62', '4.3', '<0.1', '>999')
     """
     size = abs(value)
+    if 999.0 < size < 1000.0:
+        return ">999"
     if size == 0 or not math.isfinite(size):
         return f"{size:g}"
     if size < 0.05:

@@ -101,7 +101,7 @@ def whole(value: float) -> str:
     ('9', '20', '∞')
     """
     # 1 / 0.05 is a hair above 20 in floating point, and 20 patients are meant.
-    return "∞" if math.isinf(value) else f"{math.ceil(value * (1.0 - 1e-9))}"
+    return "∞" if math.isinf(value) else f"{math.ceil(value * (1.0 - 1e-11))}"
 
 
 def interval_words(pieces: tuple[Piece, ...]) -> str:

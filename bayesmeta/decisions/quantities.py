@@ -100,7 +100,7 @@ def measure_of(posterior: Posterior, measure: str | None = None) -> str:
     if isinstance(data, EffectSizes):
         known = data.measure
     elif posterior.model.path.parent == models_dir() and isinstance(data, TwoByTwo | PersonTime):
-        # Where they do not say, models that ship are about log odds ratios of counts and log rate ratios of person-time.
+        # Models that ship and do not say are about log odds ratios of counts, log rate ratios of person-time.
         known = posterior.model.measure or ("OR" if isinstance(data, TwoByTwo) else "IRR")
     if known is None and measure is None:
         raise ModelError(

@@ -25,6 +25,7 @@ from bayesmeta.decisions.quantities import (
     measure_scale,
 )
 from bayesmeta.decisions.text import aligned, folded
+from bayesmeta.engines import ENGINES
 from bayesmeta.errors import ConvergenceError, ModelError
 from bayesmeta.fit import fit
 from bayesmeta.model import Model, load_model
@@ -293,7 +294,14 @@ def update(
     ------
     DataError
         If a later study has the label of an earlier one, or the measures differ.
+    ModelError
+        If the posterior is an average of models.
     """
+    if posterior.engine not in ENGINES:
+        raise ModelError(
+            f"A posterior by {posterior.engine!r} cannot be updated: update each fit it was made of, then average "
+            "again."
+        )
     loaded = posterior.model
     known = getattr(posterior.data, "measure", None)
     more = studies_for(later, loaded, known or measure)

@@ -64,6 +64,32 @@ def test_a_protocol_brings_its_thresholds_and_the_range_over_its_priors(run, tmp
         assert words in out
 
 
+def test_the_direction_of_benefit_is_the_one_given(run):
+    """--benefit higher asks about larger effects; anything else than the two directions is refused."""
+    code, out, _ = run(
+        "decide", DATA, "--measure", "OR", "--benefit", "higher", "--outcome", "mortality", "--threshold", 2
+    )
+    assert code == 0
+    assert "OR > 2" in out
+    code, _, err = run("decide", DATA, "--measure", "OR", "--benefit", "up", "--outcome", "mortality", "--threshold", 2)
+    assert code == 2
+    assert "'lower' or 'higher'" in err
+
+
+@pytest.mark.parametrize("command", ["decide", "update"])
+def test_every_option_is_explained(run, command):
+    """The help says what each option is for."""
+    code, out, _ = run(command, "--help")
+    assert code == 0
+    for words in (
+        "A protocol (.toml)",
+        "Which outcome",
+        "Effect measure of a data file",
+        "Direction that is a benefit",
+    ):
+        assert words in " ".join(out.split())
+
+
 def test_a_distribution_of_the_baseline_risk(run):
     """beta(30, 70) is integrated over."""
     code, out, _ = run("decide", *BARE, "--baseline", "beta(30, 70)")
