@@ -17,6 +17,7 @@ from pathlib import Path
 import bayesmeta as bm
 from bayesmeta.resources import data_dir
 from bayesmeta.sensitivity import Multiverse, mu_ladder, tau_ladder
+from bayesmeta.words import probability_text
 
 SINGLE = 50
 
@@ -53,7 +54,8 @@ def main() -> None:
     wall, cpu, result = seconds(universe)
     low, middle, high = result.range()
     print(f"{result.m} analyses together: {wall:.2f} s elapsed, {cpu:.2f} s of processor time")
-    print(f"P(benefit), mean effect: {low:.3f} to {high:.3f}, median {middle:.3f}")
+    said = [probability_text(p, 3) for p in (low, high, middle)]
+    print(f"P(benefit), mean effect: {said[0]} to {said[1]}, median {said[2]}")
 
     effects = bm.effect_sizes(table, "OR")
     pairs = [(m, t) for m in mu_ladder(options.ladder).values() for t in tau_ladder(options.ladder).values()]

@@ -11,6 +11,7 @@ from bayesmeta.report.agreement import agreement_figure, agreement_rows, agreeme
 from bayesmeta.report.checklist import checklist
 from bayesmeta.report.decisions import decision_tables
 from bayesmeta.report.methods import methods
+from bayesmeta.report.tipping import scaling_sentences, tipping_sentences
 from bayesmeta.report.values import Fact, Line, OutcomeView, ReportView, Table
 from bayesmeta.studies import PublishedResult
 from bayesmeta.words import DASH, level_text, number, probability_text
@@ -128,6 +129,8 @@ def outcome_view(result: OutcomeResult, analysis: Analysis, anchor: str) -> Outc
         data=evidence.data_table(result),
         provenance=evidence.provenance(result),
         decisions=decision_tables(result),
+        tipping=tipping_sentences(result),
+        scaling=scaling_sentences(result),
     )
 
 

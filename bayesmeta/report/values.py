@@ -64,6 +64,8 @@ class OutcomeView:
     data: Table
     provenance: tuple[str, ...]
     decisions: tuple[Table, ...] = ()
+    tipping: tuple[str, ...] = ()
+    scaling: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

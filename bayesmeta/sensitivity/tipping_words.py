@@ -1,6 +1,7 @@
 """Tipping points in sentences."""
 
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from bayesmeta.effects import MEASURES
@@ -16,23 +17,36 @@ def tipping_text(result: "TippingPoints") -> str:
     return "\n".join(tipping_lines(result))
 
 
-def tipping_lines(result: "TippingPoints") -> list[str]:
-    """Return the conclusion, what would overturn it, the analysis without each study, and what is missing."""
-    lines = [conclusion_line(result)]
+def tipping_lines(
+    result: "TippingPoints", *, label: Callable[[str], str] = str, ranges: tuple[str, str] = ("", "")
+) -> list[str]:
+    """Return the conclusion, what would overturn it, the analysis without each study, and what is missing.
+
+    Parameters
+    ----------
+    result
+        The tipping points.
+    label
+        Maps a study's label to what is printed for it.
+    ranges
+        Of both probabilities over other priors, as text, where they are known.
+    """
+    lines = [conclusion_line(result, ranges)]
     if result.conclusion != "open":
-        lines += [*prior_lines(result), *data_lines(result)]
+        lines += [*prior_lines(result), *data_lines(result, label)]
     if result.critical is not None:
         lines.append(critical_line(result, result.critical))
-    lines += without_lines(result)
+    lines += without_lines(result, label)
     return [*lines, *(f"Note: {note}" for note in result.notes)]
 
 
-def conclusion_line(result: "TippingPoints") -> str:
+def conclusion_line(result: "TippingPoints", ranges: tuple[str, str] = ("", "")) -> str:
     """Return the probability and whether the interval lies on one side of the threshold."""
     event, level = result.event, level_text(result.question.level)
+    mean, new = (f" ({text} over the priors)" if text else "" for text in ranges)
     said = (
-        f"P({event.said('mean effect')} | data) = {probability_text(result.p_mean)}; "
-        f"for the true effect of a new study {probability_text(result.p_new)}. "
+        f"P({event.said('mean effect')} | data) = {probability_text(result.p_mean)}{mean}; "
+        f"for the true effect of a new study {probability_text(result.p_new)}{new}. "
     )
     edge = f"{event.measure} = {event.natural:g}"
     if result.conclusion == "open":
@@ -79,7 +93,7 @@ def _natural(result: "TippingPoints", value: float) -> str:
     return number(float(MEASURES[result.event.measure].to_natural(value)))
 
 
-def data_lines(result: "TippingPoints") -> list[str]:
+def data_lines(result: "TippingPoints", label: Callable[[str], str] = str) -> list[str]:
     """Return how much contrary data would overturn the conclusion."""
     lines = []
     for kind in result.studies:
@@ -94,7 +108,7 @@ def data_lines(result: "TippingPoints") -> list[str]:
         arms: dict[str, int] = {}
         for move in result.moves:
             sign = "more" if move.after > move.before else "fewer"
-            key = f"event{{}} {sign} in the {move.arm} arm of {move.study}"
+            key = f"event{{}} {sign} in the {move.arm} arm of {label(move.study)}"
             arms[key] = arms.get(key, 0) + 1
         said = joined([f"{n} {key.format('' if n == 1 else 's')}" for key, n in arms.items()])
         lines.append(
@@ -115,18 +129,19 @@ def critical_line(result: "TippingPoints", critical: "CriticalPrior") -> str:
             f"The estimate is credible at {level} to those who thought effects outside it plausible beforehand."
         )
     return (
-        f"Matthews' critical prior interval of the DerSimonian-Laird estimate, which is not significant: "
+        "Matthews' critical prior interval of the DerSimonian-Laird estimate, whose confidence interval includes "
+        f"{event.measure} = {event.natural:g}: "
         f"{event.measure} {low} to {high}. Prior evidence for effects within it would make a benefit or harm credible "
         f"at {level}."
     )
 
 
-def without_lines(result: "TippingPoints") -> list[str]:
+def without_lines(result: "TippingPoints", label: Callable[[str], str] = str) -> list[str]:
     """Return the probability without each study, and which studies the conclusion rests on."""
     if not result.without:
         return []
-    each = [f"{probability_text(w.p_mean, 3)} without {w.study}" for w in result.without]
-    tips = [w.study for w in result.without if w.tips]
+    each = [f"{probability_text(w.p_mean, 3)} without {label(w.study)}" for w in result.without]
+    tips = [label(w.study) for w in result.without if w.tips]
     verdict = (
         f"The conclusion changes without {joined(tips)}." if tips else "Leaving out any one study does not change it."
     )
