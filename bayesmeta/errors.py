@@ -20,6 +20,13 @@ class ModelError(BayesMetaError, ValueError):
     """A model, prior, engine or option is unknown or cannot be used with these data."""
 
 
+class UnknownNameError(ModelError, KeyError):
+    """A result has nothing of that name, e.g. no such study in ``post.theta``; a KeyError too, as of any mapping."""
+
+    # KeyError would print the repr of the message.
+    __str__ = Exception.__str__
+
+
 class ConvergenceError(BayesMetaError, RuntimeError):
     """A numerical answer was not reached with the accuracy asked for; no number is returned."""
 

@@ -6,6 +6,8 @@ import pytest
 from scipy import stats
 
 import bayesmeta as bm
+from bayesmeta.engines.solution import Lazy
+from bayesmeta.errors import UnknownNameError
 
 EFFECTS = bm.EffectSizes(yi=[0.9, 0.2, 0.6, -0.1], sei=[0.3, 0.25, 0.4, 0.5], study=["a", "b", "c", "d"], measure="OR")
 POST = bm.fit(EFFECTS, priors={"mu": "normal(0, 1)", "tau": "point(0)"}, engine="quadrature")
@@ -46,8 +48,10 @@ def test_unknown_names_are_named():
     """An unknown quantity or study names what there is."""
     with pytest.raises(bm.ModelError, match="theta_new"):
         POST["muu"]
-    with pytest.raises(KeyError, match="Known"):
+    with pytest.raises(UnknownNameError, match=r"^Unknown study 'z'. Known"):
         POST.theta["z"]
+    assert POST.theta.get("z") is None
+    assert "z" not in POST.theta
 
 
 def test_coefficients_by_term():
@@ -85,3 +89,11 @@ def test_draws_and_seed_are_whole_numbers(draws, seed):
     """Nothing is drawn from a seed or a number of draws that is no whole number."""
     with pytest.raises(bm.ModelError, match="must be a whole number"):
         POST.to_datatree(draws=draws, seed=seed)
+
+
+def test_results_of_every_engine_name_what_is_missing():
+    """Named marginals say what there is, and still work as a mapping."""
+    named = Lazy({"Chang 2018": lambda: POST.mu})
+    with pytest.raises(UnknownNameError, match="Did you mean 'Chang 2018'"):
+        named["Chang"]
+    assert named.get("Chang") is None

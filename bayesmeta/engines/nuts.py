@@ -16,6 +16,7 @@ from bayesmeta.engines.datatree import datatree
 from bayesmeta.engines.diagnostics import BFMI_LIMIT, diagnose
 from bayesmeta.engines.program_cache import DEFAULT_VARIANT, prepare
 from bayesmeta.engines.quantities import Quantities, derive
+from bayesmeta.engines.solution import Lazy
 from bayesmeta.errors import ModelError, unknown
 from bayesmeta.model import Model
 from bayesmeta.posterior import Diagnostics, Posterior
@@ -182,10 +183,11 @@ def _posterior(
     )
 
 
-def _marginals(quantities: Mapping[str, Array]) -> Mapping[str, DrawsMarginal]:
-    return MappingProxyType(
+def _marginals(quantities: Mapping[str, Array]) -> Lazy:
+    return Lazy(
         {
-            name: DrawsMarginal(
+            name: partial(
+                DrawsMarginal,
                 value,
                 support=SUPPORT.get(name, (-math.inf, math.inf)),
                 kind="posterior prediction" if name == "theta_new" else "credible",

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from bayesmeta.engines.gaussian import CHUNK, Conditional, Problem, condition, true_effect
 from bayesmeta.engines.nodes import Rule
 from bayesmeta.engines.quantities import typical_variance
-from bayesmeta.errors import ModelError, unknown
+from bayesmeta.errors import ModelError, UnknownNameError, unknown
 from bayesmeta.marginals import Density, NormalMixture, Transformed
 from bayesmeta.model import GaussianMarginal
 from bayesmeta.posterior import Marginal
@@ -298,6 +298,8 @@ class Lazy(Mapping[str, Marginal]):
     made: dict[str, Marginal] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> Marginal:
+        if name not in self.names:
+            raise unknown("quantity or study of this posterior:", name, self.names, UnknownNameError)
         if name not in self.made:
             self.made[name] = self.names[name]()
         return self.made[name]
@@ -340,7 +342,7 @@ class Studies(Mapping[str, Marginal]):
 
     def __getitem__(self, study: str) -> Marginal:
         if study not in self.index:
-            raise KeyError(str(unknown("study", study, self.index)))
+            raise unknown("study", study, self.index, UnknownNameError)
         if study not in self.made:
             self.made[study] = self.solution.true_effect(self.index[study])
         return self.made[study]
