@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from bayesmeta.decisions import absolute_table as absolute_table
     from bayesmeta.decisions import baseline_risk as baseline_risk
     from bayesmeta.decisions import decide as decide
+    from bayesmeta.decisions import nnt as nnt
     from bayesmeta.decisions import number_needed as number_needed
     from bayesmeta.decisions import pooled_baseline as pooled_baseline
     from bayesmeta.decisions import ranges as ranges
@@ -73,6 +74,7 @@ _PUBLIC: dict[str, str | None] = {
     "absolute_table": "decisions",
     "baseline_risk": "decisions",
     "decide": "decisions",
+    "nnt": "decisions",
     "number_needed": "decisions",
     "pooled_baseline": "decisions",
     "ranges": "decisions",

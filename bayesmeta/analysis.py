@@ -243,12 +243,12 @@ def _prior_sets(
     first = PriorSet("primary analysis", "as planned", texts, primary, primary.source)
     planned = protocol.sensitivity
     if not planned and not protocol.path.name:
-        planned = _usual_alternatives(primary.source)
+        planned = usual_alternatives(primary.source)
     others = [_prior_set(alternative, texts, protocol, comparison, benefit, seed, sampling) for alternative in planned]
     return (first, *others)
 
 
-def _usual_alternatives(posterior: Posterior) -> tuple[Alternative, ...]:
+def usual_alternatives(posterior: Posterior) -> tuple[Alternative, ...]:
     """Return half and twice the scale of tau's prior, for data without a protocol: no figure without its range."""
     prior = posterior.priors.get("tau")
     name, scale = getattr(prior, "name", ""), getattr(prior, "scale", None)

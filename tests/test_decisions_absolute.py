@@ -179,6 +179,14 @@ def test_the_direction_of_benefit_decides_who_is_needed(post):
     assert lower.p_benefit + higher.p_benefit == pytest.approx(1.0, abs=1e-12)
 
 
+def test_nnt_is_that_of_the_absolute_effect(post):
+    """bm.nnt is the shorter way to the same number, for mean effect and new study."""
+    for estimand in ("mean", "new"):
+        found = bm.nnt(post, 0.3, benefit="lower", estimand=estimand)
+        whole = bm.absolute_effect(post, 0.3, estimand=estimand, benefit="lower").number_needed()
+        assert str(found) == str(whole)
+
+
 def test_ranges_of_an_absolute_effect(post):
     """Sizes per 1000 are the probabilities of the risk difference, in words of fewer and more."""
     effect = bm.absolute_effect(post, 0.3, benefit="lower")
@@ -210,6 +218,7 @@ def test_counts_models_know_their_measure(table):
         (lambda p: bm.absolute_effect(p, 0.3, estimand="median"), "Known: mean, new"),
         (lambda p: bm.absolute_effect(p, 0.3).number_needed(), "benefit='lower'"),
         (lambda p: bm.absolute_effect(p, 0.3, benefit="lower").number_needed().probability(0.5), "at least 1"),
+        (lambda p: bm.nnt(p, 0.3, benefit=None), "benefit='lower'"),
         (lambda p: bm.absolute_table(p, []), "no baseline risk"),
         (lambda p: bm.pooled_baseline(p.data.counts, of="median"), "Known: mean, new"),
         (lambda p: bm.absolute_effect(posterior("SMD", 0.2, 0.1), 0.3), "Known: HR, OR, PETO, RD, RR"),

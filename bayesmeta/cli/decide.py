@@ -52,9 +52,10 @@ def decide(
 ) -> None:
     """Print how probable effects that matter are, and absolute effects per 1000 with numbers needed to treat.
 
-    What is not given is taken from the protocol; its sensitivity priors give the range beside each figure.
+    What is not given is taken from the protocol; its sensitivity priors give the range beside each figure (without
+    a protocol: half and twice the scale of the prior of tau).
     """
-    from bayesmeta.decisions.decide import decide as decide_on
+    from bayesmeta.decisions.inputs import decide as decide_on
 
     protocol, name, table = _question(file, outcome, measure, benefit, prior)
     plan = protocol.outcomes[name]
@@ -167,13 +168,15 @@ def _data(
 
 def _posteriors(protocol: "Protocol", data: "EffectSizes | TwoByTwo") -> "tuple[Posterior, list[Posterior], list[str]]":
     """Return the primary posterior, those under the protocol's other priors, and what could not be computed."""
+    from bayesmeta.analysis import usual_alternatives
     from bayesmeta.fit import fit
     from bayesmeta.model import load_model
 
     model, texts = load_model(protocol.models[0]), protocol.priors.texts()
     primary = fit(data, model, priors=texts, seed=protocol.seed)
     others, failed = [], []
-    for alternative in protocol.sensitivity:
+    planned = protocol.sensitivity or (() if protocol.path.name else usual_alternatives(primary))
+    for alternative in planned:
         named = {name: text for name, text in alternative.priors().items() if name in model.priors}
         try:
             others.append(fit(data, model, priors={**texts, **named}, seed=protocol.seed))

@@ -4,11 +4,12 @@ from bayesmeta.decisions.absolute import AbsoluteEffect as AbsoluteEffect
 from bayesmeta.decisions.absolute import AbsoluteTable as AbsoluteTable
 from bayesmeta.decisions.absolute import absolute_effect as absolute_effect
 from bayesmeta.decisions.absolute import absolute_table as absolute_table
+from bayesmeta.decisions.absolute import nnt as nnt
 from bayesmeta.decisions.baseline import Baseline as Baseline
 from bayesmeta.decisions.baseline import baseline_risk as baseline_risk
 from bayesmeta.decisions.baseline import pooled_baseline as pooled_baseline
-from bayesmeta.decisions.decide import Decision as Decision
-from bayesmeta.decisions.decide import decide as decide
+from bayesmeta.decisions.inputs import Decision as Decision
+from bayesmeta.decisions.inputs import decide as decide
 from bayesmeta.decisions.events import EventTable as EventTable
 from bayesmeta.decisions.needed import NumberNeeded as NumberNeeded
 from bayesmeta.decisions.needed import number_needed as number_needed

@@ -238,6 +238,37 @@ def absolute_effect(
     )
 
 
+def nnt(
+    posterior: Posterior,
+    baseline: Any,
+    *,
+    benefit: Benefit | None,
+    estimand: str = "mean",
+    measure: str | None = None,
+    level: float = 0.95,
+    seed: int | None = None,
+) -> NumberNeeded:
+    """Return the number needed to treat or harm over a baseline risk.
+
+    Parameters
+    ----------
+    posterior, baseline, estimand, measure, level, seed
+        As in `absolute_effect`.
+    benefit
+        ``"lower"`` where the event is a harm, ``"higher"`` where it is a good.
+
+    Raises
+    ------
+    ModelError
+        As `absolute_effect`, and if there is no direction of benefit.
+    """
+    direction = check_benefit(benefit)
+    effect = absolute_effect(
+        posterior, baseline, estimand=estimand, benefit=direction, measure=measure, level=level, seed=seed
+    )
+    return effect.number_needed()
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class AbsoluteTable:
     """Absolute effects over several baseline risks, mean effect and new study.
