@@ -37,6 +37,8 @@ PRIORS = {
     "baseline_sd": "half_normal(1)",
     "rho": "beta(2, 8)",
 }
+# Risk differences are of another size, and lie between -1 and 1 with these priors as good as always.
+OWN = {"binomial_normal_rd": {"mu": "normal(0, 0.15)", "tau": "half_normal(0.08)"}}
 K = 6
 
 
@@ -56,7 +58,7 @@ def design(model: Model):
 def ranks(model: Model, replicate: int) -> dict[str, int]:
     """Return the rank of each true value among its posterior draws."""
     data = design(model)
-    priors = model.with_priors({name: PRIORS[name] for name in model.priors})
+    priors = model.with_priors({name: PRIORS[name] for name in model.priors} | OWN.get(model.name, {}))
     rng = np.random.default_rng([7, replicate])
     truth = draw_prior(model, data, priors, (1,), rng)
     theta = draw_theta(model, data, priors, truth, rng)
