@@ -160,9 +160,17 @@ def test_flat_priors_need_a_start(effects):
     assert all(math.isfinite(s.log_predictive) for s in path.steps[1:])
 
 
-def test_priors_that_depend_on_the_data_have_no_chain_rule(effects):
-    """With the shrinkage prior each step is another model, so no predictive density is claimed."""
-    path = bm.sequential(effects, priors={"tau": "dumouchel()"}, start=2)
+@pytest.mark.parametrize("prior", ["on_tau2(uniform(0, 1))", "0.5 * half_normal(0.5) + 0.5 * half_normal(1)"])
+def test_composed_priors_keep_the_chain_rule(effects, prior):
+    """A prior on tau2 or a mixture does not depend on the data: the predictive densities still multiply up."""
+    path = bm.sequential(effects, priors={"tau": prior})
+    assert sum(s.log_predictive for s in path.steps) == pytest.approx(path.posterior.log_evidence, rel=1e-9)
+
+
+@pytest.mark.parametrize("prior", ["dumouchel()", "i2()", "jeffreys()"])
+def test_priors_that_depend_on_the_data_have_no_chain_rule(effects, prior):
+    """With such a prior each step is another model, so no predictive density is claimed."""
+    path = bm.sequential(effects, priors={"tau": prior}, start=2)
     assert [s.log_predictive for s in path.steps] == [None] * 3
     assert path.log_predictive is None
     assert path.steps[-1].check is not None

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from bayesmeta.cli.report import Benefit, _need_for_data, _priors
-from bayesmeta.errors import BayesMetaError, ModelError, unknown
+from bayesmeta.errors import BayesMetaError, DataError, ModelError, unknown
 
 if TYPE_CHECKING:
     from bayesmeta.posterior import Posterior
@@ -84,6 +84,9 @@ def update(
     file: Source,
     later: Annotated[Path, typer.Option("--with", help="File of the later studies, of the same form.")],
     outcome: Which = None,
+    later_outcome: Annotated[
+        str | None, typer.Option(help="The outcome's name in the later file; '' where that has no outcome column.")
+    ] = None,
     threshold: Annotated[
         float | None, typer.Option(help="Follow P(effect beyond it); no effect when not given.")
     ] = None,
@@ -93,12 +96,10 @@ def update(
 ) -> None:
     """Print the posterior after each later study, and each one against what the studies before it predict."""
     from bayesmeta.decisions import update as update_by
-    from bayesmeta.reading import read_studies
 
     protocol, name, table = _question(file, outcome, measure, benefit, prior)
     plan = protocol.outcomes[name]
-    rows = name if plan.rows is None else plan.rows
-    more = read_studies(later, outcome=rows or None)
+    more = _later(later, (name if plan.rows is None else plan.rows) if later_outcome is None else later_outcome)
     data, _ = _data(protocol, table)
     after, _ = _data(protocol, more)
     posterior, others, failed = _posteriors(protocol, data)
@@ -112,6 +113,20 @@ def update(
         print(_over_priors(found, ends))
     for line in failed:
         print(line)
+
+
+def _later(file: Path, outcome: str) -> "StudyTable":
+    """Return the later studies of an outcome; an empty name stands for a file without an outcome column."""
+    from bayesmeta.reading import read_studies
+
+    try:
+        return read_studies(file, outcome=outcome or None)
+    except DataError as error:
+        if not outcome or not file.is_file():
+            raise
+        raise DataError(
+            f"{error} On the command line: --later-outcome names the outcome in this file, '' if it has no such column."
+        ) from None
 
 
 def _over_priors(found: Any, ends: list[Any]) -> str:

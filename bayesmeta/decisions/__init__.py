@@ -8,9 +8,9 @@ from bayesmeta.decisions.absolute import nnt as nnt
 from bayesmeta.decisions.baseline import Baseline as Baseline
 from bayesmeta.decisions.baseline import baseline_risk as baseline_risk
 from bayesmeta.decisions.baseline import pooled_baseline as pooled_baseline
+from bayesmeta.decisions.events import EventTable as EventTable
 from bayesmeta.decisions.inputs import Decision as Decision
 from bayesmeta.decisions.inputs import decide as decide
-from bayesmeta.decisions.events import EventTable as EventTable
 from bayesmeta.decisions.needed import NumberNeeded as NumberNeeded
 from bayesmeta.decisions.needed import number_needed as number_needed
 from bayesmeta.decisions.thresholds import ranges as ranges

@@ -10,7 +10,9 @@ from scipy.special import gammaln, roots_legendre
 
 from bayesmeta.draws import DrawsMarginal
 from bayesmeta.marginals import NormalMixture
-from bayesmeta.posterior import Marginal
+from bayesmeta.posterior import Marginal, Posterior
+from bayesmeta.priors import Prior
+from bayesmeta.studies import EffectSizes
 from bayesmeta.values import Array
 
 _X, _W = (np.asarray(a) for a in roots_legendre(10))
@@ -165,3 +167,29 @@ def check_events(theta_new: Marginal, table: tuple[float, float, float, float], 
     tail = 0.5 * (1.0 - level)
     low, high = (float(x[min(int(np.searchsorted(total, q)), len(x) - 1)]) for q in (tail, 1.0 - tail))
     return Check("events under treatment", observed, low, high, level, min(1.0, 2.0 * min(tails) + at))
+
+
+def log_predictive(before: Posterior | None, after: Posterior, studies: Any) -> float | None:
+    """Return the log density of what a step adds, given what was known; None where it is not defined or not known."""
+    sei = getattr(studies, "sei", None)
+    if sei is not None and any(_depends_on(p, sei) for p in after.priors.values()):
+        # A prior that depends on the data changes from step to step: the steps are not one model.
+        return None
+    if before is None:
+        return after.log_evidence
+    if isinstance(studies, EffectSizes) and "theta_new" in before.marginals:
+        i = before.k
+        return float(predicted_estimate(before.theta_new, float(studies.sei[i])).logpdf(float(studies.yi[i])))
+    if before.log_evidence is None or after.log_evidence is None:
+        return None
+    return after.log_evidence - before.log_evidence
+
+
+def _depends_on(prior: Prior, sei: Array) -> bool:
+    """Return whether a prior changes with the studies' standard errors."""
+    if prior.resolve(sei) is prior:
+        return False
+    # Mixtures and priors on tau2 are made anew though nothing in them changes, so their densities are compared.
+    x = float(np.mean(sei)) * np.array([0.05, 0.5, 1.0, 4.0])
+    first, second = (prior.resolve(scale * sei).logpdf(x) for scale in (1.0, 2.0))
+    return not np.array_equal(first, second)

@@ -12,7 +12,7 @@ from bayesmeta.compare.precision import decimals, probability_error
 from bayesmeta.compare.table import daggered
 from bayesmeta.decisions.events import between
 from bayesmeta.decisions.growing import Studies, joined, places, studies_for, take
-from bayesmeta.decisions.predictive import Check, check_estimate, check_events, predicted_estimate
+from bayesmeta.decisions.predictive import Check, check_estimate, check_events, log_predictive
 from bayesmeta.decisions.quantities import (
     MEAN,
     NEW,
@@ -338,7 +338,7 @@ def _sequence(
                 tuple(first),
                 posterior,
                 check,
-                _log_predictive(before, posterior, studies),
+                log_predictive(before, posterior, studies),
                 *(_beyond(posterior, estimand, direction, at, scale) for estimand in (MEAN, NEW)),
             )
         )
@@ -369,22 +369,6 @@ def _check(before: Posterior, studies: Studies, i: int, level: float) -> Check |
     cells = (studies.events_treatment, studies.n_treatment, studies.events_control, studies.n_control)
     first, second, third, fourth = (float(c[i]) for c in cells)
     return check_events(before.theta_new, (first, second, third, fourth), level=level)
-
-
-def _log_predictive(before: Posterior | None, after: Posterior, studies: Studies) -> float | None:
-    """Return the log density of what a step adds, given what was known; None where it is not defined or not known."""
-    sei = getattr(studies, "sei", None)
-    if sei is not None and any(p.resolve(sei) is not p for p in after.priors.values()):
-        # A prior that depends on the data changes from step to step: the steps are not one model.
-        return None
-    if before is None:
-        return after.log_evidence
-    if isinstance(studies, EffectSizes) and "theta_new" in before.marginals:
-        i = before.k
-        return float(predicted_estimate(before.theta_new, float(studies.sei[i])).logpdf(float(studies.yi[i])))
-    if before.log_evidence is None or after.log_evidence is None:
-        return None
-    return after.log_evidence - before.log_evidence
 
 
 def _fit(

@@ -110,6 +110,18 @@ def test_update_prints_the_path_and_the_checks(run):
     assert "P(OR < 0.8), mean" in out
 
 
+def test_a_later_file_may_have_no_outcome_column(run, tmp_path):
+    """--later-outcome '' reads a file of one outcome; without it the message says so."""
+    header = "study,events_treatment,n_treatment,events_control,n_control\n"
+    (tmp_path / "later.csv").write_text(header + "Later one,15,81,7,12\n")
+    code, _, err = run("update", *BARE, "--with", "later.csv")
+    assert code == 2
+    assert "--later-outcome" in err
+    code, out, _ = run("update", *BARE, "--with", "later.csv", "--later-outcome", "")
+    assert code == 0
+    assert "Later one" in out
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
