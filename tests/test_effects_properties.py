@@ -7,10 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bayesmeta.effects import MEASURES, compute_effects
+from bayesmeta.effects import MEASURES, compute_effects, is_ratio
 from bayesmeta.effects.continuous import hedges_correction
 from bayesmeta.effects.zero_cells import ZeroRule, correct_zeros
-from bayesmeta.studies import RATIO_MEASURES
 
 COMPUTED = sorted(name for name, m in MEASURES.items() if m.compute is not None)
 ARMS = {"two_by_two", "person_time", "means"}
@@ -73,9 +72,12 @@ def _close(actual: np.ndarray, desired: np.ndarray, rtol: float = 1e-9) -> None:
     np.testing.assert_allclose(actual, desired, rtol=rtol, atol=1e-11)
 
 
-def test_the_registry_knows_which_measures_are_ratios() -> None:
-    """The ratio measures of the registry are those the rest of the package exponentiates."""
-    assert {name for name, m in MEASURES.items() if m.ratio} == RATIO_MEASURES
+def test_ratios_are_the_comparisons_whose_natural_scale_is_the_exponential() -> None:
+    """A comparison is called a ratio exactly where 0 and 1 on the analysis scale read 1 and e."""
+    for name, measure in MEASURES.items():
+        compares = measure.null is not None and not measure.scale.needs_n
+        assert is_ratio(name) == (compares and np.allclose(measure.to_natural([0.0, 1.0]), [1.0, np.e])), name
+    assert not is_ratio("0R")
 
 
 @pytest.mark.parametrize("name", sorted(MEASURES))

@@ -1,8 +1,15 @@
-"""Effect sizes from raw data: pure array functions, one per measure, under metafor's names."""
+"""Effect sizes from raw data: pure array functions, one per measure, under metafor's names.
 
-from bayesmeta.effects import continuous, correlations, paired, person_time, ready, single_arm, two_by_two
-from bayesmeta.effects.measure import MEASURES, Measure
+A new measure is picked up by being in a file of this folder.
+"""
+
+import importlib
+import pkgutil
+
+from bayesmeta.effects.measure import MEASURES, Measure, is_ratio
 from bayesmeta.effects.sizes import RawEffects, compute_effects, effect_sizes, find_measure
 
-__all__ = ["MEASURES", "Measure", "RawEffects", "compute_effects", "effect_sizes", "find_measure"]
-del continuous, correlations, paired, person_time, ready, single_arm, two_by_two
+__all__ = ["MEASURES", "Measure", "RawEffects", "compute_effects", "effect_sizes", "find_measure", "is_ratio"]
+
+for _found in pkgutil.iter_modules(__path__):
+    importlib.import_module(f"{__name__}.{_found.name}")

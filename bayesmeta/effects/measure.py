@@ -207,6 +207,11 @@ def register(measure: Measure) -> Measure:
     return measure
 
 
+def is_ratio(measure: str) -> bool:
+    """Return whether effects of that measure are logs of ratios; False for a name that is not a measure."""
+    return measure in MEASURES and MEASURES[measure].ratio
+
+
 def group_mean(values: Array, weights: Array, group: Groups) -> Array:
     """Return, for every study, the weighted mean of `values` over the meta-analysis it belongs to.
 

@@ -6,6 +6,7 @@ here is the one of :func:`~bayesmeta.frequentist.pool.pool`; iterative ones run 
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,6 +15,7 @@ from scipy.special import chdtrc, chdtri, ndtr, ndtri, stdtr, stdtrit
 
 from bayesmeta.errors import ConvergenceError, ModelError, unknown
 from bayesmeta.frequentist.batch_rows import Moments, Rows, matrix, moments, normal_rows, take
+from bayesmeta.frequentist.tau2 import TAU2_ESTIMATORS
 from bayesmeta.values import Array
 
 if TYPE_CHECKING:
@@ -68,7 +70,7 @@ def pool_many(
         ``(m, k)`` effects and sampling variances, one meta-analysis a row, NaN where a row has fewer studies; or
         one-dimensional with `group`.
     method
-        ``"EE" "FE" "DL" "HE" "HS" "HSk" "SJ" "PM" "PMM" "EB" "ML" "REML"``.
+        A key of ``TAU2_ESTIMATORS``; one that has no formula here for all rows at once runs row by row.
     ci
         ``"wald"``, ``"hksj"``, ``"adhoc"`` or ``"t"``, as for :func:`pool`.
     level
@@ -90,8 +92,8 @@ def pool_many(
     ConvergenceError
         If an iterative estimator does not settle in some row.
     """
-    if method not in _METHODS:
-        raise unknown("tau2 method for many meta-analyses", method, _METHODS)
+    if method not in TAU2_ESTIMATORS:
+        raise unknown("tau2 method for many meta-analyses", method, TAU2_ESTIMATORS)
     if ci not in ("wald", "hksj", "adhoc", "t"):
         raise unknown("confidence interval rule", ci, ("wald", "hksj", "adhoc", "t"))
     if not 0.0 < level < 1.0:
@@ -102,7 +104,7 @@ def pool_many(
     tau2 = np.zeros(len(rows.k))
     many = df > 0
     if many.any():
-        tau2[many] = _METHODS[method](take(rows, many))
+        tau2[many] = _METHODS.get(method, partial(_one_by_one, TAU2_ESTIMATORS[method]))(take(rows, many))
     at = moments(rows, tau2)
     variance = _variance(at, df, ci)
     return _finish(rows, null, at, tau2, variance, method=method, ci=ci, level=level)
@@ -283,6 +285,10 @@ def _log_likelihood(rows: Rows, tau2: Array, restricted: bool) -> Array:
     at = moments(rows, tau2)
     value = (rows.on * np.log(rows.v + tau2[:, None])).sum(axis=1) + at.Q
     return np.asarray(-0.5 * (value + np.log(at.total)) if restricted else -0.5 * value)
+
+
+def _one_by_one(estimator: Callable[[Array, Array], float], rows: Rows) -> Array:
+    return np.array([estimator(y[on], v[on]) for y, v, on in zip(rows.y, rows.v, rows.on.astype(bool), strict=True)])
 
 
 def _unsettled(rows: NDArray[np.intp]) -> ConvergenceError:

@@ -1,7 +1,7 @@
 """The text printed for each classical result: one readable block."""
 
+from bayesmeta.effects import is_ratio
 from bayesmeta.frequentist.result import PREDICTION_REFERENCES, PooledFit, natural
-from bayesmeta.studies import RATIO_MEASURES
 from bayesmeta.values import Interval
 
 _CI_TEXT = {"wald": "Wald", "hksj": "Hartung-Knapp-Sidik-Jonkman", "adhoc": "Hartung-Knapp, never below Wald", "t": "t"}
@@ -15,7 +15,7 @@ def p_text(p: float) -> str:
 def fit_text(fit: PooledFit) -> str:
     """Return the block that ``print(fit)`` shows."""
     kind = "Meta-regression" if fit.p > 1 or not fit.intercept else "Pooled effect"
-    scale = " (log scale; natural scale in brackets)" if fit.measure in RATIO_MEASURES else ""
+    scale = " (log scale; natural scale in brackets)" if is_ratio(fit.measure) else ""
     lines = [
         f"{kind} by {fit.method}: k = {fit.k}, measure {fit.measure}{scale}",
         *_coefficients(fit),
@@ -31,7 +31,7 @@ def fit_text(fit: PooledFit) -> str:
 
 def _pair(fit: PooledFit, interval: Interval) -> str:
     text = f"{interval.low:.4f} to {interval.high:.4f}"
-    if fit.measure in RATIO_MEASURES:
+    if is_ratio(fit.measure):
         text += f" [{natural(fit.measure, interval.low):.3f} to {natural(fit.measure, interval.high):.3f}]"
     return text
 
@@ -43,7 +43,7 @@ def _coefficients(fit: PooledFit) -> list[str]:
         fit.terms, fit.beta, fit.beta_se, fit.beta_ci, fit.beta_statistic, fit.beta_p, strict=True
     ):
         name = "mu" if fit.p == 1 and fit.intercept else term
-        shown = f" [{natural(fit.measure, b):.3f}]" if fit.measure in RATIO_MEASURES else ""
+        shown = f" [{natural(fit.measure, b):.3f}]" if is_ratio(fit.measure) else ""
         interval_text = f"{100 * fit.level:g}% confidence interval ({_CI_TEXT[fit.ci_rule]}) {_pair(fit, interval)}"
         lines.append(
             f"  {name} = {b:.4f}{shown}, SE {se:.4f}, {interval_text}, {letter} = {statistic:.3f}, p {p_text(p)}"

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import chdtrc, fdtrc, ndtr, ndtri, stdtr, stdtrit
 
+from bayesmeta.effects import is_ratio
 from bayesmeta.errors import ModelError, unknown
-from bayesmeta.studies import RATIO_MEASURES, EffectSizes
+from bayesmeta.studies import EffectSizes
 from bayesmeta.values import Array, Interval
 
 if TYPE_CHECKING:
@@ -373,4 +374,4 @@ class PooledFit:
 
 def natural(measure: str, value: float) -> float:
     """Return `value` on the natural scale: exponentiated for ratio measures, unchanged otherwise."""
-    return exp(value) if measure in RATIO_MEASURES else value
+    return exp(value) if is_ratio(measure) else value

@@ -1,4 +1,10 @@
-"""Prior distributions as frozen values whose repr is their text form; ``PRIORS`` finds the families by name."""
+"""Prior distributions as frozen values whose repr is their text form; ``PRIORS`` finds the families by name.
+
+A new family is picked up by being in a file of this folder.
+"""
+
+import importlib
+import pkgutil
 
 from bayesmeta.priors.base import PRIORS, Base, Prior, register
 from bayesmeta.priors.combine import OnTau2, Truncated, on_tau2, truncated
@@ -104,3 +110,6 @@ __all__ = [
     "uisd",
     "weakly_informative",
 ]
+
+for _found in pkgutil.iter_modules(__path__):
+    importlib.import_module(f"{__name__}.{_found.name}")

@@ -6,13 +6,14 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from bayesmeta.effects import is_ratio
 from bayesmeta.errors import ModelError
 from bayesmeta.priors.ess import uisd
 from bayesmeta.priors.half import HalfNormal
 from bayesmeta.priors.interval import Flat
 from bayesmeta.priors.line import Normal
 from bayesmeta.priors.scaled import harmonic_scale
-from bayesmeta.studies import RATIO_MEASURES, EffectSizes
+from bayesmeta.studies import EffectSizes
 
 # The log odds ratio's defaults, normal(0, 2.82) and half_normal(0.5), in units of its unit information SD of 4.
 _MU_SHARE, _TAU_SHARE = 2.82 / 4, 0.5 / 4
@@ -73,7 +74,7 @@ def default_prior(effects: EffectSizes, parameter: str) -> Any:
     if parameter not in ("mu", "tau"):
         raise ModelError(f"There is no default prior for {parameter!r} by measure: only for 'mu' and 'tau'.")
     measure = effects.measure
-    if measure in RATIO_MEASURES:
+    if is_ratio(measure):
         return _LOG_RATIO[parameter]
     if measure in _ONE_GROUP_TAU:
         return Flat() if parameter == "mu" else HalfNormal(_ONE_GROUP_TAU[measure])
@@ -130,7 +131,7 @@ def fill_defaults(data: Any, model_priors: Mapping[str, Any], given: Mapping[str
     if given is not None and not isinstance(given, Mapping):
         raise ModelError(f"priors is {given!r}: give parameter names with priors, e.g. {{'tau': 'half_normal(0.5)'}}.")
     chosen = dict(given or {})
-    if not isinstance(data, EffectSizes) or data.measure in RATIO_MEASURES:
+    if not isinstance(data, EffectSizes) or is_ratio(data.measure):
         return chosen
     for parameter, prior in model_priors.items():
         role = _ROLE.get(parameter)

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from bayesmeta.effects import is_ratio
 from bayesmeta.errors import ModelError
 from bayesmeta.priors.base import number
 from bayesmeta.priors.scaled import typical_scale
 from bayesmeta.priors.text import parse_prior
-from bayesmeta.studies import RATIO_MEASURES
 
 # Of a normal distribution, 95% lies within 1.96 SD of the centre: limits 3.92 SD apart.
 SPAN_95 = 2 * 1.959963984540054
@@ -94,7 +94,7 @@ def implied(
     levels = sorted({*probabilities, 0.5})
     tau = {q: float(value.ppf(q)) for q in levels}
     span = {q: SPAN_95 * t for q, t in tau.items()}
-    ratio = {q: _exp(s) for q, s in span.items()} if measure in RATIO_MEASURES else None
+    ratio = {q: _exp(s) for q, s in span.items()} if is_ratio(measure) else None
     return ImpliedHeterogeneity(
         prior=repr(value),
         tau=tau,
@@ -116,6 +116,6 @@ def _share(tau: float, scale: float) -> float:
 
 def _sentence(prior: str, measure: str, median: float) -> str:
     start = f"{prior}: an even chance that tau is below {median:.3g}, where 95% of true "
-    if measure in RATIO_MEASURES:
+    if is_ratio(measure):
         return f"{start}{measure}s lie within a factor of {number(float(f'{_exp(SPAN_95 * median):.3g}'))}."
     return f"{start}effects ({measure}) lie within a range {number(float(f'{SPAN_95 * median:.3g}'))} wide."

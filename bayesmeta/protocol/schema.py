@@ -18,10 +18,11 @@ from pydantic import (
     model_validator,
 )
 
+from bayesmeta.effects import MEASURES, is_ratio
 from bayesmeta.errors import DataError, unknown
 from bayesmeta.priors import parse_prior
 from bayesmeta.protocol.messages import reworded
-from bayesmeta.studies import RATIO_MEASURES, PublishedResult
+from bayesmeta.studies import PublishedResult
 
 Benefit = Literal["higher", "lower"]
 Text = Annotated[str, Field(min_length=1)]
@@ -261,8 +262,6 @@ class Protocol(_Section):
     @field_validator("measure")
     @classmethod
     def _known_measure(cls, name: str) -> str:
-        from bayesmeta.effects import MEASURES
-
         if name not in MEASURES:
             raise unknown("measure", name, MEASURES)
         return name
@@ -289,13 +288,13 @@ class Protocol(_Section):
     def _thresholds_possible(self) -> Self:
         for key, outcome in self.outcomes.items():
             for name in ("thresholds", "equivalence", "ranges"):
-                bad = [t for t in getattr(outcome, name) if self.measure in RATIO_MEASURES and t <= 0]
+                bad = [t for t in getattr(outcome, name) if is_ratio(self.measure) and t <= 0]
                 if bad:
                     raise ValueError(
                         f"outcomes.{key}.{name} has {bad[0]:g}: thresholds of a ratio ({self.measure}) are on the "
                         "natural scale and greater than 0"
                     )
-            null = 1.0 if self.measure in RATIO_MEASURES else 0.0
+            null = 1.0 if is_ratio(self.measure) else 0.0
             sign = -1.0 if outcome.benefit == "lower" else 1.0
             if not all(sign * (b - a) > 0 for a, b in pairwise((null, *outcome.ranges))):
                 way = "falling numbers below" if outcome.benefit == "lower" else "rising numbers above"

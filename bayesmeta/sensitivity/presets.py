@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from bayesmeta.effects import is_ratio
 from bayesmeta.errors import ModelError
 from bayesmeta.priors import HalfNormal, Normal, parse_prior, rhodes2015, turner2015
-from bayesmeta.studies import RATIO_MEASURES
 
 # Unit of the presets by measure, as a share of the log odds ratio's: that of `priors.default_priors`.
 _SMALLER = {"SMD": 0.5, "RD": 0.25, "AS": 0.25, "COR": 0.25, "ZCOR": 0.25}
@@ -98,7 +98,7 @@ def prior_from_interval(low: float, high: float, *, level: float = 0.95, ratio: 
 
 def unit_of(measure: str) -> float | None:
     """Return the presets' unit for a measure, as a share of the log odds ratio's; None where it has none."""
-    return 1.0 if measure in RATIO_MEASURES else _SMALLER.get(measure)
+    return 1.0 if is_ratio(measure) else _SMALLER.get(measure)
 
 
 def _unit(measure: str) -> float:

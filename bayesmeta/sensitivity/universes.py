@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bayesmeta.effects import is_ratio
 from bayesmeta.errors import DataError, ModelError, unknown
 from bayesmeta.frequentist.batch import pool_many
 from bayesmeta.model import Model, load_model
@@ -16,7 +17,7 @@ from bayesmeta.sensitivity.drivers import Driver, decompose
 from bayesmeta.sensitivity.events import Event, event_for, need_benefit
 from bayesmeta.sensitivity.many import QUANTITIES, Job, answers
 from bayesmeta.sensitivity.presets import labelled, mu_presets, tau_presets
-from bayesmeta.studies import RATIO_MEASURES, EffectSizes, TwoByTwo
+from bayesmeta.studies import EffectSizes, TwoByTwo
 from bayesmeta.values import Array
 
 if TYPE_CHECKING:
@@ -236,7 +237,7 @@ def _rescaled(priors: Mapping[str, Any], factor: float) -> dict[str, Any]:
 
 def unit_ratio(measure: str, reference: str, data: Any) -> float:
     """Return how many times smaller (or larger) a measure's unit is than that of the measure priors are meant for."""
-    same = measure == reference or {measure, reference} <= RATIO_MEASURES
+    same = measure == reference or (is_ratio(measure) and is_ratio(reference))
     if same or not isinstance(data, EffectSizes):
         return 1.0
     stand_in = EffectSizes(yi=data.yi, sei=data.sei, measure=reference, ni=data.ni)

@@ -2,7 +2,6 @@
 
 from bayesmeta.studies.counts import PersonTime as PersonTime
 from bayesmeta.studies.counts import TwoByTwo as TwoByTwo
-from bayesmeta.studies.effect_sizes import RATIO_MEASURES as RATIO_MEASURES
 from bayesmeta.studies.effect_sizes import EffectSizes as EffectSizes
 from bayesmeta.studies.records import Adjustment as Adjustment
 from bayesmeta.studies.records import Exclusion as Exclusion

@@ -16,8 +16,6 @@ from bayesmeta.values import Array, column, frozen_array
 if TYPE_CHECKING:
     import pandas as pd
 
-RATIO_MEASURES = frozenset({"OR", "RR", "HR", "PETO", "IRR", "ROM", "CVR", "VR", "ROMC", "D2OR", "D2ORL", "D2ORN"})
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EffectSizes:

@@ -5,7 +5,7 @@ import pytest
 
 import bayesmeta as bm
 from bayesmeta.errors import DataError, ModelError
-from bayesmeta.frequentist import TAU2_ESTIMATORS, pool, pool_many
+from bayesmeta.frequentist import TAU2_ESTIMATORS, batch, pool, pool_many
 
 
 def ragged(seed, m=60, k=9):
@@ -80,3 +80,12 @@ def test_unknown_options_are_refused(options):
     """Misspelt options are errors, as in pool()."""
     with pytest.raises(ModelError):
         pool_many([[1.0, 2.0]], [[0.1, 0.1]], **options)
+
+
+@pytest.mark.parametrize("method", ["DL", "REML"])
+def test_an_estimator_without_a_formula_for_all_rows_runs_row_by_row(method, monkeypatch):
+    """A newly registered estimator gives in a batch what it gives alone."""
+    y, v = ragged(3, m=20)
+    together = pool_many(y, v, method=method)
+    monkeypatch.setattr(batch, "_METHODS", {})
+    assert pool_many(y, v, method=method).tau2 == pytest.approx(together.tau2, rel=1e-9, abs=1e-12)
