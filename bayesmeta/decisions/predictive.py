@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from scipy.special import gammaln, roots_legendre
 
+from bayesmeta.decisions.growing import Studies
 from bayesmeta.draws import DrawsMarginal
 from bayesmeta.marginals import NormalMixture
 from bayesmeta.posterior import Marginal, Posterior
@@ -169,8 +170,16 @@ def check_events(theta_new: Marginal, table: tuple[float, float, float, float], 
     return Check("events under treatment", observed, low, high, level, min(1.0, 2.0 * min(tails) + at))
 
 
-def log_predictive(before: Posterior | None, after: Posterior, studies: Any) -> float | None:
-    """Return the log density of what a step adds, given what was known; None where it is not defined or not known."""
+def log_predictive(before: Posterior | None, after: Posterior, studies: Studies) -> float | None:
+    """Return the log density of what a step adds, given what was known; None where it is not defined or not known.
+
+    Parameters
+    ----------
+    before, after
+        The posteriors without and with the addition; `before` is None for the first step.
+    studies
+        All studies, in order; those of `after` come first.
+    """
     sei = getattr(studies, "sei", None)
     if sei is not None and any(_depends_on(p, sei) for p in after.priors.values()):
         # A prior that depends on the data changes from step to step: the steps are not one model.
