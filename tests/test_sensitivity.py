@@ -386,3 +386,19 @@ def test_first_below_is_the_smallest_whole_number(answer):
     """The smallest whole number below the target is found exactly; None where none is."""
     assert first_below(lambda n: np.where(n >= answer, 0.0, 1.0), 0.5, 500) == answer
     assert first_below(lambda n: np.where(n >= 501, 0.0, 1.0), 0.5, 500) is None
+
+
+def test_a_multiverse_of_one_says_that_nothing_varies(effects):
+    """With one level of every choice the text gives the one probability and no driver."""
+    one = bm.multiverse(effects, benefit="lower", subsets="all", mu="flat()", tau="half_normal(1)", estimators=())
+    assert one.m == 1
+    assert "no choice has more than one level" in str(one)
+
+
+def test_the_report_says_what_would_overturn_the_conclusion(tmp_path, effects):
+    """The page has the tipping points with the range over priors beside the probability."""
+    page = bm.report(effects, tmp_path / "report.html", benefit="lower", engine="quadrature").read_text()
+    assert "What would overturn the conclusion" in page
+    assert "over the priors)" in page
+    assert "Sceptical prior: mu ~ normal(0, 0.702)" in page
+    assert "sensitivity to the priors" in page

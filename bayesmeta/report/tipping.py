@@ -14,13 +14,12 @@ from bayesmeta.sensitivity.tipping_words import tipping_lines
 def tipping_sentences(result: OutcomeResult) -> tuple[str, ...]:
     """Return the tipping points of the primary analysis in sentences; none without a direction of benefit.
 
-    They need a model with quadrature and a measure with a value for no effect; where they cannot be computed, the
-    sentence says why.
+    They need a model that is a closed form given tau, so that hundreds of analyses cost no time, and a measure with a
+    value for no effect; where they cannot be computed, the sentence says why.
     """
     posterior, comparison = result.posterior, result.comparison
     model = posterior.model
-    deterministic = model.gaussian_marginal is not None or model.study_likelihoods is not None
-    if result.plan.benefit is None or MEASURES[comparison.measure].null is None or not deterministic:
+    if result.plan.benefit is None or MEASURES[comparison.measure].null is None or model.gaussian_marginal is None:
         return ()
     marked = reconstructed(comparison.effects)
     try:
@@ -38,7 +37,12 @@ def tipping_sentences(result: OutcomeResult) -> tuple[str, ...]:
 
 
 def scaling_sentences(result: OutcomeResult) -> tuple[str, ...]:
-    """Return the power-scaling sensitivities of the primary posterior, one sentence a quantity."""
+    """Return the power-scaling sensitivities of the primary posterior, one sentence a quantity.
+
+    Left out for a quadrature in two dimensions, where the eight further posteriors would take seconds.
+    """
+    if result.posterior.engine == "quadrature" and result.posterior.model.gaussian_marginal is None:
+        return ()
     try:
         return tuple(power_lines(power_scaling(result.posterior)))
     except BayesMetaError as error:

@@ -77,11 +77,11 @@ def decompose(
     Raises
     ------
     ModelError
-        If fewer than two analyses gave an answer.
+        If no analysis gave an answer.
     """
     there = np.isfinite(y)
-    if there.sum() < 2:
-        raise ModelError("At least two analyses with an answer are needed to say what drives the result.")
+    if not there.any():
+        raise ModelError("No analysis gave an answer, so nothing can be said about what drives the result.")
     value = (logit(y) if probability else y)[there]
     used = {name: code[there] for name, code in codes.items()}
     open_ = [name for name, code in used.items() if len(np.unique(code)) > 1]

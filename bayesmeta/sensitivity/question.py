@@ -11,7 +11,7 @@ from bayesmeta.effects import effect_sizes
 from bayesmeta.engines.gaussian import condition, problem
 from bayesmeta.errors import ConvergenceError, DataError, ModelError
 from bayesmeta.model import Model
-from bayesmeta.priors import fill_defaults, parse_prior
+from bayesmeta.priors import fill_defaults
 from bayesmeta.sensitivity.events import Direction, Event
 from bayesmeta.sensitivity.many import Job, answers
 from bayesmeta.studies import EffectSizes, PersonTime, StudyTable, TwoByTwo
@@ -77,9 +77,11 @@ class Question:
         return self.probabilities(priors=[{parameter: prior} for prior in priors])[0]
 
     def given_tau(self, tau: Array) -> Array:
-        """Return the event's probability for the mean effect were tau known to be each of these values."""
-        if self.model.gaussian_marginal is None:
-            return self.under("tau", [parse_prior(f"point({float(t)!r})") for t in tau])
+        """Return the event's probability for the mean effect were tau known to be each of these values.
+
+        For models whose true effects integrate out analytically.
+        """
+        assert self.model.gaussian_marginal is not None
         given = self.model.gaussian_marginal(self.data, self.priors)
         posed = problem(given)
         at = condition(posed, np.asarray(tau, dtype=float))

@@ -1,13 +1,13 @@
 """Tipping points: how much scepticism, heterogeneity or contrary data would overturn the conclusion."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from bayesmeta.errors import BayesMetaError, ModelError
+from bayesmeta.errors import BayesMetaError, ConvergenceError
 from bayesmeta.frequentist import pool
 from bayesmeta.model import Model, load_model
 from bayesmeta.priors import HalfNormal, Normal
@@ -151,22 +151,31 @@ def tipping_point(
             asked, conclusion, mean, new, None, None, None, None, (), None, critical, without, tuple(notes)
         )
     held = asked if conclusion == "benefit" else asked.flipped()
-    tau_fixed = _tau_fixed(held, notes) if held.has_tau else None
+    tau_fixed = _tried(_tau_fixed, held, notes) if held.has_tau else None
     return TippingPoints(
         question=asked,
         conclusion=conclusion,
         p_mean=mean,
         p_new=new,
-        sceptical_sd=_sceptical_sd(held, notes),
+        sceptical_sd=_tried(_sceptical_sd, held, notes),
         tau_fixed=tau_fixed,
         p_tau_exceeds=None if tau_fixed is None else _tau_exceeds(held, tau_fixed),
-        tau_scale=_tau_scale(held, notes) if held.has_tau else None,
-        studies=null_studies(held, notes),
-        moves=changed_outcomes(held, notes),
+        tau_scale=_tried(_tau_scale, held, notes) if held.has_tau else None,
+        studies=_tried(null_studies, held, notes) or (),
+        moves=_tried(changed_outcomes, held, notes),
         critical=critical,
         without=without,
         notes=tuple(notes),
     )
+
+
+def _tried[T](search: Callable[[Question, list[str]], T], question: Question, notes: list[str]) -> T | None:
+    """Return what a search finds; None, with a note, where an analysis on its way has no answer."""
+    try:
+        return search(question, notes)
+    except ConvergenceError as error:
+        notes.append(str(error))
+        return None
 
 
 def _points(question: Question) -> int:
@@ -183,7 +192,10 @@ def _scale(question: Question) -> float:
 
 
 def _scan(question: Question, low: float, high: float) -> Array:
-    return np.geomspace(low, high, 65 if _points(question) > 5 else 17) * _scale(question)
+    if question.model.gaussian_marginal is None:
+        # One by one these take time, and priors beyond this say nothing more about log odds ratios.
+        return np.geomspace(0.02, 20.0, 13)
+    return np.geomspace(low, high, 65) * _scale(question)
 
 
 def _sceptical_sd(question: Question, notes: list[str]) -> float | None:
@@ -206,6 +218,9 @@ def _sceptical_sd(question: Question, notes: list[str]) -> float | None:
 
 
 def _tau_fixed(question: Question, notes: list[str]) -> float | None:
+    if question.model.gaussian_marginal is None:
+        notes.append(f"No tipping point of tau itself: model {question.model.name!r} has no closed form given tau.")
+        return None
     taus = np.concatenate([[0.0], _scan(question, 1e-4, 1e4)])
     found = crossing(question.given_tau, taus, question.target, points=_points(question))
     if found is None:
@@ -258,6 +273,6 @@ def _critical(question: Question, notes: list[str]) -> CriticalPrior | None:
         classical = pool(question.data, method="DL", ci="wald", level=question.level).ci
         at = question.event.threshold
         return critical_prior(classical.low - at, classical.high - at, level=question.level)
-    except (ModelError, BayesMetaError) as error:
+    except BayesMetaError as error:
         notes.append(f"No critical prior interval: {error}")
         return None
