@@ -310,10 +310,10 @@ def _thresholds(plan: Outcome, measure: str, sets: tuple[PriorSet, ...]) -> tupl
 def versions(posteriors: tuple[Posterior, ...]) -> dict[str, str]:
     """Return the versions of everything that took part."""
     import platform
-    from importlib.metadata import version
 
-    known = {"Python": platform.python_version()}
-    known |= {name: version(name) for name in ("bayesmeta", "numpy", "scipy")}
+    from bayesmeta.engines.versions import versions as computed_by
+
+    known = {"Python": platform.python_version(), **computed_by()}
     for posterior in posteriors:
         known |= posterior.versions
     return known

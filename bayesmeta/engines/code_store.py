@@ -166,7 +166,7 @@ def _movable(content: bytes) -> bool:
 
 def _outside(bitcode: bytes) -> list[str]:
     """Return the functions that code calls and does not contain."""
-    import llvmlite.binding as llvm  # type: ignore[import-untyped]
+    import llvmlite.binding as llvm
 
     functions = [f.name for f in llvm.parse_bitcode(bitcode).functions if f.is_declaration]
     return [name for name in functions if not name.startswith("llvm.")]

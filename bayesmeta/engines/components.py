@@ -149,11 +149,12 @@ def normals(prior: Prior, term: str, fineness: float = 1.0) -> Normals:
         df = prior.df if kind == "student_t" else 1.0  # type: ignore[attr-defined]
         return student_t(df, prior.loc, prior.scale, fineness)  # type: ignore[attr-defined]
     if hasattr(prior, "components"):
-        total = math.fsum(prior.weights)
+        weights: tuple[float, ...] = prior.weights  # type: ignore[attr-defined]
+        total = math.fsum(weights)
         parts = [
             (math.log(w / total), normals(part, term, fineness))
-            for w, part in zip(prior.weights, prior.components, strict=True)
-        ]  # type: ignore[attr-defined]
+            for w, part in zip(weights, prior.components, strict=True)
+        ]
         return (
             np.concatenate([w + part[0] for w, part in parts]),
             np.concatenate([part[1] for _, part in parts]),
@@ -179,4 +180,4 @@ def student_t(df: float, loc: float, scale: float, fineness: float = 1.0) -> Nor
     right = math.log(1.0 + math.sqrt(90.0 / half) + 45.0 / half)
     s = np.arange(math.floor(left / step), math.ceil(right / step) + 1) * step
     log_weight = half * math.log(half) - math.lgamma(half) + half * (s - np.exp(s)) + math.log(step)
-    return log_weight, np.full(len(s), float(loc)), np.exp(s) / scale**2
+    return np.asarray(log_weight), np.full(len(s), float(loc)), np.exp(s) / scale**2

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from bayesmeta.engines.averages import one_study
-from bayesmeta.engines.nodes import ORDER, Rule
+from bayesmeta.engines.nodes import TO_LEGENDRE, Rule
 from bayesmeta.engines.plane import Plane, plane
 from bayesmeta.engines.smooth import Kernel, Smoother
 from bayesmeta.engines.solution import Lazy
@@ -29,8 +29,6 @@ from bayesmeta.priors import Prior
 from bayesmeta.values import Array
 
 TOLERANCE = 1e-8
-_X, _W = (np.asarray(a) for a in np.polynomial.legendre.leggauss(ORDER))
-_TO_LEGENDRE = (np.polynomial.legendre.legvander(_X, ORDER - 1) * _W[:, None]).T * (np.arange(ORDER)[:, None] + 0.5)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -169,7 +167,7 @@ def log_density(rule: Rule, tau: Array) -> Array:
     u = to_axis(tau, panels.lower[panel], panels.upper[panel])
     half = 0.5 * (panels.right - panels.left)[panel]
     place = (u - panels.left[panel]) / half - 1.0
-    series = (rule.logg @ _TO_LEGENDRE.T)[panel]
+    series = (rule.logg @ TO_LEGENDRE.T)[panel]
     value = np.polynomial.legendre.legval(np.clip(place, -1.0, 1.0), series.T, tensor=False)
     value = np.where((place < -1.0 - 1e-9) | (place > 1.0 + 1e-9), -np.inf, value)
     return np.asarray(value - log_jacobian(u, panels.lower[panel], panels.upper[panel]))
@@ -204,7 +202,7 @@ def _panel_error(rule: Rule) -> float:
     """Return the size of the last Legendre coefficients of the density of tau, squared: what Gauss's rule errs by."""
     density = np.exp(rule.logg - rule.logg.max())
     half = 0.5 * (rule.panels.right - rule.panels.left)
-    tail = np.abs(density @ _TO_LEGENDRE[-3:].T).max(axis=1) * half
+    tail = np.abs(density @ TO_LEGENDRE[-3:].T).max(axis=1) * half
     return float((tail.max() / (density * rule.panels.weights()).sum()) ** 2)
 
 

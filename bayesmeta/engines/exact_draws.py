@@ -1,21 +1,18 @@
 """Exact independent draws from a solved normal model: tau by its quantile function, the rest by its conditionals."""
 
-from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bayesmeta.engines.gaussian import condition
-from bayesmeta.engines.nodes import ORDER, Rule
+from bayesmeta.engines.nodes import TO_LEGENDRE, WEIGHTS, Rule
 from bayesmeta.engines.solution import Solution
+from bayesmeta.engines.versions import versions
 from bayesmeta.marginals.axis import from_axis
 from bayesmeta.values import Array
 
 if TYPE_CHECKING:
     import xarray as xr
-
-_X, _W = np.polynomial.legendre.leggauss(ORDER)
-_TO_LEGENDRE = (np.polynomial.legendre.legvander(_X, ORDER - 1) * _W[:, None]).T * (np.arange(ORDER)[:, None] + 0.5)
 
 
 def draw_tau(rule: Rule, uniform: Array) -> Array:
@@ -23,13 +20,13 @@ def draw_tau(rule: Rule, uniform: Array) -> Array:
 
     The panels are so short that the interpolant is exact to about 1e-12; no evaluation of the likelihood is needed.
     """
-    g = rule.masses() / rule.panels.weights() * _W
+    g = rule.masses() / rule.panels.weights() * WEIGHTS
     mass = rule.masses().sum(axis=1)
     below = np.concatenate([[0.0], np.cumsum(mass)])
     target = uniform * below[-1]
     panel = np.clip(np.searchsorted(below, target, side="right") - 1, 0, len(mass) - 1)
     half = 0.5 * (rule.panels.right - rule.panels.left)
-    coefficients = (g / _W) @ _TO_LEGENDRE.T * half[:, None]
+    coefficients = (g / WEIGHTS) @ TO_LEGENDRE.T * half[:, None]
     cumulative = np.polynomial.legendre.legint(coefficients.T, lbnd=-1)
     low, high = np.full(len(uniform), -1.0), np.full(len(uniform), 1.0)
     rest, series = target - below[panel], cumulative[:, panel]
@@ -76,9 +73,8 @@ def datatree(solution: Solution, draws: int, seed: int | None) -> "xr.DataTree":
     given = solution.given
     values = draw(solution, draws, np.random.default_rng(seed))
     single = given.terms == ("mu",)
-    variables = {
-        name: (("chain", "draw"), values[name][None]) for name in ("tau", "tau2", "theta_new") if name in values
-    }
+    scalars = [name for name in ("tau", "tau2", "theta_new") if name in values]
+    variables: dict[str, tuple[tuple[str, ...], Array]] = {n: (("chain", "draw"), values[n][None]) for n in scalars}
     beta = values["beta"]
     variables["mu" if single else "beta"] = (
         (("chain", "draw"), beta[None, :, 0]) if single else (("chain", "draw", "term"), beta[None])
@@ -90,7 +86,7 @@ def datatree(solution: Solution, draws: int, seed: int | None) -> "xr.DataTree":
     attrs = {
         "engine": "quadrature",
         "sampling": "exact independent draws",
-        "bayesmeta_version": version("bayesmeta"),
+        "bayesmeta_version": versions()["bayesmeta"],
         **({} if seed is None else {"seed": seed}),
     }
     study = {"study": list(given.study)}

@@ -67,12 +67,12 @@ class Problem:
     @property
     def p(self) -> int:
         """Number of coefficients."""
-        return self.Z.shape[1]
+        return int(self.Z.shape[1])
 
     def to_gamma(self, x: Array) -> Array:
         """Return ``(p,)`` c with ``c' gamma = x' (beta - origin)`` for ``(q,)`` x."""
         if self.p == 1:
-            return x[self.free] / self.R[0]
+            return np.asarray(x[self.free] / self.R[0])
         return np.asarray(np.linalg.solve(self.R.T, x[self.free]))
 
 

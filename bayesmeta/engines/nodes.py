@@ -17,12 +17,14 @@ from bayesmeta.marginals.axis import from_axis, log_jacobian, to_axis
 from bayesmeta.values import Array
 
 ORDER = 16
-_X, _W = (np.asarray(a) for a in roots_legendre(ORDER))
+NODES, WEIGHTS = (np.asarray(a) for a in roots_legendre(ORDER))
 # Row m gives the coefficient of the Legendre polynomial P_m from the values at the nodes.
-_TO_LEGENDRE = (np.polynomial.legendre.legvander(_X, ORDER - 1) * _W[:, None]).T * (np.arange(ORDER)[:, None] + 0.5)
+TO_LEGENDRE = (np.polynomial.legendre.legvander(NODES, ORDER - 1) * WEIGHTS[:, None]).T * (
+    np.arange(ORDER)[:, None] + 0.5
+)
 
 # Weights of the second barycentric formula at the Legendre points (Wang & Xiang 2012, Math. Comput. 81:861-877).
-_BARYCENTRIC = (-1.0) ** np.arange(ORDER) * np.sqrt((1.0 - _X**2) * _W)
+BARYCENTRIC = (-1.0) ** np.arange(ORDER) * np.sqrt((1.0 - NODES**2) * WEIGHTS)
 
 # exp(-700) and exp(2 * 320) are still doubles: tau is not 0, tau^2 not infinite.
 U_LOW, U_HIGH = -700.0, 320.0
@@ -72,11 +74,11 @@ class Panels:
     def points(self) -> Array:
         """Return the ``(P, ORDER)`` nodes on the log or logit axis."""
         half = 0.5 * (self.right - self.left)
-        return (self.left + half)[:, None] + half[:, None] * _X
+        return (self.left + half)[:, None] + half[:, None] * NODES
 
     def weights(self) -> Array:
         """Return the ``(P, ORDER)`` Gauss-Legendre weights on that axis."""
-        return (0.5 * (self.right - self.left))[:, None] * _W
+        return (0.5 * (self.right - self.left))[:, None] * WEIGHTS
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -123,9 +125,9 @@ class Rule:
         panel = np.clip(np.searchsorted(starts, x, side="right") - 1, 0, len(panels) - 1)
         u = np.clip(to_axis(x, panels.lower[panel], panels.upper[panel]), panels.left[panel], panels.right[panel])
         half = 0.5 * (panels.right - panels.left)[panel]
-        gap = (u - panels.left[panel])[:, None] / half[:, None] - 1.0 - _X
+        gap = (u - panels.left[panel])[:, None] / half[:, None] - 1.0 - NODES
         exact = gap == 0.0
-        terms = _BARYCENTRIC / np.where(exact, 1.0, gap)
+        terms = BARYCENTRIC / np.where(exact, 1.0, gap)
         terms = np.where(exact.any(axis=1)[:, None], exact, terms)
         return np.asarray(np.sum(terms * values.reshape(-1, ORDER)[panel], axis=1) / terms.sum(axis=1))
 
@@ -222,7 +224,7 @@ def rough(rule: Rule, features: Features | None = None) -> NDArray[np.intp]:
     if features is not None:
         values = np.concatenate([values, values * np.abs(features(rule))], axis=2)
     totals = np.einsum("pif,pi->f", values, weights)
-    tail = np.abs(np.einsum("mi,pif->pmf", _TO_LEGENDRE[-3:], values)).max(axis=1) * half[:, None]
+    tail = np.abs(np.einsum("mi,pif->pmf", TO_LEGENDRE[-3:], values)).max(axis=1) * half[:, None]
     return np.flatnonzero((tail > SMOOTH * np.maximum(totals, FAINT * totals[0])).any(axis=1))
 
 

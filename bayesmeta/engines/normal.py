@@ -3,18 +3,19 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import lru_cache, partial
-from importlib.metadata import version
+from functools import partial
 from itertools import pairwise
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.special import ndtr
 
 from bayesmeta.engines import nodes
 from bayesmeta.engines.gaussian import Conditional, Problem, condition, is_point, problem, true_effect, weighted_sums
 from bayesmeta.engines.solution import Solution, marginals, thetas
+from bayesmeta.engines.versions import versions
 from bayesmeta.errors import ConvergenceError, ModelError
 from bayesmeta.model import GaussianMarginal, Model
 from bayesmeta.posterior import Diagnostics, Posterior
@@ -25,11 +26,6 @@ TOLERANCE = 1e-10
 # Squared distance, in posterior SDs, from which measuring from somewhere else loses digits.
 FAR_SQUARED = 1e3
 _STEPS = np.array([-6.0, -2.0, 0.0, 2.0, 6.0])
-
-
-@lru_cache
-def _versions() -> Mapping[str, str]:
-    return MappingProxyType({name: version(name) for name in ("bayesmeta", "numpy", "scipy")})
 
 
 def solve(
@@ -56,7 +52,7 @@ def solve(
         log_evidence=solution.log_normaliser if proper else None,
         seed=seed,
         options=MappingProxyType({"tolerance": tolerance}),
-        versions=_versions(),
+        versions=versions(),
         details=solution,
     )
 
@@ -280,7 +276,7 @@ class Watched:
         share, mean, var, probabilities = self.given_tau(rule)
         weight = (mass[:, None] * share).ravel()
         away = (mean - self.centre).reshape(len(weight), -1)
-        parts = [[rule.log_total()], mass @ probabilities, weight @ away / self.width]
+        parts: list[ArrayLike] = [[rule.log_total()], mass @ probabilities, weight @ away / self.width]
         tau = rule.x.ravel()
         if order > 0:
             middle = float(mass @ tau)
@@ -288,7 +284,7 @@ class Watched:
         if order > 1:
             parts.append([0.5 * math.log(float(mass @ (tau / middle) ** 2))])
             parts.append(0.5 * np.log(weight @ (var.reshape(len(weight), -1) + away**2)))
-        return np.concatenate(parts)
+        return np.concatenate([np.asarray(part) for part in parts])
 
 
 def _diagnostics(solution: Solution) -> Diagnostics:

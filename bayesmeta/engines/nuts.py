@@ -4,7 +4,6 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from importlib.metadata import version
 from types import MappingProxyType
 from typing import Any
 
@@ -17,13 +16,14 @@ from bayesmeta.engines.diagnostics import BFMI_LIMIT, diagnose
 from bayesmeta.engines.program_cache import DEFAULT_VARIANT, prepare
 from bayesmeta.engines.quantities import Quantities, derive
 from bayesmeta.engines.solution import Lazy
+from bayesmeta.engines.versions import versions
 from bayesmeta.errors import ModelError, unknown
 from bayesmeta.model import Model
 from bayesmeta.posterior import Diagnostics, Posterior
 from bayesmeta.priors import Prior
 from bayesmeta.values import Array
 
-VERSIONS = ("pymc", "pytensor", "nutpie", "numba", "arviz", "numpy", "scipy")
+PACKAGES = ("pymc", "pytensor", "nutpie", "numba", "arviz")
 SUPPORT = {"tau": (0.0, math.inf), "tau2": (0.0, math.inf), "I2": (0.0, 100.0)}
 ATTEMPTS = 5
 THIN_SCALARS, THIN = 8, 4
@@ -179,7 +179,7 @@ def _posterior(
         datatree=partial(datatree, model, data, priors, attempt.run, attempt.quantities, options),
         seed=options.pop("seed"),
         options=MappingProxyType(options),
-        versions=MappingProxyType({name: version(name) for name in VERSIONS}),
+        versions=versions(*PACKAGES),
     )
 
 

@@ -9,16 +9,13 @@ from bayesmeta.engines.convolve import STEP as THETA_STEP
 from bayesmeta.engines.convolve import conditional_grid
 from bayesmeta.engines.exact import ExactSolution
 from bayesmeta.engines.exact_draws import draw_tau
-from bayesmeta.engines.nodes import ORDER
+from bayesmeta.engines.nodes import BARYCENTRIC, NODES, ORDER
 from bayesmeta.engines.versions import versions
 from bayesmeta.marginals.axis import to_axis
 from bayesmeta.values import Array
 
 if TYPE_CHECKING:
     import xarray as xr
-
-_NODES = np.polynomial.legendre.leggauss(ORDER)[0]
-_BARYCENTRIC = 1.0 / np.prod(_NODES[:, None] - _NODES + np.eye(ORDER), axis=1)
 
 
 def _quantiles(mass: Array, uniform: Array) -> Array:
@@ -62,7 +59,7 @@ def _interpolated_rows(solution: ExactSolution, tau: Array) -> tuple[Array, Arra
     half = 0.5 * (panels.right - panels.left)[panel]
     place = (u - panels.left[panel]) / half - 1.0
     with np.errstate(divide="ignore"):
-        weight = _BARYCENTRIC / (place[:, None] - _NODES)
+        weight = BARYCENTRIC / (place[:, None] - NODES)
     hit = ~np.isfinite(weight)
     weight = np.where(hit.any(axis=1, keepdims=True), hit.astype(float), weight)
     weight /= weight.sum(axis=1, keepdims=True)

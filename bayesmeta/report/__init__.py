@@ -72,10 +72,8 @@ def report(
 
 def write(analysis: "Analysis", path: str | Path = "report.html") -> Path:
     """Write the report of an analysis and return its path; the file is replaced whole or left as it is."""
+    from bayesmeta.export import write_bytes
     from bayesmeta.report.html import render
     from bayesmeta.report.page import page
-    from bayesmeta.report.writing import write_whole
 
-    path = Path(path)
-    write_whole(path, render(page(analysis)))
-    return path
+    return write_bytes(path, render(page(analysis)).encode())

@@ -5,14 +5,15 @@ import os
 import pytest
 
 from bayesmeta.errors import BayesMetaError
-from bayesmeta.report.writing import check_writable, write_whole
+from bayesmeta.export import write_bytes
+from bayesmeta.report.writing import check_writable
 
 
 def test_a_file_is_replaced_whole(tmp_path):
     """The new text stands where the old was, and no other file is left."""
     path = tmp_path / "report.html"
     path.write_text("old")
-    write_whole(path, "new †")
+    write_bytes(path, "new †".encode())
     assert path.read_text(encoding="utf-8") == "new †"
     assert os.listdir(tmp_path) == ["report.html"]
 
@@ -20,7 +21,7 @@ def test_a_file_is_replaced_whole(tmp_path):
 def test_a_new_report_is_readable_like_any_new_file(tmp_path):
     """Its permissions are those of a file made in the ordinary way."""
     (tmp_path / "ordinary").write_text("")
-    write_whole(tmp_path / "report.html", "text")
+    write_bytes(tmp_path / "report.html", b"text")
     assert (tmp_path / "report.html").stat().st_mode == (tmp_path / "ordinary").stat().st_mode
 
 
@@ -35,7 +36,7 @@ def test_an_interrupted_write_leaves_the_old_file(tmp_path, monkeypatch, fault):
 
     monkeypatch.setattr(os, "replace", stop)
     with pytest.raises((KeyboardInterrupt, BayesMetaError)):
-        write_whole(path, "new")
+        write_bytes(path, b"new")
     assert path.read_text() == "old"
     assert os.listdir(tmp_path) == ["report.html"]
 
