@@ -31,10 +31,6 @@ class ConvergenceError(BayesMetaError, RuntimeError):
     """A numerical answer was not reached with the accuracy asked for; no number is returned."""
 
 
-class MissingPackageError(BayesMetaError, ImportError):
-    """An optional package is not installed; the message names it and how to install it."""
-
-
 def unknown(
     kind: str,
     name: object,

@@ -8,7 +8,6 @@ import numpy as np
 from bayesmeta.effects import MEASURES
 from bayesmeta.errors import DataError, ModelError
 from bayesmeta.model import Model, load_model
-from bayesmeta.priors import fill_defaults
 from bayesmeta.sensitivity.events import Event, event_for
 from bayesmeta.sensitivity.many import QUANTITIES, Job, answers
 from bayesmeta.sensitivity.presets import labelled, mu_presets, tau_presets
@@ -157,8 +156,3 @@ def prior_range(grid: "xr.Dataset", name: str = "p_mu") -> tuple[float, float]:
         raise ModelError(f"The grid has no {name!r}. It has: {', '.join(map(str, grid.data_vars))}.")
     found = np.asarray(grid[name])
     return float(np.nanmin(found)), float(np.nanmax(found))
-
-
-def default_priors_of(model: Model, data: Any) -> dict[str, Any]:
-    """Return the model's own priors for these data, by parameter."""
-    return dict(model.with_priors(fill_defaults(data, model.priors, None)))
