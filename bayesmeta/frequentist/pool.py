@@ -86,13 +86,8 @@ def pool(
     null, df, scale2 = model.at(0.0), model.df, model.scale * model.scale
     fixed = None if weights is None else fixed_weights(effects, weights)
     tau2 = _tau2(method, model, fixed) if df > 0 else 0.0
-    if fixed is not None:
-        beta, vcov = _with_fixed_weights(model, fixed, tau2, rule)
-        percent = fixed
-    else:
-        at = null if tau2 == 0.0 else model.at(tau2)
-        beta, vcov = at.beta, at.bread * (scale2 * _factor(at, model, rule))
-        percent = 1.0 / (effects.sei * effects.sei + tau2 * scale2)
+    beta, vcov = _coefficients(model, null, tau2, rule) if fixed is None else _fixed_weights(model, fixed, tau2, rule)
+    percent = 1.0 / (effects.sei * effects.sei + tau2 * scale2) if fixed is None else fixed
     beta = beta * model.scale
     if model.shift:
         beta[0] += model.shift
@@ -148,7 +143,12 @@ def tau2_standard_error(fit: PooledFit) -> float | None:
     return estimator.standard_error(model, tau2) * model.scale**2
 
 
-def _with_fixed_weights(model: Model, weights: Array, tau2: float, rule: str) -> tuple[Array, Array]:
+def _coefficients(model: Model, null: At, tau2: float, rule: str) -> tuple[Array, Array]:
+    at = null if tau2 == 0.0 else model.at(tau2)
+    return at.beta, at.bread * (model.scale * model.scale * _factor(at, model, rule))
+
+
+def _fixed_weights(model: Model, weights: Array, tau2: float, rule: str) -> tuple[Array, Array]:
     if rule not in ("wald", "t"):
         raise ModelError(f"ci={rule!r} assumes inverse-variance weights; with weights=... use ci='wald' or 't'.")
     beta, vcov = weighted_coefficients(model, weights[model.order], tau2)
