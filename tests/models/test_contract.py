@@ -12,7 +12,7 @@ from bayesmeta.engines import program_cache
 from bayesmeta.engines.predictive import draw_prior, draw_theta
 from bayesmeta.errors import ModelError
 from bayesmeta.model import code_hash, list_models, load_model
-from bayesmeta.studies import EffectSizes
+from bayesmeta.studies import EffectSizes, TwoByTwo
 
 PROGRAMS = [(name, variant) for name in list_models() for variant in ("default", *load_model(name).variants)]
 
@@ -38,14 +38,25 @@ def test_inputs_are_what_the_program_declares(name, variant, make):
                 np.testing.assert_array_equal(values[slot], actual, err_msg=slot)
 
 
+def _changed(data):
+    """Return other data of the same shape: every number differs, and the possible tables are as many."""
+    if isinstance(data, EffectSizes):
+        return dataclasses.replace(data, yi=data.yi + 1.0, sei=2.0 * data.sei)
+    if isinstance(data, TwoByTwo):
+        treatment, control = data.n_treatment - data.events_treatment, data.n_control - data.events_control
+        return dataclasses.replace(data, events_treatment=treatment, events_control=control)
+    events = {name: getattr(data, name) + 1.0 for name in ("events_treatment", "events_control")}
+    times = {name: 2.0 * getattr(data, name) for name in ("time_treatment", "time_control")}
+    return dataclasses.replace(data, **events, **times)
+
+
 @pytest.mark.parametrize(("name", "variant"), PROGRAMS)
 def test_program_depends_on_data_through_its_slots_only(name, variant, make):
     """Other data of the same shape and other prior parameters give the same graph, so one program serves them."""
     model = load_model(name)
     build = program_cache.builder(model, variant)
     one = make(model.data_type, seed=1)
-    # Doubled standard errors, person-times or arms of the same size: other numbers, same shapes.
-    other = dataclasses.replace(one, sei=2 * one.sei) if isinstance(one, EffectSizes) else one
+    other = _changed(one)
     priors = {
         n: p.with_parameters({k: v * 1.5 + 0.1 for k, v in p.parameters().items()}) for n, p in model.priors.items()
     }
