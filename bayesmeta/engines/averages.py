@@ -13,6 +13,7 @@ from bayesmeta.engines import convolve as convolution
 from bayesmeta.engines.bounded import Bounded
 from bayesmeta.engines.convolve import LogPrior, convolve, laplace
 from bayesmeta.engines.curves import Curves
+from bayesmeta.engines.tau import known_tau
 from bayesmeta.errors import ConvergenceError, ModelError
 from bayesmeta.model import StudyLikelihoods
 from bayesmeta.priors import Prior
@@ -132,7 +133,7 @@ class StudentEffects:
         """Return the same: the sum does not depend on the data."""
         return self
 
-    def _mixing(self) -> tuple[Array, Array]:
+    def mixing(self) -> tuple[Array, Array]:
         """Return nodes of lambda and their log weights."""
         half = 0.5 * self.df
         # Log lambda is nearly normal with variance 2 / df when df is large.
@@ -145,7 +146,7 @@ class StudentEffects:
 
     def each(self, mu: Array, tau: Array) -> Array:
         """Return ``(k, n)`` log averaged likelihoods."""
-        lam, log_weight = self._mixing()
+        lam, log_weight = self.mixing()
         out = np.empty((len(self.y), len(mu)))
         size = max(1, CHUNK // len(lam))
         for start in range(0, len(mu), size):
@@ -188,7 +189,7 @@ def averages(given: StudyLikelihoods, curves: Curves | Bounded) -> Averages:
     ModelError
         If this engine cannot average over them.
     """
-    if given.tau is None:
+    if known_tau(given.tau) == 0.0:
         return NoEffects(curves, given.mu)
     if given.random_effects == "normal":
         return NormalEffects(curves, given.mu)

@@ -18,6 +18,7 @@ from bayesmeta.engines.nodes import TO_LEGENDRE, Rule
 from bayesmeta.engines.plane import Plane, plane
 from bayesmeta.engines.smooth import Kernel, Smoother
 from bayesmeta.engines.solution import Lazy
+from bayesmeta.engines.tau import known_tau
 from bayesmeta.engines.versions import versions
 from bayesmeta.errors import ConvergenceError, ModelError
 from bayesmeta.marginals import Density, SincDensity, Transformed
@@ -245,21 +246,24 @@ def solve(
     """Return the posterior of a model that gives each study's likelihood."""
     solution = integrate(given, tolerance=tolerance)
     proper = (given.tau is None or given.tau.proper) and given.mu.proper
-    names: dict[str, Callable[[], Marginal]] = {"mu": solution.mu}
-    effect: Callable[[int], Callable[[], Marginal]] = lambda i: partial(solution.true_effect, i)  # noqa: E731
-    if solution.rule is None:
-        made = Lazy({"mu": solution.mu})
-        names = {"mu": lambda: made["mu"], "theta_new": lambda: made["mu"]}
-        effect = lambda i: lambda: made["mu"]  # noqa: E731
+    mu = Lazy({"mu": solution.mu})
+    names: dict[str, Callable[[], Marginal]] = {"mu": lambda: mu["mu"]}
+    if known_tau(given.tau) == 0.0:
+        # Without heterogeneity every true effect is the pooled one.
+        names["theta_new"] = names["mu"]
+        theta = dict.fromkeys(given.study, names["mu"])
     else:
-        names |= {"tau": solution.tau, "tau2": solution.tau2, "theta_new": solution.theta_new}
+        names["theta_new"] = solution.theta_new
+        theta = {study: partial(solution.true_effect, i) for i, study in enumerate(given.study)}
+    if solution.rule is not None:
+        names |= {"tau": solution.tau, "tau2": solution.tau2}
     return Posterior(
         data=data,
         model=model,
         priors=priors,
         engine="quadrature",
         marginals=Lazy(names),
-        theta=Lazy({study: effect(i) for i, study in enumerate(given.study)}),
+        theta=Lazy(theta),
         diagnostics=_diagnostics(solution),
         datatree=partial(_datatree, solution),
         log_evidence=solution.plane.log_evidence if proper else None,

@@ -13,8 +13,9 @@ from numpy.typing import ArrayLike
 from scipy.special import ndtr
 
 from bayesmeta.engines import nodes
-from bayesmeta.engines.gaussian import Conditional, Problem, condition, is_point, problem, true_effect, weighted_sums
+from bayesmeta.engines.gaussian import Conditional, Problem, condition, problem, true_effect, weighted_sums
 from bayesmeta.engines.solution import Solution, marginals, thetas
+from bayesmeta.engines.tau import known_tau
 from bayesmeta.engines.versions import versions
 from bayesmeta.errors import ConvergenceError, ModelError
 from bayesmeta.model import GaussianMarginal, Model
@@ -67,14 +68,10 @@ def integrate(given: GaussianMarginal, *, tolerance: float = TOLERANCE) -> Solut
     ConvergenceError
         If refining the nodes changes the answer by more than `tolerance`.
     """
-    if given.tau is not None and not given.tau.support[0] >= 0.0:
-        raise ModelError(
-            f"The prior {given.tau!r} lets tau be negative. Use a prior on (0, inf), e.g. half_normal(0.5), "
-            "or cut it off: truncated(..., 0, inf)."
-        )
+    known = known_tau(given.tau)
     posed = problem(given)
-    if given.tau is None or is_point(given.tau):
-        tau = np.array([0.0 if given.tau is None else given.tau.support[0]])
+    if known is not None:
+        tau = np.array([known])
         at = condition(posed, tau)
         error = _scale_error(given, posed, at, np.zeros(1))
         posed, exponent, rule = _pruned(posed, at, np.zeros(1)), math.inf, None

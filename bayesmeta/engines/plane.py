@@ -5,7 +5,7 @@ rule and sinc interpolation converge geometrically; tau lies on the panels of `e
 by a Laplace approximation and then evaluated in full.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -16,6 +16,7 @@ from bayesmeta.engines import nodes
 from bayesmeta.engines.averages import Averages, averages
 from bayesmeta.engines.bounded import Bounded, tabulate
 from bayesmeta.engines.curves import Curves
+from bayesmeta.engines.tau import known_tau
 from bayesmeta.errors import ConvergenceError
 from bayesmeta.marginals.axis import log_jacobian
 from bayesmeta.marginals.sinc import sinc_basis
@@ -127,15 +128,17 @@ def plane(likelihoods: StudyLikelihoods) -> Plane:
     """
     curves = tabulate(likelihoods, *_theta_range(likelihoods))
     average = averages(likelihoods, curves)
-    if likelihoods.tau is None:
-        rule, tau, log_weight = None, np.zeros(1), np.zeros(1)
+    known = known_tau(likelihoods.tau)
+    if known is not None:
+        rule, tau, log_weight = None, np.array([known]), np.zeros(1)
     else:
+        assert likelihoods.tau is not None
         rule = _tau_rule(likelihoods, average)
         average = _resolved(average, rule)
         tau, log_weight = rule.x.ravel(), _log_prior_mass(rule, likelihoods.tau)
     placed = average.place(tau)
     posed = _Posed(average, likelihoods.mu, tau, log_weight, placed.center, placed.scale)
-    step, reach = STEP, [placed.reach, placed.reach]
+    step, reach, last = STEP, [placed.reach, placed.reach], np.inf
     while True:
         u = step * np.arange(-np.ceil(reach[0] / step), np.ceil(reach[1] / step) + 1)
         if len(u) > MAX_GRID:
@@ -153,12 +156,16 @@ def plane(likelihoods: StudyLikelihoods) -> Plane:
             continue
         error = _sinc_error(posed, u, mass, top)
         if error > TOLERANCE:
-            step /= 1.4
+            # A finer grid does not help where it is the sums over the random effects that are rough.
+            if error > 0.3 * last:
+                posed, last = replace(posed, averages=posed.averages.finer()), np.inf
+            else:
+                step, last = step / 1.4, error
             continue
         evidence = top + float(np.log(total))
         log_weight = np.asarray(logsumexp(log, axis=1)) - evidence
         return Plane(
-            curves, average, rule, tau, posed.center, posed.scale, u, mass / total, log_weight, evidence, error
+            curves, posed.averages, rule, tau, posed.center, posed.scale, u, mass / total, log_weight, evidence, error
         )
 
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.special import sici
 
+from bayesmeta.engines.averages import StudentEffects
 from bayesmeta.engines.convolve import STEP as THETA_STEP
 from bayesmeta.engines.convolve import conditional_grid
 from bayesmeta.engines.exact import ExactSolution
@@ -77,18 +78,41 @@ def draw(solution: ExactSolution, n: int, rng: np.random.Generator) -> dict[str,
     at = solution.plane
     k = len(solution.given.study)
     if solution.rule is None:
-        place = _quantiles(np.broadcast_to(at.mass, (n, len(at.u))), rng.random(n))
-        mu = at.center[0] + at.scale[0] * (at.u[0] + at.step * place)
-        return {"mu": mu, "theta": np.repeat(mu[:, None], k, axis=1), "theta_new": mu}
-    tau = draw_tau(solution.rule, rng.random(n))
-    center, scale, density = _interpolated_rows(solution, tau)
+        tau = np.full(n, at.tau[0])
+        center, scale, density = at.center[0], at.scale[0], np.broadcast_to(at.mass, (n, len(at.u)))
+    else:
+        tau = draw_tau(solution.rule, rng.random(n))
+        center, scale, density = _interpolated_rows(solution, tau)
     mu = center + scale * (at.u[0] + at.step * _quantiles(density, rng.random(n)))
-    theta = np.empty((n, k))
-    for i in range(k):
-        mode, width, first, mass = conditional_grid(at.curves.one(i), mu, tau)
-        place = _quantiles(mass, rng.random(n))
-        theta[:, i] = mode + width * np.sinh(first + THETA_STEP * place)
-    return {"tau": tau, "tau2": tau**2, "mu": mu, "theta": theta, "theta_new": mu + tau * rng.standard_normal(n)}
+    if at.tau[-1] == 0.0:
+        return {"mu": mu, "theta": np.repeat(mu[:, None], k, axis=1), "theta_new": mu}
+    if isinstance(at.averages, StudentEffects):
+        theta = np.column_stack([_student_theta(at.averages, i, mu, tau, rng) for i in range(k)])
+        new = rng.standard_t(at.averages.df, n)
+    else:
+        theta = np.column_stack([_theta(solution, i, mu, tau, rng) for i in range(k)])
+        new = rng.standard_normal(n)
+    known = {} if solution.rule is None else {"tau": tau, "tau2": tau**2}
+    return {**known, "mu": mu, "theta": theta, "theta_new": mu + tau * new}
+
+
+def _theta(solution: ExactSolution, i: int, mu: Array, tau: Array, rng: np.random.Generator) -> Array:
+    """Draw study i's true effect given mu and tau: its likelihood times a normal, by quantiles."""
+    mode, width, first, mass = conditional_grid(solution.plane.curves.one(i), mu, tau)
+    return np.asarray(mode + width * np.sinh(first + THETA_STEP * _quantiles(mass, rng.random(len(mu)))))
+
+
+def _student_theta(effects: StudentEffects, i: int, mu: Array, tau: Array, rng: np.random.Generator) -> Array:
+    """Draw study i's true effect given mu and tau: first its mixing variable, then a normal."""
+    y, s = float(effects.y[i]), float(effects.s[i])
+    lam, log_weight = effects.mixing()
+    v = s**2 + tau[:, None] ** 2 / lam
+    log = log_weight - 0.5 * (y - mu[:, None]) ** 2 / v - 0.5 * np.log(v)
+    place = _quantiles(np.exp(log - log.max(axis=1, keepdims=True)), rng.random(len(mu)))
+    drawn = lam[0] * (lam[1] / lam[0]) ** place
+    kept = s**2 / (s**2 + tau**2 / drawn)
+    mean = kept * mu + (1.0 - kept) * y
+    return np.asarray(mean + s * np.sqrt(1.0 - kept) * rng.standard_normal(len(mu)))
 
 
 def datatree(solution: ExactSolution, draws: int, seed: int | None) -> "xr.DataTree":

@@ -40,6 +40,7 @@ PRIORS = [
     ("normal(0, {5})", "half_normal({0.5})"),
     ("normal(0, {5})", "half_cauchy({1})"),
     ("normal(0, {5})", "log_normal({log 1}, 1.7)"),
+    ("normal(0, {5})", "log_student_t(5, {log 1}, 0.65)"),
     ("student_t(4, 0, {2})", "uniform(0, {4})"),
     ("cauchy(0, {2})", "half_normal({2})"),
     ("flat()", "half_normal({1})"),
@@ -201,3 +202,40 @@ def test_student_effects_with_many_degrees_of_freedom_are_normal():
         student = replace(given, random_effects="t", df=df, normal=(y, s))
         gaps.append(abs(exact.integrate(student).mu().sd() - normal.sd()))
     assert gaps[1] < 0.15 * gaps[0] < 1e-3
+
+
+def test_draws_of_student_effects_follow_the_marginals():
+    """With t random effects, draws of an outlying study's effect and of a new one follow their own cdf."""
+    effects = bm.EffectSizes(yi=[0.1, 0.3, 2.5], sei=[0.2, 0.15, 0.2], study=["a", "b", "far"], measure="OR")
+    post = bm.fit(effects, model="robust_t", engine="quadrature", seed=7)
+    draws = post.to_datatree(draws=2000)["posterior"]
+    assert stats.kstest(draws["theta"].sel(study="far").values.ravel(), post.theta["far"].cdf).pvalue > 1e-4
+    assert stats.kstest(draws["theta_new"].values.ravel(), post.theta_new.cdf).pvalue > 1e-4
+
+
+@pytest.mark.parametrize("table", [(0, 12, 5, 14), (0, 12, 0, 14), (12, 12, 14, 14), (1, 20, 0, 20)])
+@pytest.mark.parametrize("model", ["binomial_normal", "binomial_normal_symmetric", "hypergeometric_normal"])
+def test_one_study_without_events_in_an_arm_is_enough(model, table):
+    """A single sparse study gives a posterior with the engine's own accuracy."""
+    counts = TwoByTwo(*([value] for value in table))
+    post = bm.fit(counts, model=model, engine="quadrature")
+    assert post.diagnostics.figures["error_estimate"] < 1e-8
+    assert post.theta_new.mean() == pytest.approx(post.mu.mean(), abs=1e-8)
+
+
+def test_a_known_tau_is_the_limit_of_narrow_priors():
+    """A point prior of tau gives what an ever narrower prior about it gives, for mu, theta and theta_new."""
+    counts = TwoByTwo([3, 4], [20, 30], [5, 6], [22, 31], study=("a", "b"))
+    post = bm.fit(counts, "hypergeometric_normal", priors={"tau": "point(0.3)"}, engine="quadrature", seed=1)
+    near = bm.fit(counts, "hypergeometric_normal", priors={"tau": "uniform(0.2999, 0.3001)"}, engine="quadrature")
+    for one, other in ((post.mu, near.mu), (post.theta_new, near.theta_new), (post.theta["a"], near.theta["a"])):
+        assert one.ppf(QUANTILES) == pytest.approx(other.ppf(QUANTILES), abs=1e-6)
+    assert stats.kstest(post.to_datatree(2000)["posterior"]["mu"].values.ravel(), post.mu.cdf).pvalue > 1e-4
+
+
+@pytest.mark.parametrize("prior", ["flat()", "normal(0, 1)", "uniform(-1, 2)", "point(-1)"])
+def test_a_prior_that_lets_tau_be_negative_is_refused(prior):
+    """tau is a standard deviation, for every model."""
+    counts = TwoByTwo([3, 4], [20, 30], [5, 6], [22, 31])
+    with pytest.raises(ModelError, match="lets tau be negative"):
+        bm.fit(counts, "hypergeometric_normal", priors={"tau": prior}, engine="quadrature")
