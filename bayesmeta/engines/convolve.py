@@ -23,6 +23,8 @@ from bayesmeta.values import Array
 REACH = 8.4
 # Step of the trapezoidal rule in t: the error for a Gaussian is about exp(-4.93 / step) = 5e-13.
 STEP = 0.175
+# A smaller tau averages over nothing, and its square, which is needed, would underflow.
+LEAST_TAU = 1e-140
 # Elements of a table worked on at once: they stay in the processor's cache.
 CHUNK = 20_000
 
@@ -53,6 +55,7 @@ def convolve(curves: Curves | Bounded, mu: Array, tau: Array, step: float = STEP
         Of the trapezoidal rule.
     """
     k, n = len(curves.center), len(mu)
+    tau = np.maximum(tau, LEAST_TAU)
     table = np.empty((4, k, n))
     size = max(1, CHUNK // (k * (2 * int(np.arcsinh(REACH) / step) + 1)))
     modes = np.empty((2, k, n))
@@ -106,6 +109,7 @@ def conditional_grid(curves: Curves | Bounded, mu: Array, tau: Array) -> tuple[A
     mass
         ``(n, m)`` densities per unit of t, up to a constant a row.
     """
+    tau = np.maximum(tau, LEAST_TAU)
     mode, width = _mode(curves, mu, tau)
     reach = REACH * float(np.max(np.maximum(1.0, tau / width)))
     half = int(np.ceil(np.arcsinh(reach) / STEP))
@@ -175,6 +179,7 @@ def laplace(curves: Curves | Bounded, log_prior: LogPrior, tau: Array) -> Laplac
     without 1/tau^2, and keeps its digits as tau goes to 0.
     """
     own = 1.0 / curves.scale[:, None] ** 2
+    tau = np.maximum(tau, LEAST_TAU)
     variance = tau**2
     weight = own / (1.0 + own * variance)
     mu = (weight * curves.center[:, None]).sum(axis=0) / weight.sum(axis=0)

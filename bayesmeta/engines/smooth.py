@@ -50,7 +50,8 @@ class Kernel:
         """Return nodes and weights that average a function as smooth as a normal `1 / ratio` times as wide."""
         if math.isinf(self.df):
             # The error of n nodes is about (ratio^2 / (1 + ratio^2))^n.
-            return _hermite(2 + int(np.ceil(30.0 / np.log1p(1.0 / ratio**2))))
+            # Written without the ratio's square, which underflows where tau is next to nothing.
+            return _hermite(2 + int(np.ceil(15.0 / (np.log(np.hypot(1.0, ratio)) - np.log(ratio)))))
         # With z = sqrt(df) sinh(v) the t density becomes cosh(v)^-df, which the trapezoidal rule sums exactly.
         step = min(T_STEP, 0.5 / math.sqrt(self.df))
         half = math.ceil((math.log(2.0) + 34.0 / self.df + math.sqrt(68.0 / self.df)) / step)
