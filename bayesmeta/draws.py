@@ -109,6 +109,11 @@ class DrawsMarginal:
         """Return the Monte Carlo standard error of ``"mean"``, ``"sd"``, ``"median"``, or a quantile.
 
         A quantile is named by its probability, e.g. ``mcse(0.975)``.
+
+        Raises
+        ------
+        ModelError
+            If there is no such figure, or the probability is not between 0 and 1.
         """
         if isinstance(what, str):
             known = {"mean": convergence.mcse_mean, "sd": convergence.mcse_sd}
@@ -121,7 +126,13 @@ class DrawsMarginal:
         return convergence.mcse_quantile(self.draws, what)
 
     def ess(self, what: str | float = "bulk") -> float:
-        """Return the effective sample size for ``"bulk"``, ``"tail"``, ``"mean"`` or a quantile (its probability)."""
+        """Return the effective sample size for ``"bulk"``, ``"tail"``, ``"mean"`` or a quantile (its probability).
+
+        Raises
+        ------
+        ModelError
+            If there is no such figure, or the probability is not between 0 and 1.
+        """
         if isinstance(what, str):
             known = {"bulk": convergence.ess_bulk, "tail": convergence.ess_tail, "mean": convergence.ess_mean}
             if what not in known:

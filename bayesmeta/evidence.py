@@ -101,7 +101,13 @@ class Averaged:
     weights: Array
 
     def inclusion_bayes_factor(self, included: Sequence[bool]) -> float:
-        """Return the Bayes factor of the models marked True against the others: posterior odds over prior odds."""
+        """Return the Bayes factor of the models marked True against the others: posterior odds over prior odds.
+
+        Raises
+        ------
+        ModelError
+            If there is not one value per model, or all are the same.
+        """
         mask = np.asarray(included, dtype=bool)
         if mask.shape != self.weights.shape or mask.all() or not mask.any():
             raise ModelError(f"included= needs {len(self.weights)} true/false values, some of each.")

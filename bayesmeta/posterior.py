@@ -181,6 +181,11 @@ class Posterior:
             Posterior probability of the interval.
         interval
             ``"eti"`` (equal-tailed) or ``"hdi"`` (shortest).
+
+        Raises
+        ------
+        ModelError
+            If the interval is unknown, or `level` is not between 0 and 1.
         """
         import pandas as pd
 

@@ -46,7 +46,13 @@ class PriorPosteriorData:
 
 
 def prior_of(posterior: Posterior, quantity: str) -> Prior:
-    """Return the prior of a parameter, with anything that depends on the data filled in."""
+    """Return the prior of a parameter, with anything that depends on the data filled in.
+
+    Raises
+    ------
+    ModelError
+        If there is no parameter of that name.
+    """
     if quantity not in posterior.priors:
         raise unknown("parameter with a prior:", quantity, posterior.priors)
     prior = posterior.priors[quantity]

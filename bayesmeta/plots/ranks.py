@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.stats import rankdata
 
-from bayesmeta.errors import ModelError
+from bayesmeta.errors import ModelError, unknown
 from bayesmeta.plots._style import BAYESIAN, INK, MUTED, bare, new_axes
 from bayesmeta.posterior import Posterior
 from bayesmeta.values import Array, frozen_array
@@ -35,13 +35,21 @@ def ranks_data(posterior: Posterior, quantity: str = "mu", *, bins: int = 20) ->
     bins
         Number of bins.
 
+    Raises
+    ------
+    ModelError
+        If the posterior has no chains, or no such quantity.
+
     References
     ----------
     Vehtari et al. (2021), Bayesian Anal. 16:667-718.
     """
     if posterior.engine != "nuts":
         raise ModelError(f"Rank plots are about chains, and engine {posterior.engine!r} has none.")
-    draws = np.asarray(posterior.to_datatree().posterior[quantity])
+    found = posterior.to_datatree().posterior
+    if quantity not in found:
+        raise unknown("quantity of this posterior:", quantity, map(str, found.data_vars))
+    draws = np.asarray(found[quantity])
     ranks = rankdata(draws, method="average").reshape(draws.shape)
     edges = np.linspace(0.5, draws.size + 0.5, bins + 1)
     counts = np.array([np.histogram(chain, edges)[0] for chain in ranks], dtype=float)

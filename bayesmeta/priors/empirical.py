@@ -76,6 +76,11 @@ def published(table: str) -> tuple[PublishedPrior, ...]:
     table
         ``"turner2012"``, ``"turner2015"``, ``"rhodes2015"``, ``"bartos2021"``, ``"bartos2023"`` or
         ``"weakly_informative"``.
+
+    Raises
+    ------
+    ModelError
+        If there is no such table.
     """
     files = {
         "turner2012": "turner2012_tau2_logOR.csv",

@@ -149,6 +149,11 @@ def robust(prior: Any, weight: float, vague: Any) -> Mixture:
     vague
         The vague prior, e.g. ``"normal(0, 2.82)"``.
 
+    Raises
+    ------
+    ModelError
+        If `weight` is not between 0 and 1, or a prior cannot be read.
+
     References
     ----------
     Schmidli, Gsteiger, Roychoudhury, O'Hagan, Spiegelhalter & Neuenschwander 2014, Biometrics 70:1023-1032.

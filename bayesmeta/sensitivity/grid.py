@@ -151,7 +151,13 @@ def _dataset(
 
 
 def prior_range(grid: "xr.Dataset", name: str = "p_mu") -> tuple[float, float]:
-    """Return the smallest and largest value of one quantity over the priors that gave an answer."""
+    """Return the smallest and largest value of one quantity over the priors that gave an answer.
+
+    Raises
+    ------
+    ModelError
+        If the grid has no such quantity.
+    """
     if name not in grid:
         raise ModelError(f"The grid has no {name!r}. It has: {', '.join(map(str, grid.data_vars))}.")
     found = np.asarray(grid[name])

@@ -78,6 +78,11 @@ def prior_from_interval(low: float, high: float, *, level: float = 0.95, ratio: 
     ratio
         Whether the limits are ratios, whose log is normal.
 
+    Raises
+    ------
+    ModelError
+        If the limits are out of order or no ratios, or `level` is not between 0 and 1.
+
     Examples
     --------
     The expert of the GREAT trial, who thought odds ratios of 0.6 to 1 plausible (Spiegelhalter, Abrams & Myles
@@ -141,6 +146,11 @@ def tau_presets(measure: str, outcome: str | None = None, comparison: str | None
     outcome, comparison
         Categories of Turner et al. 2015 (log odds ratios) or Rhodes et al. 2015 (standardised mean
         differences); their general priors when not given.
+
+    Raises
+    ------
+    ModelError
+        If the measure has no unit to scale by, or a category is unknown.
     """
     unit = _unit(measure)
     found: dict[str, Any] = {

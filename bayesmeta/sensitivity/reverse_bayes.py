@@ -137,6 +137,11 @@ def sceptical_z(z_original: ArrayLike, z_new: ArrayLike, variance_ratio: ArrayLi
     variance_ratio
         c, variance of the first estimate over that of the new one, ``>= 0``.
 
+    Raises
+    ------
+    ModelError
+        If the ratio of variances is negative or not a number.
+
     References
     ----------
     Held 2020, J R Stat Soc A 183:431-448.
@@ -164,6 +169,11 @@ def sceptical_p(z_original: ArrayLike, z_new: ArrayLike, variance_ratio: ArrayLi
         Variance of the first estimate over that of the new one, ``>= 0``.
     sides
         1: success means effects in the same direction; 2: regardless of direction.
+
+    Raises
+    ------
+    ModelError
+        If `sides` is neither 1 nor 2, or the ratio of variances is negative.
 
     References
     ----------
