@@ -5,6 +5,7 @@ A new family is picked up by being in a file of this folder.
 
 import importlib
 import pkgutil
+from typing import Any
 
 from bayesmeta.priors.base import PRIORS, Base, Prior, register
 from bayesmeta.priors.combine import OnTau2, Truncated, on_tau2, truncated
@@ -113,3 +114,9 @@ __all__ = [
 
 for _found in pkgutil.iter_modules(__path__):
     importlib.import_module(f"{__name__}.{_found.name}")
+
+
+def __getattr__(name: str) -> Any:
+    if name not in PRIORS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return PRIORS[name]

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import integrate, stats
 
+from bayesmeta import priors
 from bayesmeta.errors import ModelError
 from bayesmeta.priors import PRIORS, Prior, parse_prior
 
@@ -280,3 +281,16 @@ def test_tails_of_wrapped_distributions_are_estimated():
     assert prior.tail_exponent == pytest.approx(3, abs=1e-3)
     assert prior.origin_exponent == pytest.approx(1, abs=1e-3)
     assert parse_prior(stats.invgauss(1.0, scale=0.5)).tail_exponent == math.inf
+
+
+@pytest.mark.parametrize("name", sorted(PRIORS))
+def test_the_text_form_is_also_python(name):
+    """What a prior prints as can be typed after ``priors.``, and gives that prior."""
+    prior = parse_prior(PRIORS[name].example)
+    assert eval(f"priors.{prior!r}", {"priors": priors}) == prior
+
+
+def test_an_unknown_name_is_not_a_prior():
+    """Only the names of families are added to the module's own."""
+    with pytest.raises(AttributeError, match="half_gamma"):
+        priors.half_gamma  # noqa: B018
