@@ -24,7 +24,7 @@ def unbiased_correlation(r: Array, n: Array, how: Options) -> tuple[Array, Array
 
     References
     ----------
-    Olkin & Pratt (1958), Ann. Math. Stat. 29:201-211; Hedges (1989), J. Educ. Stat. 14:469-477 (UB).
+    Olkin & Pratt (1958), Ann. Math. Stat. 29:201-211; Hedges (1989), J. Appl. Psychol. 74:469-477 (UB).
     """
     # The series needs n > 4 to converge at r = 0.
     size = np.where(n > 4, n, np.nan)
