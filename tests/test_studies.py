@@ -2,6 +2,8 @@
 
 import math
 
+import numpy as np
+import pandas as pd
 import pytest
 
 import bayesmeta as bm
@@ -39,3 +41,18 @@ def test_person_time_of_a_table_can_be_pooled(tmp_path):
     expected = (3 * 110 / 210 + 5 * 190 / 390) / (6 * 100 / 210 + 9 * 200 / 390)
     assert from_counts.mu == pytest.approx(math.log(expected), rel=1e-12)
     assert bm.frequentist.mantel_haenszel(table, measure="IRR").mu == from_counts.mu
+
+
+@pytest.mark.parametrize("kind", [list, np.array, pd.Series])
+def test_labels_come_from_any_sequence(kind):
+    """Columns of a data frame are as good as lists, for effects and for counts."""
+    effects = bm.EffectSizes(yi=kind([0.1, 0.2]), sei=kind([1.0, 1.0]), study=kind(["a", "b"]))
+    counts = bm.TwoByTwo(*map(kind, ([1, 2], [9, 9], [3, 4], [9, 9])), study=kind(["a", "b"]))
+    rates = bm.PersonTime(*map(kind, ([1, 2], [9.0, 9.0], [3, 4], [9.0, 9.0])), study=kind(["a", "b"]))
+    for data in (effects, counts, rates):
+        assert data.study == ("a", "b")
+        assert data.drop(["a"]).study == ("b",)
+    assert counts.drop(["a"]).events_control.tolist() == [4.0]
+    assert rates.drop(["b"]).time_treatment.tolist() == [9.0]
+    with pytest.raises(bm.DataError, match="at least one study"):
+        counts.drop(["a", "b"])

@@ -1,7 +1,8 @@
 """Events of two-arm studies: 2x2 tables, and events over person-time."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 
@@ -37,16 +38,7 @@ class TwoByTwo:
     status: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        arrays = {
-            name: column(name, getattr(self, name))
-            for name in ("events_treatment", "n_treatment", "events_control", "n_control")
-        }
-        k = len(arrays["events_treatment"])
-        study = labels(self.study or None, k)
-        check_labels(study, {name: len(a) for name, a in arrays.items()})
-        status = tuple(str(s) for s in self.status) or ("",) * k
-        for name, value in [*arrays.items(), ("study", study), ("status", status)]:
-            object.__setattr__(self, name, value)
+        study, arrays = _settle(self, ("events_treatment", "n_treatment", "events_control", "n_control"))
         for arm in ("treatment", "control"):
             _check_arm(study, arm, arrays[f"events_{arm}"], arrays[f"n_{arm}"])
 
@@ -57,15 +49,25 @@ class TwoByTwo:
 
     def drop(self, study: Iterable[str]) -> "TwoByTwo":
         """Return the counts without the studies named."""
-        keep = kept(self.study, study)
-        return TwoByTwo(
-            self.events_treatment[keep],
-            self.n_treatment[keep],
-            self.events_control[keep],
-            self.n_control[keep],
-            study=tuple(np.array(self.study, dtype=object)[keep]),
-            status=tuple(np.array(self.status, dtype=object)[keep]),
-        )
+        return TwoByTwo(**_without(self, study))
+
+
+def _settle(counts: "TwoByTwo | PersonTime", names: Sequence[str]) -> tuple[tuple[str, ...], dict[str, Array]]:
+    """Put checked columns, labels and provenance in their place; return labels and columns."""
+    arrays = {name: column(name, getattr(counts, name)) for name in names}
+    k = len(arrays[names[0]])
+    study = labels(counts.study, k)
+    check_labels(study, {name: len(a) for name, a in arrays.items()})
+    status = tuple(str(s) for s in counts.status) or ("",) * k
+    for name, value in [*arrays.items(), ("study", study), ("status", status)]:
+        object.__setattr__(counts, name, value)
+    return study, arrays
+
+
+def _without(counts: "TwoByTwo | PersonTime", drop: Iterable[str]) -> dict[str, Any]:
+    """Return the fields without the studies to drop; their types are mixed, hence Any."""
+    keep = kept(counts.study, drop)
+    return {f.name: tuple(np.array(getattr(counts, f.name), dtype=object)[keep]) for f in fields(counts)}
 
 
 def _check_arm(study: Sequence[str], arm: str, events: Array, n: Array) -> None:
@@ -119,14 +121,7 @@ class PersonTime:
     status: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        names = ("events_treatment", "time_treatment", "events_control", "time_control")
-        arrays = {name: column(name, getattr(self, name)) for name in names}
-        k = len(arrays["events_treatment"])
-        study = labels(self.study or None, k)
-        check_labels(study, {name: len(a) for name, a in arrays.items()})
-        status = tuple(str(s) for s in self.status) or ("",) * k
-        for name, value in [*arrays.items(), ("study", study), ("status", status)]:
-            object.__setattr__(self, name, value)
+        study, arrays = _settle(self, ("events_treatment", "time_treatment", "events_control", "time_control"))
         for name, values in arrays.items():
             for label, value in zip(study, values, strict=True):
                 _check_events_or_time(label, name, value)
@@ -138,15 +133,7 @@ class PersonTime:
 
     def drop(self, study: Iterable[str]) -> "PersonTime":
         """Return the counts without the studies named."""
-        keep = kept(self.study, study)
-        return PersonTime(
-            self.events_treatment[keep],
-            self.time_treatment[keep],
-            self.events_control[keep],
-            self.time_control[keep],
-            study=tuple(np.array(self.study, dtype=object)[keep]),
-            status=tuple(np.array(self.status, dtype=object)[keep]),
-        )
+        return PersonTime(**_without(self, study))
 
 
 def _check_events_or_time(label: str, name: str, value: float) -> None:

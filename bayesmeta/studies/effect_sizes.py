@@ -71,7 +71,7 @@ class EffectSizes:
 
     def __post_init__(self) -> None:
         yi, sei = column("yi", self.yi), column("sei", self.sei)
-        study = labels(self.study or None, len(yi))
+        study = labels(self.study, len(yi))
         _check_scale(self.scale, self.measure, study, yi)
         ni = None if self.ni is None else column("ni", self.ni)
         check_labels(study, {"yi": len(yi), "sei": len(sei)} | ({} if ni is None else {"ni": len(ni)}))
@@ -90,7 +90,7 @@ class EffectSizes:
             raise DataError(
                 f"X has shape {X.shape} for {len(yi)} studies: it needs one row of finite numbers per study."
             )
-        terms = tuple(self.terms) or (("intercept",) if X.shape[1] == 1 else _terms(X))
+        terms = tuple(str(t) for t in self.terms) or (("intercept",) if X.shape[1] == 1 else _terms(X))
         if len(terms) != X.shape[1]:
             raise DataError(f"terms names {len(terms)} columns but X has {X.shape[1]}.")
         for name, value in (

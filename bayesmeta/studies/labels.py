@@ -31,7 +31,7 @@ def labels(study: Sequence[str] | None, k: int) -> tuple[str, ...]:
     """Return the labels as text, numbered where none are given."""
     if isinstance(study, str):
         raise DataError(f"study is the text {study!r}: give a list with one label per study.")
-    if study is None:
+    if study is None or len(study) == 0:
         return tuple(f"Study {i + 1}" for i in range(k))
     return tuple(str(s) for s in study)
 
