@@ -16,6 +16,7 @@ from bayesmeta.engines.diagnostics import BFMI_LIMIT, diagnose
 from bayesmeta.engines.program_cache import DEFAULT_VARIANT, prepare
 from bayesmeta.engines.quantities import Quantities, derive
 from bayesmeta.engines.solution import Lazy
+from bayesmeta.engines.tau import known_tau
 from bayesmeta.engines.versions import versions
 from bayesmeta.errors import ModelError, unknown
 from bayesmeta.model import Model
@@ -82,10 +83,12 @@ def sample(
     Raises
     ------
     ModelError
-        If an option is out of range, or the model has no such variant.
+        If an option is out of range, the model has no such variant, or the prior of tau lets it be negative.
     ConvergenceError
         If the sampler cannot start.
     """
+    # What is wrong with a prior of tau is wrong with it for every engine.
+    known_tau(priors.get("tau"))
     seed = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed
     if thin is None:
         thin = THIN_SCALARS if variant == DEFAULT_VARIANT and model.gaussian_marginal is not None else THIN

@@ -16,8 +16,8 @@ def known_tau(prior: Prior | None) -> float | None:
         return 0.0
     low, high = prior.support
     if not low >= 0.0:
+        instead = "cut it off: truncated(..., 0, inf)" if prior.proper else "the flat one on (0, inf): uniform()"
         raise ModelError(
-            f"The prior {prior!r} lets tau be negative. Use a prior on (0, inf), e.g. half_normal(0.5), "
-            "or cut it off: truncated(..., 0, inf)."
+            f"The prior {prior!r} lets tau be negative. Use a prior on (0, inf), e.g. half_normal(0.5), or {instead}."
         )
     return float(low) if low == high else None

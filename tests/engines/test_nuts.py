@@ -312,3 +312,10 @@ def test_a_users_program_with_constants_is_never_given_other_data(tmp_path):
 def test_settings_can_be_compared():
     """Settings are values."""
     assert Settings(draws=10) == Settings(draws=10) != Settings(draws=11)
+
+
+@pytest.mark.parametrize("prior", ["flat()", "normal(0, 1)", "student_t(4, 0, 1)", "uniform(-1, 2)"])
+def test_a_prior_that_lets_tau_be_negative_is_refused_before_sampling(prior):
+    """tau enters the density squared, so that such a prior would be sampled without complaint."""
+    with pytest.raises(ModelError, match=r"lets tau be negative.*(truncated|uniform\(\))"):
+        bm.fit(effects(4), priors={"tau": prior}, engine="nuts", seed=1)
