@@ -181,7 +181,7 @@ def hunter_schmidt(model: Model) -> float:
 @register(
     "HSk",
     "Hunter-Schmidt with small-sample correction",
-    "Brannick, Potter, Benitez & Morris (2019), Res. Synth. Methods 10:490-514.",
+    "Brannick, Potter, Benitez & Morris (2019), Organ. Res. Methods 22:490-514.",
     standard_error=_hsk_se,
 )
 def hunter_schmidt_k(model: Model) -> float:
