@@ -48,6 +48,8 @@ def bayes_factor(first: Posterior, second: Posterior) -> float:
     DataError
         If the two were fitted to different studies.
     """
+    if not isinstance(first, Posterior) or not isinstance(second, Posterior):
+        raise ModelError("A Bayes factor compares two fits: give two results of bm.fit.")
     if tuple(first.theta) != tuple(second.theta):
         raise DataError("A Bayes factor compares two models of the same studies; these fits have different ones.")
     return math.exp(log_evidence(first) - log_evidence(second))

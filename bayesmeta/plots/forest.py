@@ -10,6 +10,7 @@ from bayesmeta.compare.caveats import reconstructed
 from bayesmeta.compare.table import daggered, natural_interval, natural_scale
 from bayesmeta.compare.values import Comparison, Row
 from bayesmeta.effects import MEASURES
+from bayesmeta.errors import DataError
 from bayesmeta.frequentist.result import PooledFit
 from bayesmeta.plots._style import BAYESIAN, CLASSICAL, FAINT, INK, MUTED, PUBLISHED, bare, natural_axis, new_axes, text
 from bayesmeta.posterior import Posterior
@@ -75,6 +76,8 @@ def forest_data(comparison: Comparison) -> ForestData:
         Its rows on all studies are the diamonds; weights are the first classical row's, shrunken
         effects the first Bayesian row's.
     """
+    if not isinstance(comparison, Comparison):
+        raise DataError(f"forest draws what bm.compare(...) returns, not {type(comparison).__name__}.")
     effects = comparison.effects
     rows = [r for r in comparison.rows if not r.without and r.mu is not None and r.interval is not None]
     classical = next((r.source for r in rows if isinstance(r.source, PooledFit)), None)
