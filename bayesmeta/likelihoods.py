@@ -196,13 +196,22 @@ def _rough(prior: Prior) -> tuple[float, float]:
 
 
 def _newton(slope: Callable[[Array], tuple[Array, Array]], start: Array) -> tuple[Array, Array]:
-    """Return the peak of concave functions and their widths there; steps are bounded, so none overshoots far."""
-    at = start
-    for _ in range(60):
+    """Return the peak of concave functions and their widths there.
+
+    Newton's steps, kept between a point left of the peak and one right of it; until both are known the
+    steps may grow, for the peak can lie as far away as theta itself.
+    """
+    at, low, high = start, np.full_like(start, -np.inf), np.full_like(start, np.inf)
+    limit = 2.0
+    for _ in range(200):
         gradient, curvature = slope(at)
-        move = np.clip(gradient / curvature, -2.0, 2.0)
-        at = at + move
-        if np.abs(move).max(initial=0.0) < 1e-8:
+        low, high = np.where(gradient > 0.0, at, low), np.where(gradient < 0.0, at, high)
+        new = at + np.clip(gradient / curvature, -limit, limit)
+        outside = ((new <= low) | (new >= high)) & np.isfinite(low) & np.isfinite(high)
+        new = np.where(outside, 0.5 * (np.where(outside, low, 0.0) + np.where(outside, high, 0.0)), new)
+        moved = np.max(np.abs(new - at) / (1.0 + np.abs(at)), initial=0.0)
+        at, limit = new, 1.5 * limit
+        if moved < 1e-8:
             break
     return at, 1.0 / np.sqrt(slope(at)[1])
 

@@ -122,3 +122,16 @@ def test_columns_are_computed_independently(monkeypatch):
     whole = offered.loglik(theta)
     monkeypatch.setattr(likelihoods, "CHUNK", 3000)
     np.testing.assert_allclose(offered.loglik(theta), whole, rtol=1e-13)
+
+
+@pytest.mark.parametrize("name", ["binomial_normal", "binomial_normal_symmetric"])
+def test_far_from_the_data_the_log_likelihood_falls_by_the_events_contradicted(name):
+    """At a log odds ratio of -1000 each event among the treated costs one more per unit; without any, nothing."""
+    model = load_model(name)
+    counts = TwoByTwo([0, 6, 21], [12, 48, 66], [5, 19, 29], [14, 100, 66])
+    likelihoods = model.study_likelihoods(counts, model.priors)
+    near, far = likelihoods.loglik(np.full((3, 1), -1000.0)), likelihoods.loglik(np.full((3, 1), -1001.0))
+    if name == "binomial_normal":
+        assert (near - far)[:, 0] == pytest.approx([0.0, 6.0, 21.0], abs=1e-3)
+    assert np.isfinite(near).all()
+    assert (near >= far - 1e-9).all()
