@@ -297,6 +297,11 @@ def update(
     ModelError
         If the posterior is an average of models.
     """
+    if not isinstance(posterior, Posterior):
+        raise ModelError(
+            f"update takes the posterior of the studies so far, not {type(posterior).__name__}: "
+            "fit them first, e.g. bm.update(bm.fit(effects), later)."
+        )
     if posterior.engine not in ENGINES:
         raise ModelError(
             f"A posterior by {posterior.engine!r} cannot be updated: update each fit it was made of, then average "

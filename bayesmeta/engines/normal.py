@@ -15,9 +15,9 @@ from scipy.special import ndtr
 from bayesmeta.engines import nodes
 from bayesmeta.engines.gaussian import Conditional, Problem, condition, problem, true_effect, weighted_sums
 from bayesmeta.engines.solution import Solution, marginals, thetas
-from bayesmeta.engines.tau import known_tau
+from bayesmeta.engines.tau import known_tau, tail_exponent
 from bayesmeta.engines.versions import versions
-from bayesmeta.errors import ConvergenceError, ModelError
+from bayesmeta.errors import ConvergenceError
 from bayesmeta.model import GaussianMarginal, Model
 from bayesmeta.posterior import Diagnostics, Posterior
 from bayesmeta.priors import Prior
@@ -95,7 +95,7 @@ def _rule(given: GaussianMarginal, posed: Problem, tolerance: float) -> tuple[Pr
     """Return the problem without idle components, the panels of tau, the tail exponent and the last change."""
     prior = given.tau
     assert prior is not None
-    exponent = _tail_exponent(given, posed)
+    exponent = tail_exponent(prior, posed.k, posed.components.n_flat)
     order = next((r for r in (4.0, 2.0, 1.0) if exponent > r + 1.0), 0.0)
 
     # Where the tail is a power of tau, the moments' share beyond this is added in closed form.
@@ -150,35 +150,6 @@ def _scale_error(given: GaussianMarginal, posed: Problem, at: Conditional, logg:
     # A step 1.5 times finer raises the error of the trapezoidal rule to the power 1.5 at least.
     finer = condition(problem(given, 1.5), at.tau[seen]).loglik
     return float(np.max(mass * np.abs(finer - at.loglik[seen])))
-
-
-def _tail_exponent(given: GaussianMarginal, posed: Problem) -> float:
-    """Return a where the posterior density of tau falls as tau^-a.
-
-    Raises
-    ------
-    ModelError
-        If it does not fall fast enough, or the prior is not integrable at 0: no proper posterior.
-    """
-    prior = given.tau
-    assert prior is not None
-    flat = posed.components.n_flat
-    if not prior.proper and prior.support[0] == 0.0 and prior.origin_exponent <= -1.0:
-        raise ModelError(
-            f"The posterior is improper: the prior {prior!r} has infinite mass at tau = 0, where the likelihood is "
-            "positive whatever the data. Use a prior that is integrable at 0, e.g. half_normal(0.5)."
-        )
-    if math.isfinite(prior.support[1]):
-        return math.inf
-    exponent = prior.tail_exponent + posed.k - flat
-    if exponent <= 1.0:
-        need = math.floor(flat + 1.0 - prior.tail_exponent) + 1
-        raise ModelError(
-            f"The posterior is improper: with the prior {prior!r} of tau and {flat} coefficient(s) with flat priors "
-            f"it takes k >= {need} studies, and there are {posed.k}. "
-            "Use a proper prior of tau, e.g. half_normal(0.5), or of mu."
-        )
-    return float(exponent)
 
 
 def _landmarks(posed: Problem, prior: Prior) -> Array:

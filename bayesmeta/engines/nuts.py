@@ -16,10 +16,10 @@ from bayesmeta.engines.diagnostics import BFMI_LIMIT, diagnose
 from bayesmeta.engines.program_cache import DEFAULT_VARIANT, prepare
 from bayesmeta.engines.quantities import Quantities, derive
 from bayesmeta.engines.solution import Lazy
-from bayesmeta.engines.tau import known_tau
+from bayesmeta.engines.tau import known_tau, tail_exponent
 from bayesmeta.engines.versions import versions
 from bayesmeta.errors import ModelError, unknown
-from bayesmeta.model import Model
+from bayesmeta.model import GaussianMarginal, Model
 from bayesmeta.posterior import Diagnostics, Posterior
 from bayesmeta.priors import Prior
 from bayesmeta.values import Array
@@ -89,6 +89,8 @@ def sample(
     """
     # What is wrong with a prior of tau is wrong with it for every engine.
     known_tau(priors.get("tau"))
+    if model.gaussian_marginal is not None:
+        _check_proper(model.gaussian_marginal(data, priors))
     seed = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed
     if thin is None:
         thin = THIN_SCALARS if variant == DEFAULT_VARIANT and model.gaussian_marginal is not None else THIN
@@ -106,6 +108,12 @@ def sample(
         tried.append(what)
         best = min(best, last, key=_badness)
     return _posterior(model, data, priors, best, tuple(tried))
+
+
+def _check_proper(given: GaussianMarginal) -> None:
+    """Refuse an improper posterior: a sampler would return numbers for it all the same."""
+    if given.tau is not None and known_tau(given.tau) is None:
+        tail_exponent(given.tau, len(given.y), sum(not prior.proper for prior in given.beta))
 
 
 def _check(settings: Settings, model: Model, variant: str) -> None:

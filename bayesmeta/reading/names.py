@@ -12,11 +12,11 @@ _SPELLINGS: dict[str, str] = {
     "outcome": "outcome outcome_name",
     "subgroup": "subgroup subgroup_name",
     "status": "status",
-    "events_treatment": "events_treatment events_t event_t event_e events_e ai tpos experimental_cases "
+    "events_treatment": "events_treatment events_t event_t event_e events_e ai x1i tpos experimental_cases "
     "experimental_events events_1 events_experimental events_intervention treatment_events intervention_events",
     "n_treatment": "n_treatment n_t n_e n1i n1 experimental_n experimental_total total_1 total_t total_e "
     "n_experimental n_intervention treatment_n intervention_n total_treatment",
-    "events_control": "events_control events_c event_c cpos control_cases control_events events_2",
+    "events_control": "events_control events_c event_c x2i cpos control_cases control_events events_2",
     "n_control": "n_control n_c n2i n2 control_n control_total total_2 total_c total_control",
     "nonevents_treatment": "nonevents_treatment bi tneg",
     "nonevents_control": "nonevents_control di cneg",

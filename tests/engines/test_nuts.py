@@ -319,3 +319,10 @@ def test_a_prior_that_lets_tau_be_negative_is_refused_before_sampling(prior):
     """tau enters the density squared, so that such a prior would be sampled without complaint."""
     with pytest.raises(ModelError, match=r"lets tau be negative.*(truncated|uniform\(\))"):
         bm.fit(effects(4), priors={"tau": prior}, engine="nuts", seed=1)
+
+
+def test_an_improper_posterior_is_refused_before_sampling():
+    """NUTS would return numbers for a posterior without finite mass; the condition is stated instead."""
+    effects = bm.EffectSizes(yi=[0.1, 0.5], sei=[0.2, 0.3], measure="OR")
+    with pytest.raises(ModelError, match="k >= 3"):
+        bm.fit(effects, priors={"mu": "flat()", "tau": "uniform()"}, engine="nuts", seed=1)
