@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bayesmeta.engines.averages import one_study
 from bayesmeta.engines.nodes import TO_LEGENDRE, Rule
@@ -184,6 +185,7 @@ def integrate(given: StudyLikelihoods, *, tolerance: float = TOLERANCE) -> Exact
     ConvergenceError
         If the error estimate stays above `tolerance`.
     """
+    _check_mu(given)
     exponent = _tail_exponent(given)
     at = plane(given)
     if at.rule is None:
@@ -207,6 +209,26 @@ def _panel_error(rule: Rule) -> float:
     return float((tail.max() / (density * rule.panels.weights()).sum()) ** 2)
 
 
+def _bounded(given: StudyLikelihoods) -> NDArray[np.bool_]:
+    """Return ``(k, 2)``: whether each study's likelihood dies away far below and far above its center."""
+    far = 60.0 * np.where(np.isfinite(given.scale), given.scale, 1.0)
+    value = given.loglik(np.stack([given.center - far, given.center, given.center + far], axis=1))
+    return np.asarray(value[:, [0, 2]] < value[:, [1]] - 30.0)
+
+
+def _check_mu(given: StudyLikelihoods) -> None:
+    """Refuse a flat prior of mu where no study bounds the effect on one side: the posterior is improper."""
+    if given.mu.proper or any(math.isfinite(end) for end in given.support):
+        return
+    for side, held in zip(("below", "above"), _bounded(given).any(axis=0), strict=True):
+        if not held:
+            raise ModelError(
+                f"The posterior is improper: with the prior {given.mu!r} of mu at least one study must bound the "
+                f"effect from {side}, and none does (one arm has no events, or only events, in every study). "
+                "Use a proper prior of mu, e.g. normal(0, 2.82)."
+            )
+
+
 def _tail_exponent(given: StudyLikelihoods) -> float:
     """Return a where the posterior density of tau falls as tau^-a.
 
@@ -220,10 +242,7 @@ def _tail_exponent(given: StudyLikelihoods) -> float:
     """
     if given.tau is None or math.isfinite(given.tau.support[1]) or math.isinf(given.tau.tail_exponent):
         return math.inf
-    far = 60.0 * np.where(np.isfinite(given.scale), given.scale, 1.0)
-    ends = np.stack([given.center - far, given.center, given.center + far], axis=1)
-    value = given.loglik(ends)
-    bounded = (value[:, [0, 2]] < value[:, [1]] - 30.0).all(axis=1)
+    bounded = _bounded(given).all(axis=1)
     flat = 0 if given.mu.proper else 1
     exponent = given.tau.tail_exponent + float(bounded.sum()) - flat
     if exponent <= 1.0:

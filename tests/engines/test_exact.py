@@ -239,3 +239,13 @@ def test_a_prior_that_lets_tau_be_negative_is_refused(prior):
     counts = TwoByTwo([3, 4], [20, 30], [5, 6], [22, 31])
     with pytest.raises(ModelError, match="lets tau be negative"):
         bm.fit(counts, "hypergeometric_normal", priors={"tau": prior}, engine="quadrature")
+
+
+@pytest.mark.parametrize(
+    ("tables", "side"),
+    [(([0, 0], [12, 20], [5, 3], [14, 20]), "below"), (([5, 3], [12, 20], [0, 0], [14, 20]), "above")],
+)
+def test_a_flat_prior_needs_a_bound_on_each_side(tables, side):
+    """Without any event in one arm a flat prior of mu leaves the odds ratio free towards that side."""
+    with pytest.raises(ModelError, match=f"bound the effect from {side}"):
+        bm.fit(TwoByTwo(*tables), "hypergeometric_normal", priors={"mu": "flat()"}, engine="quadrature")
