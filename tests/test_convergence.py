@@ -70,3 +70,25 @@ def test_chains_stuck_at_different_values_have_infinite_rhat():
     """Constant chains that disagree can never be pooled."""
     x = np.repeat([[0.0], [1.0]], 50, axis=1)
     assert convergence.plain_rhat(x) == np.inf
+
+
+@pytest.mark.parametrize("kind", ["independent", "sticky", "constant", "few"])
+def test_the_summary_is_what_the_single_figures_say(kind):
+    """All figures at once equal each figure computed alone, for good, bad and constant chains."""
+    rng = np.random.default_rng(5)
+    draws = rng.standard_normal((4, 501 if kind != "few" else 8))
+    if kind == "sticky":
+        draws = np.repeat(np.cumsum(draws, axis=1) * 0.05, 2, axis=1)
+    if kind == "constant":
+        draws = np.full((4, 100), 2.5)
+    found = convergence.summary(draws, (0.025, 0.5))
+    alone = {
+        "rhat": convergence.rhat(draws),
+        "ess_bulk": convergence.ess_bulk(draws),
+        "ess_tail": convergence.ess_tail(draws),
+        "mcse_mean": convergence.mcse_mean(draws),
+        "mcse_sd": convergence.mcse_sd(draws),
+        "mcse_2.5%": convergence.mcse_quantile(draws, 0.025),
+        "mcse_50%": convergence.mcse_quantile(draws, 0.5),
+    }
+    assert found == pytest.approx(alone, rel=1e-12)

@@ -12,6 +12,8 @@ RHAT_LIMIT = 1.01
 ESS_LIMIT = 400.0
 # Betancourt (2016): below 0.3 the momentum resampling explores the energy too slowly.
 BFMI_LIMIT = 0.3
+# Whose Monte Carlo standard errors travel with the result: the limits and the middle of a 95% interval.
+QUANTILES = (0.025, 0.5, 0.975)
 
 
 def figures_of(draws: Array) -> dict[str, float]:
@@ -22,16 +24,7 @@ def figures_of(draws: Array) -> dict[str, float]:
     draws
         ``(chains, draws)``.
     """
-    return {
-        "rhat": convergence.rhat(draws),
-        "ess_bulk": convergence.ess_bulk(draws),
-        "ess_tail": convergence.ess_tail(draws),
-        "mcse_mean": convergence.mcse_mean(draws),
-        "mcse_sd": convergence.mcse_sd(draws),
-        "mcse_2.5%": convergence.mcse_quantile(draws, 0.025),
-        "mcse_50%": convergence.mcse_quantile(draws, 0.5),
-        "mcse_97.5%": convergence.mcse_quantile(draws, 0.975),
-    }
+    return convergence.summary(draws, QUANTILES)
 
 
 def diagnose(
