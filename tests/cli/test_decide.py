@@ -53,15 +53,12 @@ def test_decide_prints_what_was_asked_and_nothing_else(run):
 def test_a_protocol_brings_its_thresholds_and_the_range_over_its_priors(run, tmp_path):
     """What the protocol states is taken from it; each figure has its range over the five prior sets."""
     text = PLAN.read_text().replace('data = "rescue_stenting.csv"', f'data = "{DATA}"')
-    text = text.replace(
-        "thresholds = [0.8, 0.67, 0.5]",
-        "thresholds = [0.8, 0.67, 0.5]\nbaseline_risk = [0.2, 0.3]\nranges = [0.9, 0.5]\nequivalence = [0.9, 1.11]",
-    )
+    text = text.replace("thresholds = [0.8, 0.67, 0.5]", "thresholds = [0.8, 0.67, 0.5]\nequivalence = [0.9, 1.11]")
     (tmp_path / "plan.toml").write_text(text)
     code, out, err = run("decide", "plan.toml", "--outcome", "mortality")
     assert (code, err) == (0, "")
     assert out.startswith("Death within 90 days")
-    for words in ("OR < 0.67", "Baseline risk 200 per 1000", "over 5 sets of priors", "equivalence"):
+    for words in ("OR < 0.67", "Baseline risk 310 per 1000", "over 5 sets of priors", "equivalence"):
         assert words in out
 
 
