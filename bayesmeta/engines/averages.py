@@ -81,7 +81,7 @@ class NormalEffects:
 
     def each(self, mu: Array, tau: Array) -> Array:
         """Return ``(k, n)`` log averaged likelihoods."""
-        return convolve(self.curves, mu, tau, self.step).log
+        return convolve(self.curves, mu, tau, self.step)
 
     def finer(self) -> "NormalEffects":
         """Return the averages by sums of half the step."""

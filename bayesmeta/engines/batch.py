@@ -30,8 +30,7 @@ from bayesmeta.engines.batch_axis import (
 )
 from bayesmeta.engines.batch_quantiles import mixture_quantiles, tau_exceeds, tau_quantiles
 from bayesmeta.engines.batch_single import single
-from bayesmeta.engines.components import normals
-from bayesmeta.engines.gaussian import is_point
+from bayesmeta.engines.components import is_point, normals
 from bayesmeta.model import GaussianMarginal
 from bayesmeta.values import Array
 

@@ -129,12 +129,17 @@ def components(priors: Sequence[Prior], terms: Sequence[str], fineness: float = 
     )
 
 
+def is_point(prior: Prior) -> bool:
+    """Return whether all of a prior's mass is on one value."""
+    return prior.support[0] == prior.support[1]
+
+
 def is_normal_mixture(prior: Prior) -> bool:
     """Return whether a prior is flat, fixed, normal, Student-t or Cauchy, or a mixture of such."""
     parts = getattr(prior, "components", None)
     if parts:
         return all(is_normal_mixture(part) for part in parts)
-    return prior.support[0] == prior.support[1] or getattr(prior, "name", "") in CLOSED
+    return is_point(prior) or getattr(prior, "name", "") in CLOSED
 
 
 def normals(prior: Prior, term: str, fineness: float = 1.0) -> Normals:

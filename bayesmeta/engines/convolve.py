@@ -29,20 +29,7 @@ LEAST_TAU = 1e-140
 CHUNK = 20_000
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Convolved:
-    """Averages over the studies' random effects at ``n`` points ``(mu, tau)``, ``(k, n)`` each.
-
-    ``log`` is log of the averaged likelihood; ``mean`` and ``var`` are the conditional moments
-    of the study's theta, given mu, tau and its data.
-    """
-
-    log: Array
-    mean: Array
-    var: Array
-
-
-def convolve(curves: Curves | Bounded, mu: Array, tau: Array, step: float = STEP) -> Convolved:
+def convolve(curves: Curves | Bounded, mu: Array, tau: Array, step: float = STEP) -> Array:
     """Average each study's likelihood over ``theta ~ N(mu, tau^2)`` at each pair ``(mu, tau)``.
 
     Parameters
@@ -53,10 +40,14 @@ def convolve(curves: Curves | Bounded, mu: Array, tau: Array, step: float = STEP
         ``(n,)`` each, ``tau > 0``.
     step
         Of the trapezoidal rule.
+
+    Returns
+    -------
+    ``(k, n)`` logs of the averaged likelihoods.
     """
     k, n = len(curves.center), len(mu)
     tau = np.maximum(tau, LEAST_TAU)
-    table = np.empty((4, k, n))
+    log, edge = np.empty((2, k, n))
     size = max(1, CHUNK // (k * (2 * int(np.arcsinh(REACH) / step) + 1)))
     modes = np.empty((2, k, n))
     for start in range(0, n, max(1, CHUNK // k)):
@@ -65,18 +56,18 @@ def convolve(curves: Curves | Bounded, mu: Array, tau: Array, step: float = STEP
     for start in range(0, n, size):
         block = slice(start, start + size)
         mode, width = modes[:, :, block]
-        table[:, :, block] = _about(curves, mu[block], tau[block], mode, width, REACH, step)
+        log[:, block], edge[:, block] = _about(curves, mu[block], tau[block], mode, width, REACH, step)
     # A lopsided integrand falls more slowly on one side than its curvature at the mode says:
     # there it still falls like the random-effects normal, so that is how far to look.
     for i in range(k):
-        ragged = np.flatnonzero(table[3, i] > 1e-15)
+        ragged = np.flatnonzero(edge[i] > 1e-15)
         one = curves.one(i)
         for start in range(0, len(ragged), 256):
             rows = ragged[start : start + 256]
             mode, width = _mode(one, mu[rows], tau[rows])
             reach = REACH * float(np.max(np.maximum(1.0, tau[rows] / width)))
-            table[:, i, rows] = _about(one, mu[rows], tau[rows], mode, width, reach, step)[:, 0]
-    return Convolved(table[0], table[1], table[2])
+            log[i, rows] = _about(one, mu[rows], tau[rows], mode, width, reach, step)[0][0]
+    return log
 
 
 def _mode(curves: Curves | Bounded, mu: Array, tau: Array) -> tuple[Array, Array]:
@@ -119,40 +110,36 @@ def conditional_grid(curves: Curves | Bounded, mu: Array, tau: Array) -> tuple[A
 
 def _weights(
     curves: Curves | Bounded, mu: Array, tau: Array, mode: Array, width: Array, t: Array
-) -> tuple[Array, Array, Array]:
-    """Return ``(k, n)`` logs of the peaks, and ``(k, n, m)`` integrands relative to them, distances from the mode."""
-    away = width[:, :, None] * np.sinh(t)
-    f = curves(mode[:, :, None] + away)
-    z = (mode - mu)[:, :, None] + away
+) -> tuple[Array, Array]:
+    """Return ``(k, n)`` logs of the peaks, and ``(k, n, m)`` integrands relative to them."""
+    z = width[:, :, None] * np.sinh(t)
+    f = curves(mode[:, :, None] + z)
+    z += (mode - mu)[:, :, None]
     z *= z
     z *= (0.5 / tau**2)[:, None]
     f -= z
     f += np.log(np.cosh(t))
     top = f.max(axis=2)
     f -= top[:, :, None]
-    return top, np.exp(f, out=f), away
+    return top, np.exp(f, out=f)
 
 
 def _about(
     curves: Curves | Bounded, mu: Array, tau: Array, mode: Array, width: Array, reach: float, largest: float
-) -> Array:
+) -> tuple[Array, Array]:
     """Integrate about the mode, out to `reach` widths, in steps of t that are no larger than given.
 
     Returns
     -------
-    ``(4, k, n)``: log integral, mean and variance of theta, share of the integral at the ends.
+    log, edge
+        ``(k, n)`` log integral, and the share of the integral at the ends.
     """
     half = int(np.ceil(np.arcsinh(reach) / largest))
     step = float(np.arcsinh(reach)) / half
-    top, weight, away = _weights(curves, mu, tau, mode, width, step * np.arange(-half, half + 1.0))
+    top, weight = _weights(curves, mu, tau, mode, width, step * np.arange(-half, half + 1.0))
     total = weight.sum(axis=2)
     edge = np.maximum(weight[:, :, 0], weight[:, :, -1]) / total
-    log = top + np.log(total * width * step / (tau * np.sqrt(2.0 * np.pi)))
-    weight *= away
-    shift = weight.sum(axis=2) / total
-    weight *= away
-    spread = weight.sum(axis=2) / total
-    return np.stack([log, mode + shift, spread - shift**2, edge])
+    return top + np.log(total * width * step / (tau * np.sqrt(2.0 * np.pi))), edge
 
 
 # Maps mu and a unit of length to the log prior density of mu and its first two derivatives.

@@ -66,6 +66,16 @@ def draw(solution: Solution, n: int, rng: np.random.Generator) -> dict[str, Arra
     return out
 
 
+def provenance(seed: int | None) -> dict[str, str | int]:
+    """Return what the attributes of a tree of exact draws say of their making."""
+    made: dict[str, str | int] = {
+        "engine": "quadrature",
+        "sampling": "exact independent draws",
+        "bayesmeta_version": versions()["bayesmeta"],
+    }
+    return made if seed is None else {**made, "seed": seed}
+
+
 def datatree(solution: Solution, draws: int, seed: int | None) -> "xr.DataTree":
     """Return exact draws as an ArviZ DataTree with one chain: they are independent."""
     import xarray as xr
@@ -83,12 +93,7 @@ def datatree(solution: Solution, draws: int, seed: int | None) -> "xr.DataTree":
     coords = {"chain": [0], "draw": np.arange(draws), "study": list(given.study)}
     if not single:
         coords["term"] = list(given.terms)
-    attrs = {
-        "engine": "quadrature",
-        "sampling": "exact independent draws",
-        "bayesmeta_version": versions()["bayesmeta"],
-        **({} if seed is None else {"seed": seed}),
-    }
+    attrs = provenance(seed)
     study = {"study": list(given.study)}
     return xr.DataTree.from_dict(
         {

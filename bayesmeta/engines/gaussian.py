@@ -10,10 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bayesmeta.engines.components import Components, components
+from bayesmeta.engines.components import Components, components, is_point
 from bayesmeta.errors import ModelError
 from bayesmeta.model import GaussianMarginal
-from bayesmeta.priors import Prior
 from bayesmeta.values import Array
 
 LOG_2PI = math.log(2.0 * math.pi)
@@ -145,11 +144,6 @@ def problem(given: GaussianMarginal, fineness: float = 1.0, origin: Array | None
     whole = values.copy()
     whole[free] = origin
     return Problem(y - X @ origin, given.v, Z, R, whole, free, prior.transformed(R, origin), given.terms, given.study)
-
-
-def is_point(prior: Prior) -> bool:
-    """Return whether all of a prior's mass is on one value."""
-    return prior.support[0] == prior.support[1]
 
 
 def _check_identified(X: Array, names: list[str]) -> None:

@@ -9,9 +9,8 @@ from bayesmeta.engines.averages import StudentEffects
 from bayesmeta.engines.convolve import STEP as THETA_STEP
 from bayesmeta.engines.convolve import conditional_grid
 from bayesmeta.engines.exact import ExactSolution
-from bayesmeta.engines.exact_draws import draw_tau
+from bayesmeta.engines.exact_draws import draw_tau, provenance
 from bayesmeta.engines.nodes import BARYCENTRIC, NODES, ORDER
-from bayesmeta.engines.versions import versions
 from bayesmeta.marginals.axis import to_axis
 from bayesmeta.values import Array
 
@@ -123,10 +122,5 @@ def datatree(solution: ExactSolution, draws: int, seed: int | None) -> "xr.DataT
     dims = {"theta": ("chain", "draw", "study")}
     variables = {name: (dims.get(name, ("chain", "draw")), value[None]) for name, value in values.items()}
     coords = {"chain": [0], "draw": np.arange(draws), "study": list(solution.given.study)}
-    attrs = {
-        "engine": "quadrature",
-        "sampling": "exact independent draws",
-        "bayesmeta_version": versions()["bayesmeta"],
-        **({} if seed is None else {"seed": seed}),
-    }
-    return xr.DataTree.from_dict({"/posterior": xr.Dataset(variables, coords=coords, attrs=attrs)})
+    posterior = xr.Dataset(variables, coords=coords, attrs=provenance(seed))
+    return xr.DataTree.from_dict({"/posterior": posterior})
