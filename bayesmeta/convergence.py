@@ -30,15 +30,15 @@ def rank_normalise(draws: Array) -> Array:
 
 
 def _ranks(values: Array) -> Array:
-    """Return ranks from 1, ties averaged; draws seldom tie, and ranks without ties cost half."""
+    """Return ranks from 1, ties averaged; not a number throughout if any value is none, so that it shows."""
     order = np.argsort(values)
     ordered = values[order]
-    if (ordered[1:] == ordered[:-1]).any():
-        from scipy.stats import rankdata
-
-        return np.asarray(rankdata(values, method="average"))
+    if np.isnan(ordered[-1]):
+        return np.full(len(values), np.nan)
+    starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
+    ends = np.append(starts[1:], len(values))
     rank = np.empty(len(values))
-    rank[order] = np.arange(1.0, len(values) + 1.0)
+    rank[order] = np.repeat(0.5 * (starts + ends + 1.0), ends - starts)
     return rank
 
 

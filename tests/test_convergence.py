@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from bayesmeta import convergence
 
@@ -92,3 +93,18 @@ def test_the_summary_is_what_the_single_figures_say(kind):
         "mcse_50%": convergence.mcse_quantile(draws, 0.5),
     }
     assert found == pytest.approx(alone, rel=1e-12)
+
+
+def test_ranks_average_ties_as_scipy_does():
+    """Normal scores of draws with ties, as folding about a median makes them, come from averaged ranks."""
+    draws = np.round(np.random.default_rng(3).standard_normal((4, 60)), 1)
+    rank = stats.rankdata(draws, method="average").reshape(draws.shape)
+    assert convergence.rank_normalise(draws) == pytest.approx(stats.norm.ppf((rank - 0.375) / 240.25), rel=1e-12)
+
+
+def test_a_draw_that_is_no_number_spoils_r_hat():
+    """One missing draw leaves R-hat undefined, which the verdict counts as a fault, instead of ranking it last."""
+    draws = np.random.default_rng(3).standard_normal((4, 60))
+    draws[1, 7] = np.nan
+    assert np.isnan(convergence.rhat(draws))
+    assert np.isnan(convergence.ess_bulk(draws))
