@@ -13,6 +13,7 @@ from bayesmeta.engines import convolve as convolution
 from bayesmeta.engines.bounded import Bounded
 from bayesmeta.engines.convolve import LogPrior, convolve, laplace
 from bayesmeta.engines.curves import Curves
+from bayesmeta.engines.shared_nodes import total
 from bayesmeta.engines.tau import known_tau
 from bayesmeta.errors import ConvergenceError, ModelError
 from bayesmeta.model import StudyLikelihoods
@@ -50,6 +51,10 @@ class Averages(Protocol):
         """Return ``(k, n)`` log averaged likelihoods at ``n`` pairs of mu and tau."""
         ...
 
+    def grid(self, mu: Array, tau: Array) -> Array:
+        """Return ``(T, M)`` log averaged likelihoods of all studies together; `mu` is ``(T, M)``, `tau` ``(T,)``."""
+        ...
+
     def place(self, tau: Array) -> Placed:
         """Return where mu lies given each tau."""
         ...
@@ -77,15 +82,19 @@ class NormalEffects:
     curves: Curves | Bounded
     mu: Prior
     reach: float = 7.6
-    step: float = convolution.STEP
+    fine: float = 1.0
 
     def each(self, mu: Array, tau: Array) -> Array:
         """Return ``(k, n)`` log averaged likelihoods."""
-        return convolve(self.curves, mu, tau, self.step)
+        return convolve(self.curves, mu, tau, self.fine * convolution.STEP)
+
+    def grid(self, mu: Array, tau: Array) -> Array:
+        """Return ``(T, M)`` log averaged likelihoods of all studies together."""
+        return total(self.curves, mu, tau, self.fine)
 
     def finer(self) -> "NormalEffects":
         """Return the averages by sums of half the step."""
-        return replace(self, step=0.5 * self.step)
+        return replace(self, fine=0.5 * self.fine)
 
     def place(self, tau: Array) -> Placed:
         """Return the mode of mu and the width its curvature implies."""
@@ -103,7 +112,11 @@ class NoEffects:
 
     def each(self, mu: Array, tau: Array) -> Array:
         """Return ``(k, n)`` log likelihoods at mu; `tau` is zero whatever is given."""
-        return self.curves(np.tile(mu, (len(self.curves.center), 1)))
+        return self.curves(mu[None])
+
+    def grid(self, mu: Array, tau: Array) -> Array:
+        """Return ``(T, M)`` log likelihoods of all studies together."""
+        return np.asarray(self.curves(mu[None]).sum(axis=0))
 
     def place(self, tau: Array) -> Placed:
         """Return the mode of mu and its width, as for random effects too small to matter."""
@@ -158,6 +171,10 @@ class StudentEffects:
                 out[i, block] = logsumexp(term, axis=1)
         return out
 
+    def grid(self, mu: Array, tau: Array) -> Array:
+        """Return ``(T, M)`` log averaged likelihoods of all studies together."""
+        return np.asarray(self.each(mu.ravel(), np.repeat(tau, mu.shape[1])).sum(axis=0).reshape(mu.shape))
+
     def place(self, tau: Array) -> Placed:
         """Return a grid over all studies: with t effects mu may have several modes among contradicting studies."""
         low, high = float(self.y.min()), float(self.y.max())
@@ -176,8 +193,7 @@ class StudentEffects:
         for start in range(0, len(tau), size):
             block = slice(start, start + size)
             mu = center[block, None] + scale[block, None] * u
-            density = self.each(mu.ravel(), np.repeat(tau[block], len(u))).sum(axis=0).reshape(mu.shape)
-            log[block] = logsumexp(density + self.mu.logpdf(mu), axis=1) + np.log(PLACE_STEP * scale[block])
+            log[block] = logsumexp(self.grid(mu, tau[block]) + self.mu.logpdf(mu), axis=1) + np.log(PLACE_STEP * scale[block])
         return Placed(center, scale, log, reach)
 
 

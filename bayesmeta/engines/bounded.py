@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from bayesmeta.engines import curves
-from bayesmeta.engines.curves import Curves
+from bayesmeta.engines.curves import Curves, Index
 from bayesmeta.errors import ConvergenceError
 from bayesmeta.model import StudyLikelihoods
 from bayesmeta.values import Array
@@ -74,13 +74,16 @@ class Bounded:
             np.where(away, -1.0 / scale**2, bend),
         )
 
+    def take(self, index: Index) -> "Bounded":
+        """Return the tables of the studies at `index` alone."""
+        return Bounded(self.inner.take(index), self.middle, self.half, self.center[index], self.scale[index])
+
     def one(self, i: int) -> "Bounded":
         """Return the table of study `i` alone."""
-        index = slice(i, i + 1)
-        return Bounded(self.inner.one(i), self.middle, self.half, self.center[index], self.scale[index])
+        return self.take(np.array([i]))
 
 
-def tabulate(likelihoods: StudyLikelihoods, low: float, high: float) -> Curves | Bounded:
+def tabulate(likelihoods: StudyLikelihoods, low: Array, high: Array) -> Curves | Bounded:
     """Return the studies' log likelihoods as checked tables, on ``[low, high]`` or on the interval where theta exists.
 
     Raises
@@ -107,5 +110,6 @@ def tabulate(likelihoods: StudyLikelihoods, low: float, high: float) -> Curves |
             "where the effect's scale ends. Use engine='nuts'."
         )
     inside = replace(likelihoods, loglik=loglik, center=np.arctanh(at), scale=scale / (half * (1.0 - at**2)))
-    table = curves.tabulate(inside, -REACH, REACH, max_cells=MAX_CELLS)
+    reach = np.full(len(at), REACH)
+    table = curves.tabulate(inside, -reach, reach, max_cells=MAX_CELLS)
     return Bounded(table, middle, half, center, scale)

@@ -52,7 +52,7 @@ def convolve(curves: Curves | Bounded, mu: Array, tau: Array, step: float = STEP
     modes = np.empty((2, k, n))
     for start in range(0, n, max(1, CHUNK // k)):
         block = slice(start, start + max(1, CHUNK // k))
-        modes[:, :, block] = _mode(curves, mu[block], tau[block])
+        modes[:, :, block] = mode_and_width(curves, mu[block], tau[block])
     for start in range(0, n, size):
         block = slice(start, start + size)
         mode, width = modes[:, :, block]
@@ -64,13 +64,13 @@ def convolve(curves: Curves | Bounded, mu: Array, tau: Array, step: float = STEP
         one = curves.one(i)
         for start in range(0, len(ragged), 256):
             rows = ragged[start : start + 256]
-            mode, width = _mode(one, mu[rows], tau[rows])
+            mode, width = mode_and_width(one, mu[rows], tau[rows])
             reach = REACH * float(np.max(np.maximum(1.0, tau[rows] / width)))
             log[i, rows] = _about(one, mu[rows], tau[rows], mode, width, reach, step)[0][0]
     return log
 
 
-def _mode(curves: Curves | Bounded, mu: Array, tau: Array) -> tuple[Array, Array]:
+def mode_and_width(curves: Curves | Bounded, mu: Array, tau: Array) -> tuple[Array, Array]:
     """Return each integrand's mode, nearly, and the width its curvature there implies; ``(k, n)``."""
     own = 1.0 / curves.scale[:, None] ** 2
     variance = tau**2
@@ -101,7 +101,7 @@ def conditional_grid(curves: Curves | Bounded, mu: Array, tau: Array) -> tuple[A
         ``(n, m)`` densities per unit of t, up to a constant a row.
     """
     tau = np.maximum(tau, LEAST_TAU)
-    mode, width = _mode(curves, mu, tau)
+    mode, width = mode_and_width(curves, mu, tau)
     reach = REACH * float(np.max(np.maximum(1.0, tau / width)))
     half = int(np.ceil(np.arcsinh(reach) / STEP))
     t = STEP * np.arange(-half, half + 1.0)

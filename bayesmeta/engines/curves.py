@@ -84,9 +84,8 @@ class Curves:
         du = 1.0 / (self.scale.reshape(shape) * np.sqrt(root))
         return first / step * du, (second / step**2 - first / step * z / np.sqrt(root)) * du**2
 
-    def one(self, i: int) -> "Curves":
-        """Return the table of study `i` alone."""
-        index = slice(i, i + 1)
+    def take(self, index: Index) -> "Curves":
+        """Return the tables of the studies at `index` alone."""
         return Curves(
             self.center[index],
             self.scale[index],
@@ -97,9 +96,13 @@ class Curves:
             self.tables,
         )
 
+    def one(self, i: int) -> "Curves":
+        """Return the table of study `i` alone."""
+        return self.take(np.array([i]))
 
-def tabulate(likelihoods: StudyLikelihoods, low: float, high: float, *, max_cells: int = MAX_CELLS) -> Curves:
-    """Return the studies' log likelihoods on ``[low, high]`` as checked tables.
+
+def tabulate(likelihoods: StudyLikelihoods, low: Array, high: Array, *, max_cells: int = MAX_CELLS) -> Curves:
+    """Return the studies' log likelihoods as checked tables, each on its own ``[low, high]``, ``(k,)``.
 
     Raises
     ------
@@ -109,40 +112,58 @@ def tabulate(likelihoods: StudyLikelihoods, low: float, high: float, *, max_cell
     k = len(likelihoods.study)
     scale = np.where(np.isfinite(likelihoods.scale), likelihoods.scale, 1.0)
     center = np.clip(likelihoods.center, low, high)
-    ends = np.arcsinh((np.array([low, high])[:, None] - center) / scale)
-    found: list[tuple[float, list[list[Array]]] | None] = [None] * k
-    m = 128
-    while any(f is None for f in found):
-        if m > max_cells:
-            study = likelihoods.study[found.index(None)]
-            raise ConvergenceError(f"Study {study!r}: its likelihood is too rough to be tabulated. Use engine='nuts'.")
-        u = np.linspace(ends[0], ends[1], 2 * m + 1)
-        values = likelihoods.loglik(np.ascontiguousarray((center + scale * np.sinh(u)).T))
-        for i in range(k):
-            if found[i] is None:
-                found[i] = _spline(u[:, i], values[i])
+    ends = np.arcsinh((np.stack([low, high]) - center) / scale)
+
+    def at(x: Array) -> Array:
+        u = ends[0] + (ends[1] - ends[0]) * x[:, None]
+        return likelihoods.loglik(np.ascontiguousarray((center + scale * np.sinh(u)).T))
+
+    parts: list[list[list[Array]]] = [[]] * k
+    cells, pending, m = np.zeros(k), np.arange(k), 128
+    values = at(np.linspace(0.0, 1.0, 2 * m + 1))
+    while True:
+        fine = _represented(values[pending])
+        for i, part in zip(pending[fine], _taylor(values[pending[fine]]), strict=True):
+            parts[i], cells[i] = part, 2 * m
+        pending = pending[~fine]
+        if not pending.size:
+            break
         m *= 2
-    parts = [f for f in found if f is not None]
-    cells = np.array([len(p[1][0][0]) for p in parts], dtype=float)
-    tables = tuple(tuple(np.concatenate([p[1][d][r] for p in parts]) for r in range(DEGREE - d + 1)) for d in range(3))
+        if m > max_cells:
+            study = likelihoods.study[pending[0]]
+            raise ConvergenceError(f"Study {study!r}: its likelihood is too rough to be tabulated. Use engine='nuts'.")
+        # Half of a grid twice as fine is known already.
+        finer = np.empty((k, 2 * m + 1))
+        finer[:, ::2], finer[:, 1::2] = values, at((np.arange(m) + 0.5) / m)
+        values = finer
+    tables = tuple(tuple(np.concatenate([p[d][r] for p in parts]) for r in range(DEGREE - d + 1)) for d in range(3))
     first = np.concatenate([[0.0], np.cumsum(cells)[:-1]])
-    return Curves(center, scale, ends[0], np.array([p[0] for p in parts]), first, cells, tables)
+    return Curves(center, scale, ends[0], (ends[1] - ends[0]) / cells, first, cells, tables)
 
 
-def _spline(u: Array, value: Array) -> tuple[float, list[list[Array]]] | None:
-    """Fit the even points and judge by the odd ones; None when they disagree.
-
-    Returns the spacing, and per derivative the Taylor coefficients about every cell's left end,
-    highest power first.
-    """
-    trial = make_interp_spline(u[::2], value[::2], k=DEGREE)
+def _represented(values: Array) -> NDArray[np.bool_]:
+    """Fit the even points of ``(k, 2 m + 1)`` values and judge by the odd ones which studies are resolved."""
+    points = np.arange(float(values.shape[1]))
+    if not len(values):
+        return np.zeros(0, dtype=bool)
+    trial = make_interp_spline(points[::2], values[:, ::2], k=DEGREE, axis=1)
     # Far below its maximum a likelihood hardly counts, and its own rounding grows with its size.
-    allowed = GAIN * TOLERANCE * (1.0 + np.maximum(0.0, value.max() - value[1::2]))
-    if not (np.abs(trial(u[1::2]) - value[1::2]) <= allowed).all():
-        return None
-    spline = make_interp_spline(u, value, k=DEGREE)
-    step = float(u[1] - u[0])
-    left = u[:-1]
-    taylor = [(spline.derivative(r)(left) if r else spline(left)) * step**r / factorial(r) for r in range(DEGREE + 1)]
-    # Coefficients of the d-th derivative in the cell coordinate c, (u - left) / step.
-    return step, [[taylor[r] * (factorial(r) // factorial(r - d)) for r in range(DEGREE, d - 1, -1)] for d in range(3)]
+    allowed = GAIN * TOLERANCE * (1.0 + np.maximum(0.0, values.max(axis=1)[:, None] - values[:, 1::2]))
+    return np.asarray((np.abs(trial(points[1::2]) - values[:, 1::2]) <= allowed).all(axis=1))
+
+
+def _taylor(values: Array) -> list[list[list[Array]]]:
+    """Return per study and derivative the Taylor coefficients about every cell's left end, highest power first.
+
+    The variable is the cell coordinate c, which runs from 0 to 1: ``(u - left) / step``.
+    """
+    if not len(values):
+        return []
+    points = np.arange(float(values.shape[1]))
+    spline = make_interp_spline(points, values, k=DEGREE, axis=1)
+    left = points[:-1]
+    taylor = [(spline.derivative(r)(left) if r else spline(left)) / factorial(r) for r in range(DEGREE + 1)]
+    return [
+        [[taylor[r][i] * (factorial(r) // factorial(r - d)) for r in range(DEGREE, d - 1, -1)] for d in range(3)]
+        for i in range(len(values))
+    ]

@@ -98,8 +98,7 @@ class ExactSolution:
         """Return the posterior of study i's true effect."""
         at = self.plane
         own = at.curves.one(i)
-        mu, tau = at.mu.ravel(), np.repeat(at.tau, len(at.u))
-        log_own = one_study(at.averages, i).each(mu, tau)[0].reshape(at.mass.shape)
+        log_own = one_study(at.averages, i).grid(at.mu, at.tau)
         used = at.mass > 1e-22
         # With the largest ratio at 1 nothing overflows, however much this study contradicts the others.
         top = float(np.max(np.log(at.mass[used]) - log_own[used]))

@@ -32,6 +32,8 @@ EDGE = 1e-13
 NEGLIGIBLE_PANEL = 1e-14
 NEGLIGIBLE_SECOND = 1e-11
 MAX_GRID = 2048
+# A likelihood this far below its maximum (log scale) has no part in an average over random effects.
+FALLEN = 1000.0
 # Quantiles of tau at which the interpolation of mu is checked.
 SINC_CHECKS = (1e-6, 1e-3, 0.05, 0.3, 0.5, 0.7, 0.95, 1.0 - 1e-3, 1.0 - 1e-6, 1.0 - 1e-8)
 # Agreement asked of sums over the random effects when their step is halved, and how often it may be.
@@ -105,17 +107,20 @@ class _Posed:
     """What is to be integrated: averages, prior of mu, and the nodes of tau with their log prior mass."""
 
     averages: Averages
-    mu: Prior
+    prior: Prior
     tau: Array
     log_weight: Array
     center: Array
     scale: Array
 
+    def mu_at(self, rows: NDArray[np.intp], u: Array) -> Array:
+        """Return ``(rows, M)`` values of mu."""
+        return np.asarray(self.center[rows, None] + self.scale[rows, None] * u)
+
     def log_density(self, rows: NDArray[np.intp], u: Array) -> Array:
         """Return ``(rows, M)`` log of likelihood times prior of mu, at the given rows of tau."""
-        mu = self.center[rows, None] + self.scale[rows, None] * u
-        loglik = self.averages.each(mu.ravel(), np.repeat(self.tau[rows], len(u))).sum(axis=0)
-        return np.asarray(loglik.reshape(mu.shape) + self.mu.logpdf(mu))
+        mu = self.mu_at(rows, u)
+        return np.asarray(self.averages.grid(mu, self.tau[rows]) + self.prior.logpdf(mu))
 
 
 def plane(likelihoods: StudyLikelihoods) -> Plane:
@@ -134,11 +139,10 @@ def plane(likelihoods: StudyLikelihoods) -> Plane:
     else:
         assert likelihoods.tau is not None
         rule = _tau_rule(likelihoods, average)
-        average = _resolved(average, rule)
         tau, log_weight = rule.x.ravel(), _log_prior_mass(rule, likelihoods.tau)
     placed = average.place(tau)
     posed = _Posed(average, likelihoods.mu, tau, log_weight, placed.center, placed.scale)
-    step, reach, last = STEP, [placed.reach, placed.reach], np.inf
+    step, reach, last, halvings = STEP, [placed.reach, placed.reach], np.inf, 0
     while True:
         u = step * np.arange(-np.ceil(reach[0] / step), np.ceil(reach[1] / step) + 1)
         if len(u) > MAX_GRID:
@@ -146,7 +150,8 @@ def plane(likelihoods: StudyLikelihoods) -> Plane:
                 "The posterior of mu was not enclosed or resolved. Use a prior of mu with lighter tails, "
                 "or engine='nuts'."
             )
-        log = posed.log_density(np.arange(len(tau)), u) + (log_weight + np.log(posed.scale * step))[:, None]
+        density = posed.log_density(np.arange(len(tau)), u)
+        log = density + (log_weight + np.log(posed.scale * step))[:, None]
         top = float(log.max())
         mass = np.exp(log - top)
         total = float(mass.sum())
@@ -154,11 +159,14 @@ def plane(likelihoods: StudyLikelihoods) -> Plane:
         if max(edges) > EDGE:
             reach = [1.6 * r if e > EDGE else r for r, e in zip(reach, edges, strict=True)]
             continue
+        if _average_error(posed, u, density, mass) > RESOLVED:
+            posed, halvings = _halved(posed, halvings)
+            continue
         error = _sinc_error(posed, u, mass, top)
         if error > TOLERANCE:
             # A finer grid does not help where it is the sums over the random effects that are rough.
             if error > 0.3 * last:
-                posed, last = replace(posed, averages=posed.averages.finer()), np.inf
+                (posed, halvings), last = _halved(posed, halvings), np.inf
             else:
                 step, last = step / 1.4, error
             continue
@@ -169,63 +177,85 @@ def plane(likelihoods: StudyLikelihoods) -> Plane:
         )
 
 
+def _halved(posed: _Posed, halvings: int) -> tuple[_Posed, int]:
+    """Return what is to be integrated with sums over the random effects of half the step, and one halving more."""
+    if halvings == MAX_HALVINGS:
+        raise ConvergenceError(
+            "The averages over the random effects were not resolved: the likelihoods change too abruptly. "
+            "Use engine='nuts'."
+        )
+    return replace(posed, averages=posed.averages.finer()), halvings + 1
+
+
 def _sinc_error(posed: _Posed, u: Array, mass: Array, top: float) -> float:
     """Compare the sinc interpolant half-way between nodes with the density itself, for typical values of tau."""
-    weight = mass.sum(axis=1)
-    share = np.cumsum(weight) / weight.sum()
-    rows = np.unique(np.searchsorted(share, SINC_CHECKS).clip(0, len(share) - 1))
+    rows, extreme = _typical(mass)
     step = float(u[1] - u[0])
     between = u[:-1] + 0.5 * step
     shift = (posed.log_weight[rows] + np.log(posed.scale[rows] * step))[:, None] - top
     known = np.exp(posed.log_density(rows, between) + shift)
     guess = mass[rows] @ sinc_basis(between / step, np.rint(u / step)).T
     error = np.max(np.abs(guess - known), axis=1) / mass[rows].max(axis=1)
-    # A value of tau counts as much as the probability of values as extreme as it.
-    extreme = np.minimum(1.0, 20.0 * np.minimum(share[rows], 1.0 - share[rows] + weight[rows]))
     return float(np.max(error * extreme))
 
 
-def _resolved(average: Averages, rule: nodes.Rule) -> Averages:
-    """Return averages by sums so fine that finer ones do not change them, at typical values of mu and tau."""
-    weight = rule.masses().ravel()
+def _average_error(posed: _Posed, u: Array, log: Array, mass: Array) -> float:
+    """Compare sums over the random effects with finer ones, at typical values of mu and tau."""
+    rows, extreme = _typical(mass)
+    columns = np.unique(np.searchsorted(u, (-3.0, -1.5, 0.0, 1.5, 3.0)).clip(0, len(u) - 1))
+    known = replace(posed, averages=posed.averages.finer()).log_density(rows, u[columns])
+    return float(np.max(np.abs(log[np.ix_(rows, columns)] - known) * np.exp(-0.5 * u[columns] ** 2) * extreme[:, None]))
+
+
+def _typical(mass: Array) -> tuple[NDArray[np.intp], Array]:
+    """Return rows of the plane from all over the posterior of tau, and how much an error there counts."""
+    weight = mass.sum(axis=1)
     share = np.cumsum(weight) / weight.sum()
     rows = np.unique(np.searchsorted(share, SINC_CHECKS).clip(0, len(share) - 1))
-    extreme = np.minimum(1.0, 20.0 * np.minimum(share[rows], 1.0 - share[rows] + weight[rows] / weight.sum()))
-    center, scale = rule.extra.reshape(len(weight), -1)[rows, :2].T
-    z = np.array([-3.0, -1.5, 0.0, 1.5, 3.0])
-    mu, tau = (center[:, None] + scale[:, None] * z).ravel(), np.repeat(rule.x.ravel()[rows], len(z))
-    counts = (extreme[:, None] * np.exp(-0.5 * z * z)).ravel()
-    known = average.each(mu, tau).sum(axis=0)
-    for _ in range(MAX_HALVINGS):
-        finer = average.finer()
-        if finer is average:
-            return average
-        value = finer.each(mu, tau).sum(axis=0)
-        if float(np.max(np.abs(value - known) * counts)) <= RESOLVED:
-            return average
-        average, known = finer, value
-    raise ConvergenceError(
-        "The averages over the random effects were not resolved: the likelihoods change too abruptly. "
-        "Use engine='nuts'."
-    )
+    # A value of tau counts as much as the probability of values as extreme as it.
+    tail = np.minimum(share[rows], 1.0 - share[rows] + weight[rows] / weight.sum())
+    return rows, np.minimum(1.0, 20.0 * tail)
 
 
-def _theta_range(likelihoods: StudyLikelihoods) -> tuple[float, float]:
-    """Return how far any theta, or mu, could matter."""
+def _theta_range(likelihoods: StudyLikelihoods) -> tuple[Array, Array]:
+    """Return ``(k,)`` ends of the range of theta in which each study's likelihood could matter."""
     finite = np.where(np.isfinite(likelihoods.scale), likelihoods.scale, 1.0)
     limit = 1e6 * float(finite.max())
-    low, high = likelihoods.mu.support
+    first = float(np.min(likelihoods.center - 40.0 * finite))
+    last = float(np.max(likelihoods.center + 40.0 * finite))
+    low, high = (float(end) for end in np.clip(likelihoods.mu.support, -limit, limit))
     if likelihoods.mu.proper:
-        tails = np.asarray(likelihoods.mu.ppf(np.array([1e-15, 1.0 - 1e-15])))
-        low, high = max(low, float(tails[0])), min(high, float(tails[1]))
+        tails = [float(q) for q in likelihoods.mu.ppf(np.array([1e-15, 1e-3, 1.0 - 1e-3, 1.0 - 1e-15]))]
+        low, high = max(low, tails[0]), min(high, tails[3])
+        first, last = min(first, tails[1]), max(last, tails[2])
     spread = 0.0
     if likelihoods.tau is not None:
         spread = limit
         if likelihoods.tau.proper:
             spread = min(limit, 9.0 * float(likelihoods.tau.ppf(np.array(1.0 - 1e-14))))
-    first = min(float(np.min(likelihoods.center - 40.0 * finite)), max(low, -limit))
-    last = max(float(np.max(likelihoods.center + 40.0 * finite)), min(high, limit))
-    return first - spread, last + spread
+    ends = min(first, low) - spread, max(last, high) + spread
+    return _fallen(likelihoods, first, ends[0]), _fallen(likelihoods, last, ends[1])
+
+
+def _fallen(likelihoods: StudyLikelihoods, inner: float, outer: float) -> Array:
+    """Return ``(k,)`` how far out, between `inner` and `outer`, each study's likelihood is worth knowing.
+
+    Where mu lies between the studies and its prior, theta gets beyond only by a random effect, and a likelihood
+    that has fallen to nothing there stays nothing.
+    """
+    if any(np.isfinite(likelihoods.support)):
+        return np.full(len(likelihoods.center), outer)
+    away, farthest = np.full(len(likelihoods.center), float(np.abs(inner - likelihoods.center).max())), abs(outer - inner)
+    peak = likelihoods.loglik(likelihoods.center[:, None])[:, 0]
+    known, theta = likelihoods.loglik(np.full((len(away), 1), inner))[:, 0], np.full(len(away), inner)
+    going = np.ones(len(away), dtype=bool)
+    while going.any():
+        # A study whose end is found stays there: farther out its baseline could be past integrating.
+        theta = np.where(going, inner + np.copysign(np.minimum(away, farthest), outer - inner), theta)
+        value = likelihoods.loglik(theta[:, None])[:, 0]
+        going &= ((value > peak - FALLEN) | (value > known - 1.0)) & (away < farthest)
+        away = np.where(going, 2.0 * away, away)
+    return theta
 
 
 def _log_prior_mass(rule: nodes.Rule, prior: Prior) -> Array:
