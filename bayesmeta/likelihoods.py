@@ -80,7 +80,7 @@ def integrate_baseline(
     out = np.empty(theta.shape)
     columns, reach = np.arange(theta.shape[1]), REACH
     while columns.size:
-        at = _Columns(arms, prior, *(np.asarray(a[:, columns]) for a in (theta, center, width)), reach)
+        at = _Columns(arms, prior, theta, center, width, reach).take(columns)
         value, coarse, ends = at.sums(STEP)
         wide = (ends > -FALL).any(axis=0)
         narrow = np.flatnonzero(~wide)
@@ -135,14 +135,12 @@ class _Columns:
         return replace(self, theta=self.theta[:, index], center=self.center[:, index], width=self.width[:, index])
 
     def sums(self, step: float, shift: float = 0.0) -> tuple[Array, Array, Array]:
-        """Return log sums with this step and with twice it, and how far the ends lie below the peak, ``(k, m)`` each."""
+        """Return log sums with this step and with twice it, and the ends' logs below the peak, ``(k, m)`` each."""
         # An even number to either side: every second point is a rule of its own, with the same ends.
         half = 2 * math.ceil(0.5 * self.reach / step)
         t = step * (np.arange(-half, half + 1, dtype=np.float64) + shift)
         size = max(1, CHUNK // (len(self.theta) * len(t)))
-        parts = [
-            _trapezoid_part(self, slice(start, start + size), t) for start in range(0, self.theta.shape[1], size)
-        ]
+        parts = [_trapezoid_part(self, slice(start, start + size), t) for start in range(0, self.theta.shape[1], size)]
         value, coarse, ends = (np.concatenate(part, axis=1) for part in zip(*parts, strict=True))
         return value + math.log(step), coarse + math.log(2.0 * step), ends
 

@@ -193,7 +193,8 @@ class StudentEffects:
         for start in range(0, len(tau), size):
             block = slice(start, start + size)
             mu = center[block, None] + scale[block, None] * u
-            log[block] = logsumexp(self.grid(mu, tau[block]) + self.mu.logpdf(mu), axis=1) + np.log(PLACE_STEP * scale[block])
+            density = self.grid(mu, tau[block]) + self.mu.logpdf(mu)
+            log[block] = logsumexp(density, axis=1) + np.log(PLACE_STEP * scale[block])
         return Placed(center, scale, log, reach)
 
 

@@ -245,7 +245,8 @@ def _fallen(likelihoods: StudyLikelihoods, inner: float, outer: float) -> Array:
     """
     if any(np.isfinite(likelihoods.support)):
         return np.full(len(likelihoods.center), outer)
-    away, farthest = np.full(len(likelihoods.center), float(np.abs(inner - likelihoods.center).max())), abs(outer - inner)
+    farthest = abs(outer - inner)
+    away = np.full(len(likelihoods.center), float(np.abs(inner - likelihoods.center).max()))
     peak = likelihoods.loglik(likelihoods.center[:, None])[:, 0]
     known, theta = likelihoods.loglik(np.full((len(away), 1), inner))[:, 0], np.full(len(away), inner)
     going = np.ones(len(away), dtype=bool)

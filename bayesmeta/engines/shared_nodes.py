@@ -30,6 +30,8 @@ from bayesmeta.values import Array
 STEP = 0.45
 # A likelihood's curvature counts where it is within this of its maximum (log scale).
 NEAR = 6.0
+# A logistic curve's curvature changes over 1.4 units, and its poles at 3.1 ask for steps of 0.5: STEP times this.
+CHANGE = 0.8
 # Studies share nodes when their sharpest widths differ by no more than this factor.
 SIMILAR = 3.0
 # A Gaussian has fallen by this (log scale) at `convolve.REACH` standard deviations.
@@ -89,12 +91,19 @@ def _alike(tau: Array, most: int) -> Iterator[slice]:
 
 
 def sharpest_width(curves: Curves | Bounded) -> Array:
-    """Return ``(k,)`` the width that each likelihood's largest curvature implies, where it is not far below its peak."""
+    """Return ``(k,)`` the width of the narrowest feature of each likelihood where it is not far below its peak.
+
+    That is what its largest curvature implies, or the length over which its curvature changes, if that is shorter:
+    the edge of a plateau is as wide as it is however low the plateau.
+    """
     z = np.sinh(np.linspace(-4.4, 4.4, 177))
     theta = curves.center[:, None] + curves.scale[:, None] * z
     value, bend = curves(theta), -curves.derivatives(theta)[1]
-    largest = np.max(np.where(value > value.max(axis=1)[:, None] - NEAR, bend, 0.0), axis=1)
-    return 1.0 / np.sqrt(np.maximum(largest, 1e-6 / curves.scale**2))
+    near = value > value.max(axis=1)[:, None] - NEAR
+    change = np.gradient(np.gradient(bend, z, axis=1), z, axis=1) / curves.scale[:, None] ** 2
+    steepest, fastest = (np.max(np.where(near, np.abs(a), 0.0), axis=1) for a in (bend, change))
+    largest = np.maximum(steepest, 1e-6 / curves.scale**2)
+    return np.asarray(np.minimum(1.0 / np.sqrt(largest), CHANGE * np.sqrt(largest / np.maximum(fastest, 1e-300))))
 
 
 def _groups(curves: Curves | Bounded) -> Iterator[tuple[Curves | Bounded, float]]:
@@ -130,7 +139,7 @@ def _block(curves: Curves | Bounded, sharpest: float, mu: Array, tau: Array, fin
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Nodes:
-    """Nodes ``theta = middle + unit * sinh(u)`` for each row, ``(T, J)``; `middle` is one for all, `unit` is ``(T,)``."""
+    """Nodes ``theta = middle + unit * sinh(u)`` for each row, ``(T, J)``; `unit` is ``(T,)``."""
 
     middle: float
     unit: Array
