@@ -6,8 +6,9 @@ Monte Carlo standard errors? ``beyond_limit`` counts the figures that do, ``beyo
 that still do in a second, longer run with another seed. An analysis that ends with an error has a row
 that says so. The seed was used nowhere while the sampler's defaults were chosen.
 
-Run: ``python benchmarks/agreement_nuts.py [--models normal_normal ...] [--data NAME ...]``; analyses not
-run keep their rows. ``tests/engines/test_nuts_agreement.py`` tests the record.
+Run: ``python benchmarks/agreement_nuts.py [--models normal_normal ...] [--data NAME ...] [--missing]``;
+analyses not run keep their rows, and ``--missing`` runs those that have none of the present code and seed.
+``tests/engines/test_nuts_agreement.py`` tests the record.
 """
 
 import argparse
@@ -57,8 +58,8 @@ MODERATORS = {
     "teacher_expectancy_raudenbush1985": ("weeks", "tester"),
     "writing_to_learn_bangertdrowns2004": ("grade", "imag"),
 }
-# Quadrature of exact likelihoods is slowest with many studies, so these come last.
-MANY = 60
+# What takes longest comes last: quadrature of exact likelihoods with many studies, and long sums over tables.
+MANY, LONG = 60, 5000
 
 
 def outcomes(name: str) -> list[str | None]:
@@ -156,13 +157,24 @@ def figures(model: Model, data, priors: dict[str, str]) -> dict[str, object]:
     return row
 
 
+def slow(model: str, data) -> bool:
+    """Return whether an analysis takes minutes."""
+    inputs = load_model(model).inputs
+    return data.k > MANY or (inputs is not None and sum(np.size(value) for value in inputs(data).values()) > LONG)
+
+
+def rows_kept() -> list[dict[str, str]]:
+    """Return the rows of the record."""
+    if not RECORD.is_file():
+        return []
+    with RECORD.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
 def write(rows: list[dict[str, object]]) -> None:
     """Put fresh rows in the place of those of the same analysis."""
     fresh = {(row["data"], row["outcome"], row["model"]) for row in rows}
-    kept: list[dict[str, object]] = []
-    if RECORD.is_file():
-        with RECORD.open(newline="", encoding="utf-8") as file:
-            kept = [row for row in csv.DictReader(file) if (row["data"], row["outcome"], row["model"]) not in fresh]
+    kept = [row for row in rows_kept() if (row["data"], row["outcome"], row["model"]) not in fresh]
     RECORD.parent.mkdir(exist_ok=True)
     with RECORD.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, FIELDS, lineterminator="\n")
@@ -175,6 +187,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--models", nargs="*", default=list_models())
     parser.add_argument("--data", nargs="*")
+    parser.add_argument("--missing", action="store_true", help="only analyses without a row of the present code")
     chosen = parser.parse_args()
     studies = [entry for entry in tables() if not chosen.data or entry[0] in chosen.data]
     jobs = [
@@ -183,7 +196,14 @@ def main() -> None:
         for name, outcome, measure, table in studies
         if (data := data_for(model, name, table, measure)) is not None
     ]
-    for name, outcome, model, data in sorted(jobs, key=lambda job: job[3].k > MANY):
+    if chosen.missing:
+        known = {(r["data"], r["outcome"], r["model"], r["code"], r["seed"]) for r in rows_kept()}
+        jobs = [
+            (name, outcome, model, data)
+            for name, outcome, model, data in jobs
+            if (name, outcome or "", model, code_hash(load_model(model)), str(SEED)) not in known
+        ]
+    for name, outcome, model, data in sorted(jobs, key=lambda job: slow(job[2], job[3])):
         start = time.perf_counter()
         row = analyse(name, outcome, model, data)
         write([row])

@@ -24,7 +24,7 @@ from typing import Any
 
 from bayesmeta.engines.program import Layout, Program, Slot, Variable
 
-FORMAT = 2
+FORMAT = 3
 KEPT = 256
 PACKAGES = ("pymc", "pytensor", "nutpie", "numba", "llvmlite", "numpy", "scipy")
 # Storing and loading machine code uses numba functions that are not public: only versions that were tested do it.
@@ -149,8 +149,7 @@ def _unpack(content: bytes) -> tuple[Layout, dict[str, tuple[str, tuple[Any, ...
         parts[name] = (function["symbol"], (function["title"], function["kind"], tuple(pieces)))
     shape = header["layout"]
     layout = Layout(
-        n_free=shape["n_free"],
-        n_stored=shape["n_stored"],
+        n_sampled=shape["n_sampled"],
         variables=tuple(Variable(v["name"], tuple(v["shape"]), v["role"]) for v in shape["variables"]),
         slots=tuple(Slot(**slot) for slot in shape["slots"]),
     )

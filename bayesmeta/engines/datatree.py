@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy import special, stats
+from scipy import special
 
 from bayesmeta.engines.chains import Run
 from bayesmeta.engines.predictive import draw_prior, replicate
@@ -134,12 +134,12 @@ def _effect_nodes(likelihoods: StudyLikelihoods) -> tuple[Array, Array]:
     """Return standardised nodes and log weights (trapezoid rule) of the random effects' distribution."""
     if likelihoods.random_effects == "t":
         # Steps that grow outwards reach the t distribution's tails.
-        s = np.linspace(-6.0, 6.0, NODES)
+        s, df = np.linspace(-6.0, 6.0, NODES), likelihoods.df
         x, log_slope = np.sinh(s), np.log(np.cosh(s))
-        log_density = stats.t.logpdf(x, likelihoods.df)
+        log_density = -special.betaln(df / 2, 0.5) - 0.5 * np.log(df) - (df + 1) / 2 * np.log1p(x**2 / df)
     else:
         s = x = np.linspace(-8.5, 8.5, NODES)
-        log_slope, log_density = np.zeros(NODES), stats.norm.logpdf(x)
+        log_slope, log_density = np.zeros(NODES), -0.5 * x**2 - 0.5 * np.log(2 * np.pi)
     return x, np.asarray(log_density + log_slope + np.log(s[1] - s[0]))
 
 

@@ -64,7 +64,7 @@ def test_cache_can_be_switched_off(monkeypatch, tmp_path):
     """With an empty BAYESMETA_CACHE nothing is stored or loaded."""
     monkeypatch.setenv("BAYESMETA_CACHE", "")
     assert code_store.folder() is None
-    assert not code_store.save("key", Program(Layout(0, 0, (), ()), 0, 0, {}))
+    assert not code_store.save("key", Program(Layout(0, (), ()), 0, 0, {}))
     assert code_store.load("key") is None
 
 
