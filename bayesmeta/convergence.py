@@ -9,7 +9,7 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import fft, special
+from scipy import special
 
 from bayesmeta.values import Array, frozen_array
 
@@ -169,6 +169,8 @@ def _autocorrelation(centred: Array, first: Array, total: Array, lag: int, n: in
 
 def _times_by_transform(centred: Array, first: Array, total: Array) -> Array:
     """Return integrated autocorrelation times from all lags at once."""
+    from scipy import fft
+
     n = centred.shape[2]
     spectrum = fft.rfft(centred, n=fft.next_fast_len(2 * n, real=True), axis=2)
     # The mean over chains is taken before the transform back, which is linear.

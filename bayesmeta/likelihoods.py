@@ -225,11 +225,10 @@ def hypergeometric_support(
     -------
     support, log_weight
         ``(k, J)``; rows with fewer than J possible values are filled up with values of no weight.
-        J is rounded up to a power of two, so that similar data share a compiled model.
     """
     events = events_treatment + events_control
     low, high = np.maximum(0.0, events - n_control), np.minimum(n_treatment, events)
-    length = 2 ** math.ceil(math.log2(max(float((high - low).max()) + 1.0, 2.0)))
+    length = int((high - low).max()) + 1
     support = np.minimum(low[:, None] + np.arange(length), high[:, None])
 
     def choose(n: Array, x: Array) -> Array:

@@ -6,7 +6,7 @@ import pytest
 from scipy import stats
 
 import bayesmeta as bm
-from bayesmeta.engines.solution import Lazy
+from bayesmeta.engines.lazy import Lazy
 from bayesmeta.errors import UnknownNameError
 
 EFFECTS = bm.EffectSizes(yi=[0.9, 0.2, 0.6, -0.1], sei=[0.3, 0.25, 0.4, 0.5], study=["a", "b", "c", "d"], measure="OR")

@@ -162,6 +162,9 @@ def run(bound: Bound, settings: Settings, *, progress: bool = False) -> Run:
         arguments, cores_for(settings.chains), _pymc_model(library, bound), bar, None, 100, library.PyStorage.arrow()
     )
     try:
+        # The chains run in threads of their own: what reads their draws is imported meanwhile.
+        import pyarrow  # noqa: F401
+
         sampler.wait(None)
     except RuntimeError as error:
         reason = " ".join(str(error).partition("Stack backtrace")[0].split())

@@ -64,10 +64,13 @@ def _shape(model: "pm.Model", flexible: Collection[str], name: str, variable: An
     dims = model.named_vars_to_dims.get(name) or (None,) * variable.ndim
     axes: list[int | str] = []
     for dim, length in zip(dims, variable.type.shape, strict=True):
-        known = getattr(model.dim_lengths.get(dim), "get_value", None)
-        if length is None and known is None:
+        shared = model.dim_lengths.get(dim)
+        if length is not None:
+            axes.append(int(length))
+        elif not hasattr(shared, "get_value"):
             return None
-        axes.append(str(dim) if length is None and dim in flexible else int(known() if length is None else length))
+        else:
+            axes.append(str(dim) if dim in flexible else int(shared.get_value()))
     return tuple(axes)
 
 

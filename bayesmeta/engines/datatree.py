@@ -7,6 +7,7 @@ import numpy as np
 from scipy import special
 
 from bayesmeta.engines.chains import Run
+from bayesmeta.engines.observed import observed_groups
 from bayesmeta.engines.predictive import draw_prior, replicate
 from bayesmeta.engines.quantities import Quantities, coefficients
 from bayesmeta.model import GaussianMarginal, Model, StudyLikelihoods
@@ -54,7 +55,7 @@ def datatree(
         groups["log_likelihood"] = _by_study({"y": loglik}, data)
     groups["log_prior"] = _log_prior(model, priors, data, run)
     groups |= _predictive(model, data, priors, run, 0 if seed is None else seed)
-    groups |= _observed(model, data)
+    groups |= observed_groups(data)
     return xr.DataTree.from_dict({f"/{name}": dataset for name, dataset in groups.items()})
 
 
@@ -178,22 +179,4 @@ def _predictive(model: Model, data: Any, priors: Mapping[str, Prior], run: Run, 
         replicates = replicate(model, data, priors, draws, rng)
         if replicates is not None:
             groups["prior_predictive"] = _by_study(replicates, data)
-    return groups
-
-
-def _observed(model: Model, data: Any) -> "dict[str, xr.Dataset]":
-    """Return what was observed, and what was held fixed."""
-    import xarray as xr
-
-    observed = ("yi",) if hasattr(data, "yi") else ("events_treatment", "events_control")
-    fixed = [
-        name for name in ("sei", "n_treatment", "n_control", "time_treatment", "time_control") if hasattr(data, name)
-    ]
-    groups = {}
-    for group, names in (("observed_data", observed), ("constant_data", fixed)):
-        variables: dict[str, Any] = {name: (("study",), np.array(getattr(data, name))) for name in names}
-        coords: dict[str, Any] = {"study": list(data.study)}
-        if group == "constant_data" and getattr(data, "X", None) is not None:
-            variables["X"], coords["term"] = (("study", "term"), np.array(data.X)), list(data.terms)
-        groups[group] = xr.Dataset(variables, coords=coords)
     return groups
