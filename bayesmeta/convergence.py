@@ -5,6 +5,7 @@ Bürkner (2021), Bayesian Analysis 16:667-718: rank-normalised split R-hat, bulk
 sample size. They need numpy and scipy only, so diagnosing a run does not cost importing ArviZ.
 """
 
+import math
 from functools import lru_cache
 
 import numpy as np
@@ -329,3 +330,16 @@ def bfmi(energy: Array) -> Array:
     """Return the energy Bayesian fraction of missing information of each chain (Betancourt 2016)."""
     fraction: Array = np.square(np.diff(energy, axis=1)).mean(axis=1) / np.var(energy, axis=1, ddof=1)
     return fraction
+
+
+def decimals(error: float | None, most: int) -> int:
+    """Return how many decimals to print so that none is finer than the error.
+
+    Examples
+    --------
+    >>> decimals(0.0032, 3), decimals(None, 5), decimals(0.4, 1)
+    (2, 5, 0)
+    """
+    if not error or not math.isfinite(error):
+        return most
+    return min(most, max(0, -math.ceil(math.log10(error))))
