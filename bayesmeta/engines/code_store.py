@@ -88,15 +88,24 @@ def save(key: str, program: Program) -> bool:
         if not _movable(content):
             return False
         place.mkdir(parents=True, exist_ok=True)
-        # A reader sees the whole file or none.
-        with tempfile.NamedTemporaryFile(dir=place, delete=False) as file:
-            file.write(content)
-        os.replace(file.name, place / f"{key}.program")
+        _write(place / f"{key}.program", content)
         _prune(place)
     except OSError:
         # A full or read-only disk: the program stays in this process.
         return False
     return True
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write a file so that a reader sees the whole of it or none, and an interrupt leaves nothing behind."""
+    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
+        try:
+            file.write(content)
+            file.close()
+            os.replace(file.name, path)
+        except BaseException:
+            os.unlink(file.name)
+            raise
 
 
 def load(key: str) -> Program | None:

@@ -8,6 +8,7 @@ from scipy import special
 
 from bayesmeta.engines.chains import Run
 from bayesmeta.engines.observed import observed_groups
+from bayesmeta.engines.pointwise import program_loglik
 from bayesmeta.engines.predictive import draw_prior, replicate
 from bayesmeta.engines.quantities import Quantities, coefficients
 from bayesmeta.model import GaussianMarginal, Model, StudyLikelihoods
@@ -97,12 +98,12 @@ def _stats(run: Run, options: Mapping[str, Any]) -> "xr.Dataset":
 
 
 def marginal_loglik(model: Model, data: Any, priors: Mapping[str, Prior], draws: Mapping[str, Array]) -> Array | None:
-    """Return ``(chains, draws, k)`` log p(data_i | mu, tau); None where the model offers no marginal form."""
+    """Return ``(chains, draws, k)`` log p(data_i | mu, tau), or None where the model does not say it."""
     if model.gaussian_marginal is not None:
         return _gaussian_loglik(model.gaussian_marginal(data, priors), draws)
     if model.study_likelihoods is not None:
         return _integrated_loglik(model.study_likelihoods(data, priors), draws)
-    return None
+    return program_loglik(model, data, priors, draws)
 
 
 def _gaussian_loglik(gaussian: GaussianMarginal, draws: Mapping[str, Array]) -> Array:

@@ -88,13 +88,15 @@ def test_seed_is_recorded_when_none_is_given():
     np.testing.assert_array_equal(first.mu.draws, again.mu.draws)
 
 
-def test_threads_never_mix_data():
+@pytest.mark.parametrize("variant", ["default", "non_centred"])
+def test_threads_never_mix_data(variant):
     """Many fits of different data interleaved over threads equal the same fits one after another."""
     tasks = [(effects(k, seed=k), f"half_normal({0.2 * k})") for k in (2, 3, 5, 8)] * 3
 
     def mean(task):
         data, tau = task
-        post = bm.fit(data, engine="nuts", seed=3, draws=300, remedies=False, priors={"tau": tau})
+        options = {"seed": 3, "draws": 300, "remedies": False, "variant": variant}
+        post = bm.fit(data, engine="nuts", priors={"tau": tau}, **options)
         return post.mu.draws.mean(), post.tau.draws.mean()
 
     expected = [mean(task) for task in tasks]
