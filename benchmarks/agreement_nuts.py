@@ -157,10 +157,11 @@ def figures(model: Model, data, priors: dict[str, str]) -> dict[str, object]:
     return row
 
 
-def slow(model: str, data) -> bool:
-    """Return whether an analysis takes minutes."""
+def slow(model: str, data) -> int:
+    """Return 0 for an analysis that takes seconds, else how many numbers its program goes through."""
     inputs = load_model(model).inputs
-    return data.k > MANY or (inputs is not None and sum(np.size(value) for value in inputs(data).values()) > LONG)
+    size = 0 if inputs is None else sum(np.size(value) for value in inputs(data).values())
+    return size if data.k > MANY or size > LONG else 0
 
 
 def rows_kept() -> list[dict[str, str]]:
