@@ -21,6 +21,8 @@ TOLERANCE = 1e-10
 FALL = 40.0
 # Elements held at once: bounds memory to tens of MB.
 CHUNK = 2_000_000
+# Log weight of a table that does not exist: finite, and its exponential is 0.
+NO_TABLE = -1e30
 STEP, FINEST = 0.2, 0.2 / 2**6
 REACH, FARTHEST = 4.0, 64.0
 # A baseline's peak is sought within this of its prior's middle, and found to 1e-7.
@@ -236,7 +238,7 @@ def hypergeometric_support(
 
     log_weight = choose(n_treatment[:, None], support) + choose(n_control[:, None], events[:, None] - support)
     # Finite, because infinity minus infinity is not a number; exp of it is 0 all the same.
-    log_weight = np.where(np.arange(length) <= (high - low)[:, None], log_weight, -1e30)
+    log_weight = np.where(np.arange(length) <= (high - low)[:, None], log_weight, NO_TABLE)
     return support, log_weight
 
 
