@@ -17,12 +17,12 @@ from bayesmeta.values import Array
 # Agreement asked of two successive step sizes, on the log scale; the trapezoid rule squares its
 # error when the step is halved, so the finer of the two is far better than that.
 TOLERANCE = 1e-10
+# Log weight of a table that does not exist: finite, and its exponential is 0.
+NO_TABLE = -1e30
 # The integrand must have fallen by this (log scale) at both ends of the range.
 FALL = 40.0
 # Elements held at once: bounds memory to tens of MB.
 CHUNK = 2_000_000
-# Log weight of a table that does not exist: finite, and its exponential is 0.
-NO_TABLE = -1e30
 STEP, FINEST = 0.2, 0.2 / 2**6
 REACH, FARTHEST = 4.0, 64.0
 # A baseline's peak is sought within this of its prior's middle, and found to 1e-7.
