@@ -17,8 +17,6 @@ from bayesmeta.values import Array
 # Agreement asked of two successive step sizes, on the log scale; the trapezoid rule squares its
 # error when the step is halved, so the finer of the two is far better than that.
 TOLERANCE = 1e-10
-# Log weight of a table that does not exist: finite, and its exponential is 0.
-NO_TABLE = -1e30
 # The integrand must have fallen by this (log scale) at both ends of the range.
 FALL = 40.0
 # Elements held at once: bounds memory to tens of MB.
@@ -216,6 +214,10 @@ def _newton(slope: Callable[[Array], tuple[Array, Array]], start: Array) -> tupl
         if moved < 1e-8:
             break
     return at, 1.0 / np.sqrt(slope(at)[1])
+
+
+# Log weight of a table that does not exist: finite, and its exponential is 0.
+NO_TABLE = -1e30
 
 
 def hypergeometric_support(
