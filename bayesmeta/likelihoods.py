@@ -235,6 +235,10 @@ def _newton(slope: Callable[[Array], tuple[Array, Array]], start: Array) -> tupl
     return at, 1.0 / np.sqrt(slope(at)[1])
 
 
+# Log weight of a table that does not exist: finite, and its exponential is 0.
+NO_TABLE = -1e30
+
+
 def hypergeometric_support(
     events_treatment: Array, n_treatment: Array, events_control: Array, n_control: Array
 ) -> tuple[Array, Array]:
@@ -244,11 +248,10 @@ def hypergeometric_support(
     -------
     support, log_weight
         ``(k, J)``; rows with fewer than J possible values are filled up with values of no weight.
-        J is rounded up to a power of two, so that similar data share a compiled model.
     """
     events = events_treatment + events_control
     low, high = np.maximum(0.0, events - n_control), np.minimum(n_treatment, events)
-    length = 2 ** math.ceil(math.log2(max(float((high - low).max()) + 1.0, 2.0)))
+    length = int((high - low).max()) + 1
     support = np.minimum(low[:, None] + np.arange(length), high[:, None])
 
     def choose(n: Array, x: Array) -> Array:
@@ -256,7 +259,7 @@ def hypergeometric_support(
 
     log_weight = choose(n_treatment[:, None], support) + choose(n_control[:, None], events[:, None] - support)
     # Finite, because infinity minus infinity is not a number; exp of it is 0 all the same.
-    log_weight = np.where(np.arange(length) <= (high - low)[:, None], log_weight, -1e30)
+    log_weight = np.where(np.arange(length) <= (high - low)[:, None], log_weight, NO_TABLE)
     return support, log_weight
 
 
