@@ -5,51 +5,84 @@ Bürkner (2021), Bayesian Analysis 16:667-718: rank-normalised split R-hat, bulk
 sample size. They need numpy and scipy only, so diagnosing a run does not cost importing ArviZ.
 """
 
-import numpy as np
-from scipy import fft, special
+import math
+from functools import lru_cache
 
-from bayesmeta.values import Array
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special
+
+from bayesmeta.values import Array, frozen_array
 
 # Probabilities of a standard normal at -1 and +1: a Monte Carlo standard error is half of the
 # interval that holds the middle 68%.
 ONE_SIGMA = (float(special.ndtr(-1.0)), float(special.ndtr(1.0)))
 TAIL = (0.05, 0.95)
+# Autocorrelations of chains that mix well end within this many lags, and few are cheaper one by one.
+LAGS = 16
+# Draws looked at together: enough that arrays outweigh the calls on them, few enough for a processor's cache.
+TOGETHER = 32_000
 
 
 def split(draws: Array) -> Array:
-    """Return each chain's first and second half as chains of their own; an odd middle draw is left out."""
-    half = draws.shape[1] // 2
-    return np.concatenate([draws[:, :half], draws[:, -half:]])
+    """Return each chain's first and second half as chains of their own; an odd middle draw is left out.
+
+    Parameters
+    ----------
+    draws
+        ``(..., chains, draws)``.
+    """
+    half = draws.shape[-1] // 2
+    return np.concatenate([draws[..., :half], draws[..., -half:]], axis=-2)
 
 
 def rank_normalise(draws: Array) -> Array:
     """Return normal scores of the pooled ranks, ties averaged, with Blom's offset 3/8."""
-    rank = _ranks(draws.ravel())
-    scores: Array = special.ndtri((rank - 0.375) / (draws.size + 0.25)).reshape(draws.shape)
-    return scores
+    return _scores(draws.ravel(), np.argsort(draws, axis=None)).reshape(draws.shape)
 
 
-def _ranks(values: Array) -> Array:
-    """Return ranks from 1, ties averaged; not a number throughout if any value is none, so that it shows."""
-    order = np.argsort(values)
+def _scores(values: Array, order: NDArray[np.intp]) -> Array:
+    """Return normal scores of values, given their order; not a number throughout if any value is none."""
+    doubled = _doubled_ranks(values, order)
+    return np.full(len(values), np.nan) if doubled is None else _score_table(len(values))[doubled]
+
+
+@lru_cache(maxsize=8)
+def _score_table(n: int) -> Array:
+    """Return the normal scores of the ranks 0, 1/2, 1, ... n: means of tied ranks are whole or half numbers."""
+    return frozen_array(special.ndtri((np.maximum(np.arange(2 * n + 1), 1) / 2 - 0.375) / (n + 0.25)))
+
+
+def _doubled_ranks(values: Array, order: NDArray[np.intp]) -> NDArray[np.intp] | None:
+    """Return twice the ranks from 1, ties averaged; None if any value is no number."""
     ordered = values[order]
     if np.isnan(ordered[-1]):
-        return np.full(len(values), np.nan)
-    starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
+        return None
+    rank = np.empty(len(values), dtype=np.intp)
+    new = ordered[1:] != ordered[:-1]
+    if new.all():
+        rank[order] = np.arange(2, 2 * len(values) + 1, 2)
+        return rank
+    starts = np.flatnonzero(np.concatenate([[True], new]))
     ends = np.append(starts[1:], len(values))
-    rank = np.empty(len(values))
-    rank[order] = np.repeat(0.5 * (starts + ends + 1.0), ends - starts)
+    rank[order] = np.repeat(starts + ends + 1, ends - starts)
     return rank
 
 
 def plain_rhat(draws: Array) -> float:
     """Return the ratio of pooled to within-chain standard deviation (Gelman & Rubin 1992); 1 for a constant."""
-    n = draws.shape[1]
-    between = n * np.var(draws.mean(axis=1), ddof=1)
-    within = np.var(draws, axis=1, ddof=1).mean()
-    if within == 0.0:
-        return 1.0 if between == 0.0 else float("inf")
-    return float(np.sqrt((between / within + n - 1) / n))
+    return float(_plain_rhats(draws[None])[0])
+
+
+def _plain_rhats(draws: Array) -> Array:
+    """Return the ratio for each of ``(q, chains, draws)``."""
+    n = draws.shape[-1]
+    means = draws.mean(axis=-1)
+    between = n * np.var(means, axis=-1, ddof=1)
+    within = np.var(draws, axis=-1, ddof=1, mean=means[..., None]).mean(axis=-1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = np.sqrt((between / within + n - 1) / n)
+    return np.where((within == 0.0) & (between == 0.0), 1.0, ratio)
 
 
 def rhat(draws: Array) -> float:
@@ -77,22 +110,77 @@ def effective_sizes(series: Array) -> Array:
     """
     _, m, n = series.shape
     means = series.mean(axis=2, keepdims=True)
-    spectrum = fft.rfft(series - means, n=fft.next_fast_len(2 * n, real=True), axis=2)
+    centred = series - means
+    first = np.vecdot(centred, centred).mean(axis=1) / n
+    total = first + (np.var(means[:, :, 0], axis=1, ddof=1) if m > 1 else 0.0)
+    # A constant chain (or one that is constant to rounding) has nothing left to learn.
+    high, low = series.max(axis=(1, 2)), series.min(axis=(1, 2))
+    constant = high - low <= np.finfo(float).eps * np.maximum(1.0, np.maximum(high, -low))
+    total[constant] = 1.0
+    time = np.empty(len(series))
+    time[constant] = 1.0
+    left = np.flatnonzero(~constant)
+    gaps = range(0, min(LAGS, n - n % 2), 2)
+    time[left], open_ = _times(centred[left], first[left], total[left], gaps)
+    far = left[open_]
+    if len(far):
+        time[far] = _times_by_transform(centred[far], first[far], total[far])
+    return np.where(constant, float(m * n), m * n / np.maximum(time, 1.0 / np.log10(m * n)))
+
+
+def _times(centred: Array, first: Array, total: Array, gaps: range) -> tuple[Array, NDArray[np.bool_]]:
+    """Return integrated autocorrelation times, and which of them need lags beyond these.
+
+    Parameters
+    ----------
+    centred
+        ``(s, chains, draws)``.
+    first, total
+        ``(s,)`` variances within the chains, and of all draws.
+    gaps
+        The even lags to look at.
+    """
+    n = centred.shape[2]
+    time, least = np.full(len(centred), -1.0), np.full(len(centred), np.inf)
+    left = np.arange(len(centred))
+    for gap in gaps:
+        even, odd = (_autocorrelation(centred, first, total, gap + i, n) for i in (0, 1))
+        ended = even + odd <= 0.0
+        # The even half of the pair that ends the sequence still counts, where it is positive.
+        time[left[ended]] += np.maximum(even[ended], 0.0)
+        if ended.any():
+            keep = ~ended
+            left, centred, first, total = left[keep], centred[keep], first[keep], total[keep]
+            even, odd = even[keep], odd[keep]
+        if not len(left):
+            break
+        least[left] = np.minimum(least[left], even + odd)
+        time[left] += 2.0 * least[left]
+    open_ = np.zeros(len(time), dtype=bool)
+    open_[left] = True
+    return time, open_
+
+
+def _autocorrelation(centred: Array, first: Array, total: Array, lag: int, n: int) -> Array:
+    if lag == 0:
+        return np.ones(len(centred))
+    covariance = np.vecdot(centred[:, :, : n - lag], centred[:, :, lag:]).mean(axis=1) / n
+    return np.asarray(1.0 - (first * n / (n - 1.0) - covariance) / total)
+
+
+def _times_by_transform(centred: Array, first: Array, total: Array) -> Array:
+    """Return integrated autocorrelation times from all lags at once."""
+    from scipy import fft
+
+    n = centred.shape[2]
+    spectrum = fft.rfft(centred, n=fft.next_fast_len(2 * n, real=True), axis=2)
     # The mean over chains is taken before the transform back, which is linear.
     power = (spectrum.real**2 + spectrum.imag**2).mean(axis=1)
     covariance = fft.irfft(power, n=fft.next_fast_len(2 * n, real=True), axis=1)[:, :n] / n
-    between = np.var(means[:, :, 0], axis=1, ddof=1) if m > 1 else 0.0
-    total = covariance[:, 0] + between
-    # A constant chain (or one that is constant to rounding) has nothing left to learn.
-    size = np.abs(series).max(axis=(1, 2))
-    constant = np.ptp(series, axis=(1, 2)) <= np.finfo(float).eps * np.maximum(1.0, size)
-    total[constant] = 1.0
-    rho = 1.0 - (covariance[:, :1] * n / (n - 1.0) - covariance) / total[:, None]
+    rho = 1.0 - (first[:, None] * n / (n - 1.0) - covariance) / total[:, None]
     rho[:, 0] = 1.0
     pairs = rho[:, : n - n % 2].reshape(len(rho), -1, 2)
-    sums = pairs.sum(axis=2)
-    found = [_geyer(*row) for row in zip(pairs, sums, strict=True)]
-    return np.where(constant, float(m * n), m * n / np.maximum(found, 1.0 / np.log10(m * n)))
+    return np.array([_geyer(*row) for row in zip(pairs, pairs.sum(axis=2), strict=True)])
 
 
 def _geyer(pairs: Array, sums: Array) -> float:
@@ -109,47 +197,70 @@ def effective_size(chains: Array) -> float:
     return float(effective_sizes(chains[None])[0])
 
 
-def summary(draws: Array, quantiles: tuple[float, ...]) -> dict[str, float]:
-    """Return every figure of one quantity at once, for a fraction of the cost of one by one.
+def summaries(draws: Array, quantiles: tuple[float, ...]) -> dict[str, Array]:
+    """Return every figure of several quantities at once, for a fraction of the cost of one by one.
 
     Parameters
     ----------
     draws
-        ``(chains, draws)``.
+        ``(q, chains, draws)``.
     quantiles
         Whose Monte Carlo standard errors are wanted.
 
     Returns
     -------
-    ``rhat``, ``ess_bulk``, ``ess_tail``, ``mcse_mean``, ``mcse_sd``, and ``mcse_2.5%`` and so on.
+    ``(q,)`` each of ``rhat``, ``ess_bulk``, ``ess_tail``, ``mcse_mean``, ``mcse_sd``, and ``mcse_2.5%`` and so on.
     """
-    halves = split(draws)
-    scores = rank_normalise(halves)
-    square = (draws - draws.mean()) ** 2
-    ordered = np.sort(draws, axis=None)
+    size = max(1, TOGETHER // draws[0].size)
+    parts = [_summaries(draws[i : i + size], quantiles) for i in range(0, len(draws), size)]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _summaries(draws: Array, quantiles: tuple[float, ...]) -> dict[str, Array]:
+    q, halves = len(draws), split(draws)
+    scores, ordered = _sorted_scores(halves)
+    # The number of split draws is even.
+    middle = ordered[:, ordered.shape[1] // 2 - 1 :][:, :2].mean(axis=1)
+    spread = _sorted_scores(np.abs(halves - middle[:, None, None]))[0]
+    # Splitting leaves out the middle draw of an odd number.
+    ordered = ordered if halves.size == draws.size else np.sort(draws.reshape(q, -1), axis=1)
+    square = (draws - draws.mean(axis=(1, 2), keepdims=True)) ** 2
     cuts = _quantiles_of_sorted(ordered, np.array((*TAIL, *quantiles)))
-    series = [scores, halves, split(square), *(split((draws <= cut).astype(np.float64)) for cut in cuts)]
-    sizes = effective_sizes(np.stack(series))
-    spread = plain_rhat(rank_normalise(np.abs(halves - np.median(halves))))
-    variance = float(square.mean())
+    series = np.empty((q, 3 + cuts.shape[1], *halves.shape[1:]))
+    series[:, 0], series[:, 1], series[:, 2] = scores, halves, split(square)
+    np.less_equal(halves[:, None], cuts[..., None, None], out=series[:, 3:], casting="unsafe")
+    sizes = effective_sizes(series.reshape(-1, *halves.shape[1:])).reshape(q, -1)
     out = {
-        "rhat": max(plain_rhat(scores), spread),
-        "ess_bulk": float(sizes[0]),
-        "ess_tail": float(sizes[3:5].min()),
-        "mcse_mean": float(np.std(draws, ddof=1) / np.sqrt(sizes[1])),
-        "mcse_sd": _mcse_sd(square, variance, float(sizes[2])),
+        "rhat": np.maximum(_plain_rhats(scores), _plain_rhats(spread)),
+        "ess_bulk": sizes[:, 0],
+        "ess_tail": sizes[:, 3:5].min(axis=1),
+        "mcse_mean": np.std(draws, axis=(1, 2), ddof=1) / np.sqrt(sizes[:, 1]),
+        "mcse_sd": _mcse_sds(square, sizes[:, 2]),
     }
-    for p, size in zip(quantiles, sizes[5:], strict=True):
-        out[f"mcse_{100 * p:g}%"] = _mcse_quantile(ordered, p, float(size))
-    return out
+    errors = _mcse_quantiles(ordered, np.array(quantiles), sizes[:, 5:])
+    return out | {f"mcse_{100 * p:g}%": errors[:, j] for j, p in enumerate(quantiles)}
+
+
+def _sorted_scores(values: Array) -> tuple[Array, Array]:
+    """Return the normal scores of each of ``(q, chains, draws)``, and its sorted values ``(q, n)``."""
+    flat = values.reshape(len(values), -1)
+    order = np.argsort(flat, axis=1)
+    scores = [_scores(*row) for row in zip(flat, order, strict=True)]
+    return np.reshape(scores, values.shape), np.take_along_axis(flat, order, axis=1)
+
+
+def summary(draws: Array, quantiles: tuple[float, ...]) -> dict[str, float]:
+    """Return `summaries` of one quantity, ``(chains, draws)``."""
+    return {name: float(figures[0]) for name, figures in summaries(draws[None], quantiles).items()}
 
 
 def _quantiles_of_sorted(ordered: Array, p: Array) -> Array:
-    """Return numpy's default quantiles of sorted values."""
-    place = p * (len(ordered) - 1)
+    """Return numpy's default quantiles of values sorted along the last axis."""
+    last = ordered.shape[-1] - 1
+    place = p * last
     low = np.floor(place).astype(np.intp)
-    high = np.minimum(low + 1, len(ordered) - 1)
-    return np.asarray(ordered[low] + (place - low) * (ordered[high] - ordered[low]))
+    below, above = ordered[..., low], ordered[..., np.minimum(low + 1, last)]
+    return np.asarray(below + (place - low) * (above - below))
 
 
 def ess_bulk(draws: Array) -> float:
@@ -181,13 +292,16 @@ def mcse_mean(draws: Array) -> float:
 def mcse_sd(draws: Array) -> float:
     """Return the Monte Carlo standard error of the standard deviation (delta method)."""
     square = (draws - draws.mean()) ** 2
-    return _mcse_sd(square, float(square.mean()), ess_mean(square))
+    return float(_mcse_sds(square[None], np.array([ess_mean(square)]))[0])
 
 
-def _mcse_sd(square: Array, variance: float, size: float) -> float:
-    if variance == 0.0:
-        return 0.0
-    return float(np.sqrt((np.mean(square**2) - variance**2) / size / variance) / 2.0)
+def _mcse_sds(square: Array, size: Array) -> Array:
+    """Return the errors from ``(q, chains, draws)`` squared distances from the mean."""
+    variance = square.mean(axis=(1, 2))
+    fourth = (square**2).mean(axis=(1, 2))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        error = np.sqrt((fourth - variance**2) / size / variance) / 2.0
+    return np.where(variance == 0.0, 0.0, error)
 
 
 def mcse_quantile(draws: Array, p: float) -> float:
@@ -196,18 +310,36 @@ def mcse_quantile(draws: Array, p: float) -> float:
     Half the distance between the order statistics that bound the middle 68% of the beta
     distribution of the quantile's rank (Vehtari et al. 2021, section 4.4).
     """
-    return _mcse_quantile(np.sort(draws, axis=None), p, ess_quantile(draws, p))
+    ordered, size = np.sort(draws, axis=None), ess_quantile(draws, p)
+    return float(_mcse_quantiles(ordered[None], np.array([p]), np.array([[size]]))[0, 0])
 
 
-def _mcse_quantile(ordered: Array, p: float, size: float) -> float:
-    low, high = special.betaincinv(size * p + 1, size * (1 - p) + 1, np.array(ONE_SIGMA))
-    n = len(ordered)
-    first = int(np.floor(max(low * n - 1, 0)))
-    last = int(np.ceil(min(high * n - 1, n - 1)))
-    return float((ordered[last] - ordered[first]) / 2.0)
+def _mcse_quantiles(ordered: Array, p: Array, size: Array) -> Array:
+    """Return ``(q, n_p)`` errors from ``(q, n)`` sorted draws and ``(q, n_p)`` effective sample sizes."""
+    n = ordered.shape[1]
+    low, high = special.betaincinv(size * p + 1, size * (1 - p) + 1, np.array(ONE_SIGMA)[:, None, None])
+    if np.isnan(low).any():
+        return np.full(size.shape, np.nan)
+    first = np.floor(np.maximum(low * n - 1, 0)).astype(np.intp)
+    last = np.ceil(np.minimum(high * n - 1, n - 1)).astype(np.intp)
+    row = np.arange(len(ordered))[:, None]
+    return np.asarray((ordered[row, last] - ordered[row, first]) / 2.0)
 
 
 def bfmi(energy: Array) -> Array:
     """Return the energy Bayesian fraction of missing information of each chain (Betancourt 2016)."""
     fraction: Array = np.square(np.diff(energy, axis=1)).mean(axis=1) / np.var(energy, axis=1, ddof=1)
     return fraction
+
+
+def decimals(error: float | None, most: int) -> int:
+    """Return how many decimals to print so that none is finer than the error.
+
+    Examples
+    --------
+    >>> decimals(0.0032, 3), decimals(None, 5), decimals(0.4, 1)
+    (2, 5, 0)
+    """
+    if not error or not math.isfinite(error):
+        return most
+    return min(most, max(0, -math.ceil(math.log10(error))))

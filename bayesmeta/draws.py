@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.ndimage import gaussian_filter1d
 
 from bayesmeta import convergence
 from bayesmeta.errors import ModelError, unknown
@@ -153,6 +152,8 @@ class DrawsMarginal:
 
     def _density(self) -> tuple[Array, Array]:
         """Return a grid and the binned kernel density on it, reflected at the ends of the support."""
+        from scipy.ndimage import gaussian_filter1d
+
         width = self._bandwidth()
         low, high = np.quantile(self.draws, [0.0005, 0.9995])
         low, high = max(low - REACH * width, self.support[0]), min(high + REACH * width, self.support[1])

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import ArrayLike
 
+from bayesmeta.convergence import decimals
 from bayesmeta.errors import ModelError, unknown
 from bayesmeta.model import Model
 from bayesmeta.priors import Prior
@@ -65,7 +66,7 @@ class Diagnostics:
     remedies: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Posterior:
     """The posterior of a hierarchical meta-analysis, whichever engine computed it.
 
@@ -108,6 +109,25 @@ class Posterior:
     options: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     details: Any = None
+
+    def __repr__(self) -> str:
+        state = "reliable" if self.diagnostics.ok else "NOT reliable"
+        return f"<Posterior of {self.model.name!r} by {self.engine}: {self.k} studies, {state}>"
+
+    def __str__(self) -> str:
+        """Return the pooled quantities with 95% intervals, no digit finer than its error, and the verdict."""
+        lines = [f"{self.model.title}, engine {self.engine}, {self.k} studies; analysis scale"]
+        lines.append(f"{'':24}{'mean':>10}{'sd':>10}{'median':>10}{'2.5%':>10}{'97.5%':>10}")
+        for name, marginal in self.marginals.items():
+            # What is reported for each study is left to `summary`, like the true effects.
+            if name.endswith("]") and not name.startswith("beta["):
+                continue
+            low, median, high = marginal.ppf((0.025, 0.5, 0.975))
+            figures = {"mean": marginal.mean(), "sd": marginal.sd(), "50%": median, "2.5%": low, "97.5%": high}
+            errors = self.diagnostics.table.get(name, {})
+            lines.append(f"{name:24}" + "".join(f"{_text(x, errors.get(f'mcse_{n}')):>10}" for n, x in figures.items()))
+        tried = [f"Tried: {remedy}." for remedy in self.diagnostics.remedies]
+        return "\n".join([*lines, *tried, self.diagnostics.verdict])
 
     def __getitem__(self, name: str) -> Marginal:
         if name not in self.marginals:
@@ -227,6 +247,13 @@ class Posterior:
     def pymc_model(self) -> "pm.Model":
         """Return the PyMC model behind this posterior, to change and sample yourself."""
         return self.model.build(self.data, self.priors)
+
+
+def _text(value: float, error: float | None) -> str:
+    """Return a figure without digits that its Monte Carlo error does not support; four where there is no error."""
+    if not error or not math.isfinite(error):
+        return f"{value:.4g}"
+    return f"{round(value, -math.ceil(math.log10(error))):.{decimals(error, 8)}f}"
 
 
 def probability(

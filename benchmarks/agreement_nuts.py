@@ -3,10 +3,12 @@
 Question it answers: are there data sets where the sampler fails its own diagnostics (divergences,
 R-hat, effective sample size), or where sampled and computed posteriors differ by more than four
 Monte Carlo standard errors? ``beyond_limit`` counts the figures that do, ``beyond_again`` those
-that still do in a second, longer run with another seed.
+that still do in a second, longer run with another seed. An analysis that ends with an error has a row
+that says so. The seed was used nowhere while the sampler's defaults were chosen.
 
-Run: ``python benchmarks/agreement_nuts.py [--models normal_normal ...] [--data NAME ...]``; analyses not
-run keep their rows. ``tests/engines/test_nuts_agreement.py`` tests the record.
+Run: ``python benchmarks/agreement_nuts.py [--models normal_normal ...] [--data NAME ...] [--missing]``;
+analyses not run keep their rows, and ``--missing`` runs those that have none of the present code and seed.
+``tests/engines/test_nuts_agreement.py`` tests the record.
 """
 
 import argparse
@@ -14,6 +16,7 @@ import csv
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,16 +24,42 @@ import numpy as np
 import bayesmeta as bm
 from bayesmeta.agreement import LIMIT, agreement
 from bayesmeta.errors import BayesMetaError, DataError
-from bayesmeta.model import code_hash, list_models, load_model
+from bayesmeta.model import Model, code_hash, list_models, load_model
 from bayesmeta.resources import data_dir
-from bayesmeta.studies import EffectSizes, StudyTable, TwoByTwo
+from bayesmeta.studies import EffectSizes, PersonTime, StudyTable, TwoByTwo
 
 RECORD = Path(__file__).parent / "records" / "agreement_nuts.csv"
 FIELDS = (
-    "data", "outcome", "model", "code", "k", "priors", "ok", "divergences", "max_rhat", "min_ess_bulk",
-    "min_ess_tail", "min_bfmi", "compared", "worst", "worst_z", "beyond_limit", "beyond_again", "remedies",
+    "data", "outcome", "model", "code", "k", "moderators", "priors", "seed", "ok", "divergences", "max_rhat",
+    "min_ess_bulk", "min_ess_tail", "min_bfmi", "compared", "worst", "worst_z", "beyond_limit", "beyond_again",
+    "remedies", "error",
 )  # fmt: skip
-SEED = 1
+SEED = 20261125
+# Columns that are complete and vary, chosen by reading the files; a column of numbers is centred.
+MODERATORS = {
+    "aspirin_mi_peto1980": ("mean_age",),
+    "bcg_vaccine": ("abs_latitude", "allocation"),
+    "betablockers_yusuf1985": ("table",),
+    "catheter_infection_nielweise2007": ("year",),
+    "covid_hcq_axfors2021": ("drug", "setting"),
+    "crins2014_pediatric_transplant": ("il2ra",),
+    "diuretics_preeclampsia_collins1985b": ("oedema_inclusion",),
+    "goralczyk2011_adult_transplant": ("il2ra", "cni"),
+    "h2antagonist_bleeding_collins1985a": ("drug", "control"),
+    "hernia_sidikjonkman2007": ("year",),
+    "karner2014_tiotropium_copd": ("duration", "inhaler"),
+    "magnesium_mi_egger2001": ("year",),
+    "magnesium_mi_li2007": ("year",),
+    "nrt_smoking_hartmannboyce2018": ("product",),
+    "passive_smoking_hackshaw1998": ("design", "year"),
+    "rti_antibiotics_damico2009": ("allocation_concealed", "blind"),
+    "sat_coaching_kalaian1996": ("ets",),
+    "streptokinase_lau1992": ("year",),
+    "teacher_expectancy_raudenbush1985": ("weeks", "tester"),
+    "writing_to_learn_bangertdrowns2004": ("grade", "imag"),
+}
+# What takes longest comes last: quadrature of exact likelihoods with many studies, and long sums over tables.
+MANY, LONG = 60, 5000
 
 
 def outcomes(name: str) -> list[str | None]:
@@ -58,15 +87,29 @@ def tables() -> Iterator[tuple[str, str | None, str, StudyTable]]:
                 print(f"{name} {outcome or ''}: {error}", flush=True)
 
 
-def data_for(model: str, table: StudyTable, measure: str):
+def data_for(model: str, name: str, table: StudyTable, measure: str):
     """Return the value a model takes, or None where the table has no such data."""
-    kind = load_model(model).data_type
+    loaded = load_model(model)
     try:
-        if kind is EffectSizes:
-            return bm.effect_sizes(table, measure=measure)
-        return table.two_by_two() if kind is TwoByTwo else table.person_time()
+        if loaded.data_type is TwoByTwo:
+            return table.two_by_two()
+        if loaded.data_type is PersonTime:
+            return table.person_time()
+        return regression(name, table, measure) if "beta" in loaded.priors else bm.effect_sizes(table, measure=measure)
     except DataError:
         return None
+
+
+def regression(name: str, table: StudyTable, measure: str) -> EffectSizes | None:
+    """Return effect sizes with moderators; None where there are none, or hardly more studies than terms."""
+    if name not in MODERATORS:
+        return None
+    effects = bm.effect_sizes(table, measure=measure, moderators=MODERATORS[name])
+    if effects.k < len(effects.terms) + 2:
+        return None
+    # The intercept's prior is meant for an effect among the data, not for the year 0.
+    numbers = [len(set(column)) > 2 for column in effects.X.T]
+    return replace(effects, X=effects.X - np.where(numbers, effects.X.mean(axis=0).round(), 0.0))
 
 
 def priors_for(model: str, data) -> dict[str, str]:
@@ -80,35 +123,59 @@ def priors_for(model: str, data) -> dict[str, str]:
 
 def analyse(name: str, outcome: str | None, model: str, data) -> dict[str, object]:
     """Return the record's row of one analysis."""
-    priors = priors_for(model, data)
-    nuts = bm.fit(data, model=model, engine="nuts", priors=priors, seed=SEED)
-    figures = nuts.diagnostics.figures
+    loaded = load_model(model)
     row: dict[str, object] = dict.fromkeys(FIELDS, "")
-    row |= {"data": name, "outcome": outcome or "", "model": model, "code": code_hash(nuts.model), "k": data.k}
-    row |= {"priors": "; ".join(f"{key} ~ {prior!r}" for key, prior in nuts.priors.items()), "ok": nuts.diagnostics.ok}
-    row |= {key: f"{figures[key]:.5g}" for key in FIELDS if key in figures}
-    row["remedies"] = "; ".join(nuts.diagnostics.remedies)
-    if nuts.model.gaussian_marginal is not None or nuts.model.study_likelihoods is not None:
-        rows = agreement(nuts, bm.fit(data, model=model, engine="quadrature", priors=priors))
-        worst = max(rows, key=lambda r: abs(r.z))
-        row |= {"compared": len(rows), "worst": f"{worst.quantity} {worst.figure}", "worst_z": f"{worst.z:.3f}"}
-        beyond = {(r.quantity, r.figure) for r in rows if not r.agrees}
-        row |= {"beyond_limit": len(beyond), "beyond_again": 0}
-        if beyond:
-            # Of thousands of figures some lie beyond by chance: those are sampled again, otherwise and for longer.
-            again = bm.fit(data, model=model, engine="nuts", priors=priors, seed=SEED + 1, thin=32)
-            rows = agreement(again, bm.fit(data, model=model, engine="quadrature", priors=priors))
-            row["beyond_again"] = sum((r.quantity, r.figure) in beyond and not r.agrees for r in rows)
+    row |= {"data": name, "outcome": outcome or "", "model": model, "code": code_hash(loaded), "k": data.k}
+    row |= {"seed": SEED, "ok": False}
+    if getattr(data, "X", None) is not None:
+        row["moderators"] = "; ".join(term for term in data.terms if term != "intercept")
+    try:
+        return row | figures(loaded, data, priors_for(model, data))
+    except BayesMetaError as error:
+        return row | {"error": f"{type(error).__name__}: {error}"}
+
+
+def figures(model: Model, data, priors: dict[str, str]) -> dict[str, object]:
+    """Return diagnostics of the sampled posterior, and how it compares with the computed one."""
+    nuts = bm.fit(data, model=model, engine="nuts", priors=priors, seed=SEED)
+    found = nuts.diagnostics.figures
+    row: dict[str, object] = {key: f"{found[key]:.5g}" for key in FIELDS if key in found}
+    row["priors"] = "; ".join(f"{key} ~ {prior!r}" for key, prior in nuts.priors.items())
+    row |= {"ok": nuts.diagnostics.ok, "remedies": "; ".join(nuts.diagnostics.remedies)}
+    if model.gaussian_marginal is None and model.study_likelihoods is None:
+        return row
+    computed = bm.fit(data, model=model, engine="quadrature", priors=priors)
+    rows = agreement(nuts, computed)
+    worst = max(rows, key=lambda r: abs(r.z))
+    row |= {"compared": len(rows), "worst": f"{worst.quantity} {worst.figure}", "worst_z": f"{worst.z:.3f}"}
+    beyond = {(r.quantity, r.figure) for r in rows if not r.agrees}
+    row |= {"beyond_limit": len(beyond), "beyond_again": 0}
+    if beyond:
+        # Of thousands of figures some lie beyond by chance: those are sampled again, otherwise and for longer.
+        again = bm.fit(data, model=model, engine="nuts", priors=priors, seed=SEED + 1, thin=32)
+        row["beyond_again"] = sum((r.quantity, r.figure) in beyond and not r.agrees for r in agreement(again, computed))
     return row
+
+
+def slow(model: str, data) -> int:
+    """Return 0 for an analysis that takes seconds, else how many numbers its program goes through."""
+    inputs = load_model(model).inputs
+    size = 0 if inputs is None else sum(np.size(value) for value in inputs(data).values())
+    return size if data.k > MANY or size > LONG else 0
+
+
+def rows_kept() -> list[dict[str, str]]:
+    """Return the rows of the record."""
+    if not RECORD.is_file():
+        return []
+    with RECORD.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
 
 
 def write(rows: list[dict[str, object]]) -> None:
     """Put fresh rows in the place of those of the same analysis."""
     fresh = {(row["data"], row["outcome"], row["model"]) for row in rows}
-    kept: list[dict[str, object]] = []
-    if RECORD.is_file():
-        with RECORD.open(newline="", encoding="utf-8") as file:
-            kept = [row for row in csv.DictReader(file) if (row["data"], row["outcome"], row["model"]) not in fresh]
+    kept = [row for row in rows_kept() if (row["data"], row["outcome"], row["model"]) not in fresh]
     RECORD.parent.mkdir(exist_ok=True)
     with RECORD.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, FIELDS, lineterminator="\n")
@@ -119,27 +186,31 @@ def write(rows: list[dict[str, object]]) -> None:
 def main() -> None:
     """Run the analyses chosen and write the record."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--models", nargs="*", default=[name for name in list_models() if name != "meta_regression"])
+    parser.add_argument("--models", nargs="*", default=list_models())
     parser.add_argument("--data", nargs="*")
+    parser.add_argument("--missing", action="store_true", help="only analyses without a row of the present code")
     chosen = parser.parse_args()
     studies = [entry for entry in tables() if not chosen.data or entry[0] in chosen.data]
-    for model in chosen.models:
-        for name, outcome, measure, table in studies:
-            data = data_for(model, table, measure)
-            if data is None:
-                continue
-            start = time.perf_counter()
-            try:
-                row = analyse(name, outcome, model, data)
-            except BayesMetaError as error:
-                print(f"{model} {name} {outcome or ''}: {error}", flush=True)
-                continue
-            write([row])
-            beyond = f"beyond {LIMIT:g}: {row['beyond_limit']}, again {row['beyond_again']}"
-            figures = f"ok {row['ok']}, worst {row['worst']} {row['worst_z']}, {beyond}"
-            print(
-                f"{model} {name} {outcome or ''} k={data.k}: {figures}, {time.perf_counter() - start:.1f} s", flush=True
-            )
+    jobs = [
+        (name, outcome, model, data)
+        for model in chosen.models
+        for name, outcome, measure, table in studies
+        if (data := data_for(model, name, table, measure)) is not None
+    ]
+    if chosen.missing:
+        known = {(r["data"], r["outcome"], r["model"], r["code"], r["seed"]) for r in rows_kept()}
+        jobs = [
+            (name, outcome, model, data)
+            for name, outcome, model, data in jobs
+            if (name, outcome or "", model, code_hash(load_model(model)), str(SEED)) not in known
+        ]
+    for name, outcome, model, data in sorted(jobs, key=lambda job: slow(job[2], job[3])):
+        start = time.perf_counter()
+        row = analyse(name, outcome, model, data)
+        write([row])
+        told = f"ok {row['ok']}, worst {row['worst']} {row['worst_z']}"
+        told += f", beyond {LIMIT:g}: {row['beyond_limit']}, again {row['beyond_again']} {row['error']}"
+        print(f"{model} {name} {outcome or ''} k={data.k}: {told}, {time.perf_counter() - start:.1f} s", flush=True)
 
 
 if __name__ == "__main__":

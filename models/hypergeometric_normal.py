@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayesmeta.likelihoods import hypergeometric_loglik, hypergeometric_support, log_observed
+from bayesmeta.likelihoods import NO_TABLE, hypergeometric_loglik, hypergeometric_support, log_observed
 from bayesmeta.model import StudyLikelihoods, data_slots
 from bayesmeta.priors import HalfNormal, Normal, Prior
 from bayesmeta.studies import TwoByTwo
@@ -32,16 +32,28 @@ if TYPE_CHECKING:
 
 DATA = TwoByTwo
 PRIORS: dict[str, Prior] = {"mu": Normal(0.0, 2.82), "tau": HalfNormal(0.5)}
+# Tables of each study whose terms show about where the largest is: near enough, of 100,000 tables, for its exponential.
+FEW = 64
 
 
 def inputs(data: TwoByTwo) -> dict[str, Any]:
-    """Return the arrays that the program takes: treatment events, and the possible tables of each study."""
+    """Return the arrays that the program takes: the possible tables of one study after the other, and a few of each."""
     support, log_weight = hypergeometric_support(
         data.events_treatment, data.n_treatment, data.events_control, data.n_control
     )
     possible = support - data.events_treatment[:, None]
     # Numbers of tables relative to the observed one: large counts do not cancel then.
-    return {"possible_minus_observed": possible, "log_tables": log_weight - log_observed(possible, log_weight)}
+    log_tables = log_weight - log_observed(possible, log_weight)
+    exists = log_weight > NO_TABLE
+    last = exists.sum(axis=1) - 1
+    few = np.rint(np.linspace(0.0, 1.0, FEW) * last[:, None]).astype(np.int64)
+    return {
+        "possible_minus_observed": possible[exists],
+        "log_tables": log_tables[exists],
+        "study_of_table": np.nonzero(exists)[0],
+        "few_minus_observed": np.take_along_axis(possible, few, axis=1),
+        "few_log_tables": np.take_along_axis(log_tables, few, axis=1),
+    }
 
 
 def build(data: TwoByTwo, priors: Mapping[str, Prior]) -> "pm.Model":
@@ -101,10 +113,21 @@ def study_likelihoods(data: TwoByTwo, priors: Mapping[str, Prior]) -> StudyLikel
 
 def _tables(data: TwoByTwo, theta: Any) -> None:
     import pymc as pm
+    import pytensor.tensor as pt
+    from pytensor.gradient import disconnected_grad
 
-    d = data_slots(inputs(data), dims=("study", "table"))
-    terms = d["log_tables"] + theta[:, None] * d["possible_minus_observed"]
-    pm.Potential("y", -pm.math.logsumexp(terms, axis=1, keepdims=False), dims="study")
+    arrays = inputs(data)
+    names = ("possible_minus_observed", "log_tables", "study_of_table")
+    d = data_slots({name: arrays[name] for name in names}, dims="table")
+    few = data_slots({name: arrays[name] for name in ("few_minus_observed", "few_log_tables")}, dims=("study", "few"))
+    # Near the largest term, so that nothing overflows; what it is does not matter to the sum or its derivative.
+    most = pt.max(few["few_log_tables"] + theta[:, None] * few["few_minus_observed"], axis=1)
+    # The observed table's term is 1.
+    top = disconnected_grad(pt.maximum(most, 0.0))
+    study = d["study_of_table"]
+    terms = pt.exp(d["log_tables"] + theta[study] * d["possible_minus_observed"] - top[study])
+    total = pt.zeros_like(theta)[study].inc(terms)
+    pm.Potential("y", -(top + pt.log(total)), dims="study")
 
 
 def simulate(data: TwoByTwo, p: Mapping[str, Array], rng: np.random.Generator) -> dict[str, Array]:

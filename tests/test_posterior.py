@@ -1,13 +1,18 @@
 """The result shape: names, summaries, probabilities."""
 
 import math
+from dataclasses import replace
 
+import numpy as np
 import pytest
 from scipy import stats
 
 import bayesmeta as bm
-from bayesmeta.engines.solution import Lazy
+from bayesmeta import convergence
+from bayesmeta.draws import DrawsMarginal
+from bayesmeta.engines.lazy import Lazy
 from bayesmeta.errors import UnknownNameError
+from bayesmeta.posterior import Diagnostics, _text
 
 EFFECTS = bm.EffectSizes(yi=[0.9, 0.2, 0.6, -0.1], sei=[0.3, 0.25, 0.4, 0.5], study=["a", "b", "c", "d"], measure="OR")
 POST = bm.fit(EFFECTS, priors={"mu": "normal(0, 1)", "tau": "point(0)"}, engine="quadrature")
@@ -97,3 +102,26 @@ def test_results_of_every_engine_name_what_is_missing():
     with pytest.raises(UnknownNameError, match="Did you mean 'Chang 2018'"):
         named["Chang"]
     assert named.get("Chang") is None
+
+
+def test_printing_shows_no_digit_that_the_monte_carlo_error_does_not_support():
+    """The last digit printed of a sampled figure is worth more than half its error; the verdict and remedies follow."""
+    rng = np.random.default_rng(1)
+    draws = DrawsMarginal(rng.normal(-12.3456789, 0.2, (4, 1000)))
+    table = {"mu": convergence.summary(draws.draws, (0.025, 0.5, 0.975))}
+    diagnostics = Diagnostics(ok=False, verdict="Do not rely.", table=table, remedies=("run 4 times longer",))
+    sampled = replace(POST, marginals={"mu": draws}, engine="nuts", diagnostics=diagnostics)
+    *_, row, tried, verdict = str(sampled).splitlines()
+    figures = dict(zip(("mean", "sd", "50%", "2.5%", "97.5%"), row.split()[1:], strict=True))
+    for figure, text in figures.items():
+        unit = 10.0 ** -len(text.partition(".")[2])
+        assert unit >= table["mu"][f"mcse_{figure}"] > unit / 10.0
+    assert float(figures["mean"]) == pytest.approx(draws.mean(), abs=0.005)
+    assert (tried, verdict) == ("Tried: run 4 times longer.", "Do not rely.")
+    assert "NOT reliable" in repr(sampled)
+
+
+def test_a_large_figure_is_rounded_to_tens_where_its_error_is_tens():
+    """A mean of 1234 known to within 20 is printed as 1200."""
+    assert _text(1234.0, 20.0) == "1200"
+    assert _text(0.123456, 0.0) == _text(0.123456, None) == "0.1235"

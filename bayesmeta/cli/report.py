@@ -1,8 +1,6 @@
 """``bayesmeta report``: from a protocol or a data file to the printed tables and ``report.html``."""
 
-import contextlib
 import sys
-import threading
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -70,7 +68,10 @@ def report(
             raise ModelError(f"--out {out} is the input itself, which the report would destroy. Give another name.")
     tables = read_tables(protocol, chosen)
     if engine is not Engine.QUADRATURE:
-        _warm_up()
+        # The sampler is imported while the deterministic answers are computed.
+        from bayesmeta.engines.warm import warm_up
+
+        warm_up()
     sampling = {"progress": sys.stderr.isatty(), **({} if draws is None else {"draws": draws})}
     analysis = analyse(
         protocol, tables=tables, outcomes=chosen, engine=engine.value, seed=seed, sampling=sampling, tell=_tell
@@ -99,18 +100,6 @@ def _priors(given: list[str]) -> dict[str, str] | None:
         if not sign or not name.strip() or not text.strip():
             raise ModelError(f"--prior {name}{sign}{text}: write it as NAME=PRIOR, e.g. --prior 'tau=half_normal(1)'.")
     return {name.strip(): text.strip() for name, _, text in pairs} or None
-
-
-def _warm_up() -> None:
-    """Import the sampler while the data are read and the deterministic answers computed."""
-
-    def load() -> None:
-        # What cannot be imported here fails, with its message, where it is needed.
-        with contextlib.suppress(ImportError):
-            import nutpie  # noqa: F401
-            import pymc  # noqa: F401
-
-    threading.Thread(target=load, name="warm imports", daemon=True).start()
 
 
 def _tell(line: str) -> None:

@@ -20,19 +20,6 @@ def digits(value: float | None, error: float | None, most: int = 3) -> int:
     return min(most, max(1, magnitude - math.ceil(math.log10(error)) + 1))
 
 
-def decimals(error: float | None, most: int) -> int:
-    """Return how many decimals to print so that none is finer than the error.
-
-    Examples
-    --------
-    >>> decimals(0.0032, 3), decimals(None, 5), decimals(0.4, 1)
-    (2, 5, 0)
-    """
-    if not error or not math.isfinite(error):
-        return most
-    return min(most, max(0, -math.ceil(math.log10(error))))
-
-
 def quantile_error(marginal: Marginal | None, q: float) -> float | None:
     """Return the Monte Carlo standard error of a quantile; None where nothing was sampled."""
     return marginal.mcse(q) if isinstance(marginal, DrawsMarginal) else None

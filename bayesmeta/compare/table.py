@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from bayesmeta.compare.caveats import reconstructed
-from bayesmeta.compare.precision import decimals, digits, probability_error, quantile_error
+from bayesmeta.compare.precision import digits, probability_error, quantile_error
 from bayesmeta.compare.values import Comparison, Row
+from bayesmeta.convergence import decimals
 from bayesmeta.effects import MEASURES
 from bayesmeta.posterior import Marginal, Posterior
 from bayesmeta.studies import EffectSizes, PublishedResult

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from bayesmeta.compare.precision import decimals, probability_error
+from bayesmeta.compare.precision import probability_error
+from bayesmeta.convergence import decimals
 from bayesmeta.decisions.quantities import Scale
 from bayesmeta.decisions.text import aligned, folded
 from bayesmeta.errors import unknown

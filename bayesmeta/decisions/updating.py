@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayesmeta.compare.caveats import reconstructed
-from bayesmeta.compare.precision import decimals, probability_error
+from bayesmeta.compare.precision import probability_error
 from bayesmeta.compare.table import daggered
+from bayesmeta.convergence import decimals
 from bayesmeta.decisions.events import between
 from bayesmeta.decisions.growing import Studies, joined, places, studies_for, take
 from bayesmeta.decisions.predictive import Check, check_estimate, check_events, log_predictive

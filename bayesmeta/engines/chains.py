@@ -6,6 +6,7 @@ import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib.machinery import EXTENSION_SUFFIXES
 from importlib.metadata import version
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bayesmeta.engines.program import Bound, Variable
+from bayesmeta.engines.program import Bound
 from bayesmeta.errors import ConvergenceError
 from bayesmeta.values import Array
 
@@ -161,6 +162,9 @@ def run(bound: Bound, settings: Settings, *, progress: bool = False) -> Run:
         arguments, cores_for(settings.chains), _pymc_model(library, bound), bar, None, 100, library.PyStorage.arrow()
     )
     try:
+        # The chains run in threads of their own: what reads their draws is imported meanwhile.
+        import pyarrow  # noqa: F401
+
         sampler.wait(None)
     except RuntimeError as error:
         reason = " ".join(str(error).partition("Stack backtrace")[0].split())
@@ -173,52 +177,66 @@ def run(bound: Bound, settings: Settings, *, progress: bool = False) -> Run:
         sampler.abort()
         raise
     draw_batches, stat_batches = sampler.take_results().get_arrow_trace()
-    return _collect(bound.program.layout.variables, settings, draw_batches, stat_batches)
+    return _collect(bound, settings, draw_batches, stat_batches)
 
 
 def _pymc_model(library: Any, bound: Bound) -> Any:
-    program, layout = bound.program, bound.program.layout
-    record = bound.record.ctypes.data
+    program, record = bound.program, bound.record.ctypes.data
     # The last argument keeps the data and the machine code alive for as long as a thread may use them.
-    expand = library.ExpandFunc(layout.n_free, layout.n_stored, program.expand, record, bound)
+    expand = library.ExpandFunc(bound.n_free, bound.n_stored, program.expand, record, bound)
     logp = library.LogpFunc(program.logp, record, bound)
-    names = [variable.name for variable in layout.variables]
-    shapes = [np.array(variable.shape, dtype=np.int64) for variable in layout.variables]
-    dims = {v.name: [f"{v.name}_axis_{i}" for i in range(len(v.shape))] for v in layout.variables}
-    sizes = {dim: size for v in layout.variables for dim, size in zip(dims[v.name], v.shape, strict=True)}
+    names = [variable.name for variable in program.layout.variables]
+    dims = {
+        name: [f"{name}_axis_{i}" for i in range(len(shape))] for name, shape in zip(names, bound.shapes, strict=True)
+    }
+    pairs = zip(names, bound.shapes, strict=True)
+    sizes = {dim: n for name, shape in pairs for dim, n in zip(dims[name], shape, strict=True)}
+    shapes = [np.array(shape, dtype=np.int64) for shape in bound.shapes]
     variables = library.PyVariable.new_variables(names, ["float64"] * len(names), shapes, sizes, dims)
-    return library.PyMcModel(logp, expand, variables, layout.n_free, sizes, {}, starting_points(layout.n_free), None)
+    return library.PyMcModel(logp, expand, variables, bound.n_free, sizes, {}, starting_points(bound.n_free), None)
 
 
-def _collect(
-    variables: tuple[Variable, ...], settings: Settings, draw_batches: list[Any], stat_batches: list[Any]
-) -> Run:
+def _collect(bound: Bound, settings: Settings, draw_batches: list[Any], stat_batches: list[Any]) -> Run:
     made, thin = settings.draws * settings.thin, settings.thin
-    kept = [v for v in variables if v.role != "unconstrained"]
+    pairs = zip(bound.program.layout.variables, bound.shapes, strict=True)
+    kept = [(variable, shape) for variable, shape in pairs if variable.role != "unconstrained"]
+    drawn, noted = _columns(draw_batches, made), _columns(stat_batches, made)
     draws = {
-        v.name: np.stack(
-            [_column(batch, v.name, made).reshape(-1, *v.shape)[thin - 1 :: thin] for batch in draw_batches]
-        )
-        for v in kept
+        v.name: np.stack([column(v.name, shape)[thin - 1 :: thin] for column in drawn]).astype(np.float64)
+        for v, shape in kept
     }
     stats: dict[str, NDArray[Any]] = {
-        name: np.stack([_column(batch, name, made) for batch in stat_batches]).astype(dtype)
-        for name, dtype in STATISTICS.items()
+        name: np.stack([column(name, ()) for column in noted]).astype(dtype) for name, dtype in STATISTICS.items()
     }
     return Run(
         draws,
-        frozenset(v.name for v in kept if v.role == "derived"),
+        frozenset(v.name for v, _ in kept if v.role == "derived"),
         {ARVIZ_NAMES.get(name, name): values[:, thin - 1 :: thin] for name, values in stats.items()},
         stats["diverging"],
         stats["energy"],
     )
 
 
-def _column(batch: Any, name: str, draws: int) -> NDArray[Any]:
-    """Return a column's values after warm-up, vectors flattened."""
+def _columns(batches: list[Any], draws: int) -> list[Callable[[str, tuple[int, ...]], NDArray[Any]]]:
+    """Return, for each chain, what finds a variable's last `draws` values, the ones after warm-up."""
     import pyarrow as pa
 
-    column = pa.record_batch(batch).column(name)
+    return [partial(_column, pa.record_batch(batch), draws) for batch in batches]
+
+
+def _column(batch: Any, draws: int, name: str, shape: tuple[int, ...]) -> NDArray[Any]:
+    """Return ``(draws, *shape)`` values of a column without missing values.
+
+    They are read from Arrow's memory: its own conversion to NumPy imports pandas, which costs more than sampling.
+    """
+    column = batch.column(name)
     column = column.slice(len(column) - draws)
-    flat = column.flatten() if hasattr(column, "flatten") else column
-    return np.asarray(flat.to_numpy(zero_copy_only=False))
+    if hasattr(column, "flatten"):
+        column = column.flatten()
+    _, memory = column.buffers()
+    assert column.null_count == 0
+    first, n = column.offset, len(column)
+    if str(column.type) == "bool":
+        return np.unpackbits(np.frombuffer(memory, np.uint8), bitorder="little")[first : first + n]
+    dtype = np.dtype("f8" if str(column.type) == "double" else str(column.type))
+    return np.frombuffer(memory, dtype)[first : first + n].reshape(draws, *shape)

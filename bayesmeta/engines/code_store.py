@@ -24,7 +24,7 @@ from typing import Any
 
 from bayesmeta.engines.program import Layout, Program, Slot, Variable
 
-FORMAT = 2
+FORMAT = 3
 KEPT = 256
 PACKAGES = ("pymc", "pytensor", "nutpie", "numba", "llvmlite", "numpy", "scipy")
 # Storing and loading machine code uses numba functions that are not public: only versions that were tested do it.
@@ -88,15 +88,24 @@ def save(key: str, program: Program) -> bool:
         if not _movable(content):
             return False
         place.mkdir(parents=True, exist_ok=True)
-        # A reader sees the whole file or none.
-        with tempfile.NamedTemporaryFile(dir=place, delete=False) as file:
-            file.write(content)
-        os.replace(file.name, place / f"{key}.program")
+        _write(place / f"{key}.program", content)
         _prune(place)
     except OSError:
         # A full or read-only disk: the program stays in this process.
         return False
     return True
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write a file so that a reader sees the whole of it or none, and an interrupt leaves nothing behind."""
+    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
+        try:
+            file.write(content)
+            file.close()
+            os.replace(file.name, path)
+        except BaseException:
+            os.unlink(file.name)
+            raise
 
 
 def load(key: str) -> Program | None:
@@ -149,8 +158,7 @@ def _unpack(content: bytes) -> tuple[Layout, dict[str, tuple[str, tuple[Any, ...
         parts[name] = (function["symbol"], (function["title"], function["kind"], tuple(pieces)))
     shape = header["layout"]
     layout = Layout(
-        n_free=shape["n_free"],
-        n_stored=shape["n_stored"],
+        n_sampled=shape["n_sampled"],
         variables=tuple(Variable(v["name"], tuple(v["shape"]), v["role"]) for v in shape["variables"]),
         slots=tuple(Slot(**slot) for slot in shape["slots"]),
     )

@@ -4,9 +4,11 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy import special, stats
+from scipy import special
 
 from bayesmeta.engines.chains import Run
+from bayesmeta.engines.observed import observed_groups
+from bayesmeta.engines.pointwise import program_loglik
 from bayesmeta.engines.predictive import draw_prior, replicate
 from bayesmeta.engines.quantities import Quantities, coefficients
 from bayesmeta.model import GaussianMarginal, Model, StudyLikelihoods
@@ -54,7 +56,7 @@ def datatree(
         groups["log_likelihood"] = _by_study({"y": loglik}, data)
     groups["log_prior"] = _log_prior(model, priors, data, run)
     groups |= _predictive(model, data, priors, run, 0 if seed is None else seed)
-    groups |= _observed(model, data)
+    groups |= observed_groups(data)
     return xr.DataTree.from_dict({f"/{name}": dataset for name, dataset in groups.items()})
 
 
@@ -96,12 +98,12 @@ def _stats(run: Run, options: Mapping[str, Any]) -> "xr.Dataset":
 
 
 def marginal_loglik(model: Model, data: Any, priors: Mapping[str, Prior], draws: Mapping[str, Array]) -> Array | None:
-    """Return ``(chains, draws, k)`` log p(data_i | mu, tau); None where the model offers no marginal form."""
+    """Return ``(chains, draws, k)`` log p(data_i | mu, tau), or None where the model does not say it."""
     if model.gaussian_marginal is not None:
         return _gaussian_loglik(model.gaussian_marginal(data, priors), draws)
     if model.study_likelihoods is not None:
         return _integrated_loglik(model.study_likelihoods(data, priors), draws)
-    return None
+    return program_loglik(model, data, priors, draws)
 
 
 def _gaussian_loglik(gaussian: GaussianMarginal, draws: Mapping[str, Array]) -> Array:
@@ -134,12 +136,12 @@ def _effect_nodes(likelihoods: StudyLikelihoods) -> tuple[Array, Array]:
     """Return standardised nodes and log weights (trapezoid rule) of the random effects' distribution."""
     if likelihoods.random_effects == "t":
         # Steps that grow outwards reach the t distribution's tails.
-        s = np.linspace(-6.0, 6.0, NODES)
+        s, df = np.linspace(-6.0, 6.0, NODES), likelihoods.df
         x, log_slope = np.sinh(s), np.log(np.cosh(s))
-        log_density = stats.t.logpdf(x, likelihoods.df)
+        log_density = -special.betaln(df / 2, 0.5) - 0.5 * np.log(df) - (df + 1) / 2 * np.log1p(x**2 / df)
     else:
         s = x = np.linspace(-8.5, 8.5, NODES)
-        log_slope, log_density = np.zeros(NODES), stats.norm.logpdf(x)
+        log_slope, log_density = np.zeros(NODES), -0.5 * x**2 - 0.5 * np.log(2 * np.pi)
     return x, np.asarray(log_density + log_slope + np.log(s[1] - s[0]))
 
 
@@ -178,22 +180,4 @@ def _predictive(model: Model, data: Any, priors: Mapping[str, Prior], run: Run, 
         replicates = replicate(model, data, priors, draws, rng)
         if replicates is not None:
             groups["prior_predictive"] = _by_study(replicates, data)
-    return groups
-
-
-def _observed(model: Model, data: Any) -> "dict[str, xr.Dataset]":
-    """Return what was observed, and what was held fixed."""
-    import xarray as xr
-
-    observed = ("yi",) if hasattr(data, "yi") else ("events_treatment", "events_control")
-    fixed = [
-        name for name in ("sei", "n_treatment", "n_control", "time_treatment", "time_control") if hasattr(data, name)
-    ]
-    groups = {}
-    for group, names in (("observed_data", observed), ("constant_data", fixed)):
-        variables: dict[str, Any] = {name: (("study",), np.array(getattr(data, name))) for name in names}
-        coords: dict[str, Any] = {"study": list(data.study)}
-        if group == "constant_data" and getattr(data, "X", None) is not None:
-            variables["X"], coords["term"] = (("study", "term"), np.array(data.X)), list(data.terms)
-        groups[group] = xr.Dataset(variables, coords=coords)
     return groups

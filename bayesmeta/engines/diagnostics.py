@@ -1,10 +1,12 @@
 """Whether a NUTS run can be trusted: figures for every quantity, and a verdict in words."""
 
 from collections.abc import Mapping
+from functools import partial
 
 import numpy as np
 
 from bayesmeta import convergence
+from bayesmeta.engines.chains import cores_for
 from bayesmeta.posterior import Diagnostics
 from bayesmeta.values import Array
 
@@ -14,17 +16,6 @@ ESS_LIMIT = 400.0
 BFMI_LIMIT = 0.3
 # Whose Monte Carlo standard errors travel with the result: the limits and the middle of a 95% interval.
 QUANTILES = (0.025, 0.5, 0.975)
-
-
-def figures_of(draws: Array) -> dict[str, float]:
-    """Return R-hat, effective sample sizes and Monte Carlo standard errors of one quantity.
-
-    Parameters
-    ----------
-    draws
-        ``(chains, draws)``.
-    """
-    return convergence.summary(draws, QUANTILES)
 
 
 def diagnose(
@@ -41,7 +32,7 @@ def diagnose(
     remedies
         What the engine changed on its own, in order.
     """
-    table = {name: figures_of(draws) for name, draws in quantities.items()}
+    table = _table(quantities)
     figures = {
         "max_rhat": max(row["rhat"] for row in table.values()),
         "min_ess_bulk": min(row["ess_bulk"] for row in table.values()),
@@ -53,6 +44,22 @@ def diagnose(
     }
     ok, verdict = judge(figures, table)
     return Diagnostics(ok=ok, verdict=verdict, figures=figures, table=table, remedies=remedies)
+
+
+def _table(quantities: Mapping[str, Array]) -> dict[str, dict[str, float]]:
+    """Return each quantity's figures, computed on as many threads as there are cores."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    draws = np.stack(list(quantities.values()))
+    groups = np.array_split(draws, cores_for(len(draws)))
+    with ThreadPoolExecutor(len(groups)) as pool:
+        parts = list(pool.map(partial(convergence.summaries, quantiles=QUANTILES), groups))
+    rows = [
+        dict(zip(part, row, strict=True))
+        for part in parts
+        for row in zip(*(figures.tolist() for figures in part.values()), strict=True)
+    ]
+    return dict(zip(quantities, rows, strict=True))
 
 
 def _worst(table: Mapping[str, Mapping[str, float]], key: str, *, largest: bool) -> str:

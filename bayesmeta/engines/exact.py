@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesmeta.engines.averages import one_study
+from bayesmeta.engines.lazy import Lazy
 from bayesmeta.engines.nodes import TO_LEGENDRE, Rule
 from bayesmeta.engines.plane import Plane, plane
 from bayesmeta.engines.smooth import Kernel, Smoother
-from bayesmeta.engines.solution import Lazy
 from bayesmeta.engines.tau import barely_proper, gathered, known_tau
 from bayesmeta.engines.versions import versions
 from bayesmeta.errors import ConvergenceError, ModelError
@@ -284,7 +284,7 @@ def solve(
         marginals=Lazy(names),
         theta=Lazy(theta),
         diagnostics=_diagnostics(solution),
-        datatree=partial(_datatree, solution),
+        datatree=partial(_datatree, solution, data),
         log_evidence=solution.plane.log_evidence if proper else None,
         seed=seed,
         options=MappingProxyType({"tolerance": tolerance}),
@@ -303,7 +303,7 @@ def _diagnostics(solution: ExactSolution) -> Diagnostics:
     return Diagnostics(ok=True, verdict=verdict, figures=MappingProxyType(figures))
 
 
-def _datatree(solution: ExactSolution, draws: int, seed: int | None) -> Any:
+def _datatree(solution: ExactSolution, data: Any, draws: int, seed: int | None) -> Any:
     from bayesmeta.engines.plane_draws import datatree
 
-    return datatree(solution, draws, seed)
+    return datatree(solution, data, draws, seed)

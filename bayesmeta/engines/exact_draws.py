@@ -1,11 +1,13 @@
 """Exact independent draws from a solved normal model: tau by its quantile function, the rest by its conditionals."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bayesmeta.engines.gaussian import condition
 from bayesmeta.engines.nodes import TO_LEGENDRE, WEIGHTS, Rule
+from bayesmeta.engines.observed import observed_groups
 from bayesmeta.engines.solution import Solution
 from bayesmeta.engines.versions import versions
 from bayesmeta.marginals.axis import from_axis
@@ -66,7 +68,7 @@ def draw(solution: Solution, n: int, rng: np.random.Generator) -> dict[str, Arra
     return out
 
 
-def provenance(seed: int | None) -> dict[str, str | int]:
+def _provenance(seed: int | None) -> dict[str, str | int]:
     """Return what the attributes of a tree of exact draws say of their making."""
     made: dict[str, str | int] = {
         "engine": "quadrature",
@@ -76,32 +78,38 @@ def provenance(seed: int | None) -> dict[str, str | int]:
     return made if seed is None else {**made, "seed": seed}
 
 
-def datatree(solution: Solution, draws: int, seed: int | None) -> "xr.DataTree":
-    """Return exact draws as an ArviZ DataTree with one chain: they are independent."""
+def tree_of(
+    variables: Mapping[str, Array], axes: Mapping[str, tuple[str, list[str]]], data: Any, seed: int | None
+) -> "xr.DataTree":
+    """Return exact draws as an ArviZ DataTree with one chain: they are independent.
+
+    Parameters
+    ----------
+    variables
+        Name to ``(draws,)`` or ``(draws, n)``.
+    axes
+        Of the vectors among them: the dimension's name and labels.
+    data
+        What was analysed.
+    """
     import xarray as xr
 
+    draws = len(next(iter(variables.values())))
+    coords: dict[str, Any] = {"chain": [0], "draw": np.arange(draws)} | dict(axes.values())
+    named: dict[str, Any] = {
+        name: (("chain", "draw", *axes[name][:1]) if name in axes else ("chain", "draw"), value[None])
+        for name, value in variables.items()
+    }
+    groups = {"posterior": xr.Dataset(named, coords=coords, attrs=_provenance(seed)), **observed_groups(data)}
+    return xr.DataTree.from_dict({f"/{name}": dataset for name, dataset in groups.items()})
+
+
+def datatree(solution: Solution, data: Any, draws: int, seed: int | None) -> "xr.DataTree":
+    """Return exact draws as an ArviZ DataTree."""
     given = solution.given
     values = draw(solution, draws, np.random.default_rng(seed))
-    single = given.terms == ("mu",)
-    scalars = [name for name in ("tau", "tau2", "theta_new") if name in values]
-    variables: dict[str, tuple[tuple[str, ...], Array]] = {n: (("chain", "draw"), values[n][None]) for n in scalars}
-    beta = values["beta"]
-    variables["mu" if single else "beta"] = (
-        (("chain", "draw"), beta[None, :, 0]) if single else (("chain", "draw", "term"), beta[None])
-    )
-    variables["theta"] = (("chain", "draw", "study"), values["theta"][None])
-    coords = {"chain": [0], "draw": np.arange(draws), "study": list(given.study)}
-    if not single:
-        coords["term"] = list(given.terms)
-    attrs = provenance(seed)
-    study = {"study": list(given.study)}
-    return xr.DataTree.from_dict(
-        {
-            "/posterior": xr.Dataset(variables, coords=coords, attrs=attrs),
-            "/observed_data": xr.Dataset({"y": ("study", given.y)}, coords=study),
-            "/constant_data": xr.Dataset(
-                {"sei": ("study", np.sqrt(given.v)), "X": (("study", "term"), given.X)},
-                coords={**study, "term": list(given.terms)},
-            ),
-        }
-    )
+    beta = values.pop("beta")
+    axes = {"theta": ("study", list(given.study))}
+    if given.terms == ("mu",):
+        return tree_of({**values, "mu": beta[:, 0]}, axes, data, seed)
+    return tree_of({**values, "beta": beta}, {**axes, "beta": ("term", list(given.terms))}, data, seed)

@@ -49,7 +49,7 @@ def solve(
         marginals=marginals(solution),
         theta=thetas(solution),
         diagnostics=_diagnostics(solution),
-        datatree=partial(_datatree, solution),
+        datatree=partial(_datatree, solution, data),
         log_evidence=solution.log_normaliser if proper else None,
         seed=seed,
         options=MappingProxyType({"tolerance": tolerance}),
@@ -271,7 +271,7 @@ def _diagnostics(solution: Solution) -> Diagnostics:
     return Diagnostics(ok=True, verdict=" ".join([verdict, *notes]), figures=MappingProxyType(figures))
 
 
-def _datatree(solution: Solution, draws: int, seed: int | None) -> Any:
+def _datatree(solution: Solution, data: Any, draws: int, seed: int | None) -> Any:
     from bayesmeta.engines.exact_draws import datatree
 
-    return datatree(solution, draws, seed)
+    return datatree(solution, data, draws, seed)

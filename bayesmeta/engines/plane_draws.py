@@ -1,6 +1,6 @@
 """Independent draws from a solved exact-likelihood model: tau, then mu, then every theta, each by its quantiles."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.special import sici
@@ -9,7 +9,7 @@ from bayesmeta.engines.averages import StudentEffects
 from bayesmeta.engines.convolve import STEP as THETA_STEP
 from bayesmeta.engines.convolve import conditional_grid
 from bayesmeta.engines.exact import ExactSolution
-from bayesmeta.engines.exact_draws import draw_tau, provenance
+from bayesmeta.engines.exact_draws import draw_tau, tree_of
 from bayesmeta.engines.nodes import BARYCENTRIC, NODES, ORDER
 from bayesmeta.marginals.axis import to_axis
 from bayesmeta.values import Array
@@ -114,13 +114,7 @@ def _student_theta(effects: StudentEffects, i: int, mu: Array, tau: Array, rng: 
     return np.asarray(mean + s * np.sqrt(1.0 - kept) * rng.standard_normal(len(mu)))
 
 
-def datatree(solution: ExactSolution, draws: int, seed: int | None) -> "xr.DataTree":
-    """Return exact draws as an ArviZ DataTree with one chain: they are independent."""
-    import xarray as xr
-
+def datatree(solution: ExactSolution, data: Any, draws: int, seed: int | None) -> "xr.DataTree":
+    """Return exact draws as an ArviZ DataTree."""
     values = draw(solution, draws, np.random.default_rng(seed))
-    dims = {"theta": ("chain", "draw", "study")}
-    variables = {name: (dims.get(name, ("chain", "draw")), value[None]) for name, value in values.items()}
-    coords = {"chain": [0], "draw": np.arange(draws), "study": list(solution.given.study)}
-    posterior = xr.Dataset(variables, coords=coords, attrs=provenance(seed))
-    return xr.DataTree.from_dict({"/posterior": posterior})
+    return tree_of(values, {"theta": ("study", list(solution.given.study))}, data, seed)

@@ -1,21 +1,22 @@
 """A compiled model: two machine-code functions, and the slots its data are put into.
 
 PyMC writes the log density, PyTensor differentiates it, numba compiles it and nutpie's sampler
-calls it. All the data and the parameters of the priors are slots (pm.Data), so one program serves
-every data set of the same shape. A program holds no data, so any number of threads can use it.
+calls it. The data, their dimensions' lengths and the parameters of the priors are slots (pm.Data), so one
+program serves every data set. A program holds no data, so any number of threads can use it.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from math import prod
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bayesmeta.errors import ModelError
 
-if TYPE_CHECKING:
-    import pymc as pm
+# Lengths of axes, or the names of the slots that hold them.
+type Shape = tuple[int | str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,14 +28,14 @@ class Variable:
     name
         As in the PyMC model, or as its unconstrained counterpart.
     shape
-        Of one draw.
+        Of one draw; an axis is a length, or the name of the slot that holds it.
     role
         ``"free"`` (sampled as it is), ``"unconstrained"`` (sampled, of no interest to a reader) or
         ``"derived"`` (computed from the others: the constrained form, and Deterministics).
     """
 
     name: str
-    shape: tuple[int, ...]
+    shape: Shape
     role: str
 
 
@@ -49,17 +50,24 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """What a program takes and gives, apart from the code itself."""
+    """What a program takes and gives, apart from the code itself.
 
-    n_free: int
-    n_stored: int
+    Parameters
+    ----------
+    n_sampled
+        How many of the variables, the first ones, are what NUTS moves.
+    variables, slots
+        In the order of their values.
+    """
+
+    n_sampled: int
     variables: tuple[Variable, ...]
     slots: tuple[Slot, ...]
 
     @property
     def serves_any_length(self) -> bool:
-        """Whether the program takes any number of studies: none of its variables is a vector."""
-        return all(variable.shape == () for variable in self.variables)
+        """Whether the program takes any number of studies: no length is written into it."""
+        return all(isinstance(axis, str) for variable in self.variables for axis in variable.shape)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,11 +92,28 @@ class Program:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Bound:
-    """A program with data in its slots. The arrays live as long as this value does."""
+    """A program with data in its slots. The arrays live as long as this value does.
+
+    Parameters
+    ----------
+    shapes
+        Of each variable of the program, in its order.
+    """
 
     program: Program
     record: NDArray[Any]
     arrays: tuple[NDArray[Any], ...]
+    shapes: tuple[tuple[int, ...], ...]
+
+    @property
+    def n_free(self) -> int:
+        """Number of unconstrained dimensions."""
+        return sum(prod(shape) for shape in self.shapes[: self.program.layout.n_sampled])
+
+    @property
+    def n_stored(self) -> int:
+        """Number of values stored for each draw."""
+        return sum(prod(shape) for shape in self.shapes)
 
 
 def bind(program: Program, values: Mapping[str, ArrayLike]) -> Bound:
@@ -108,63 +133,29 @@ def bind(program: Program, values: Mapping[str, ArrayLike]) -> Bound:
         if array.ndim != slot.ndim:
             raise ModelError(f"{slot.name} has {array.ndim} dimensions; the compiled model takes {slot.ndim}.")
         array.setflags(write=False)
-    return Bound(program, _record(slots, arrays), arrays)
+    whole = [(slot, array) for slot, array in zip(slots, arrays, strict=True) if array.dtype.kind in "iu"]
+    lengths = {slot.name: int(array) for slot, array in whole if slot.ndim == 0}
+    shapes = [tuple(lengths[n] if isinstance(n, str) else n for n in v.shape) for v in program.layout.variables]
+    return Bound(program, _record(slots, arrays), arrays, tuple(shapes))
+
+
+def record_type(slots: tuple[Slot, ...]) -> np.dtype[Any]:
+    """Return the layout of the record that compiled functions read: pointers, sizes and shapes of the slots."""
+    names = [f"slot{i}" for i in range(len(slots))]
+    fields: list[Any] = [
+        ("data", [(name, np.uintp) for name in names]),
+        ("size", [(name, np.uintp) for name in names]),
+        ("shape", [(name, np.uint, (slot.ndim,)) for name, slot in zip(names, slots, strict=True)]),
+    ]
+    return np.dtype([("shared", fields)])
 
 
 def _record(slots: tuple[Slot, ...], arrays: tuple[NDArray[Any], ...]) -> NDArray[Any]:
-    """Return the record of pointers, sizes and shapes that nutpie's compiled functions read."""
-    names = [f"slot{i}" for i in range(len(slots))]
-    dtype = np.dtype(
-        [
-            (
-                "shared",
-                [
-                    ("data", [(name, np.uintp) for name in names]),
-                    ("size", [(name, np.uintp) for name in names]),
-                    ("shape", [(name, np.uint, (slot.ndim,)) for name, slot in zip(names, slots, strict=True)]),
-                ],
-            )
-        ]
-    )
-    record = np.zeros((), dtype=dtype)
+    record = np.zeros((), dtype=record_type(slots))
     # A scalar record is a view of the array's memory, so writing to it writes to the array.
     shared = record[()]["shared"]
-    for name, array in zip(names, arrays, strict=True):
-        shared["data"][name] = array.ctypes.data
-        shared["size"][name] = array.size
-        shared["shape"][name] = array.shape
+    for i, array in enumerate(arrays):
+        shared["data"][f"slot{i}"] = array.ctypes.data
+        shared["size"][f"slot{i}"] = array.size
+        shared["shape"][f"slot{i}"] = array.shape
     return record
-
-
-def compile_program(model: "pm.Model") -> Program:
-    """Return the compiled form of a PyMC model (seconds)."""
-    import nutpie
-
-    if not model.free_RVs:
-        raise ModelError("Every parameter is fixed by a point prior, so there is nothing to sample.")
-    compiled = nutpie.compile_pymc_model(model)
-    names, _, shapes = compiled.shape_info
-    hidden = set(compiled.reparameterized_names or ())
-    free = {variable.name for variable in model.free_RVs}
-    derived = {variable.name for variable in model.deterministics}
-
-    def role(name: str) -> str:
-        return "unconstrained" if name in hidden else "derived" if name in derived and name not in free else "free"
-
-    keys = {key: variable.name for variable, key in compiled.shared_var_keys.items()}
-    layout = Layout(
-        n_free=int(compiled.n_dim),
-        n_stored=int(compiled.n_expanded),
-        variables=tuple(
-            Variable(str(name), tuple(int(n) for n in shape), role(name))
-            for name, shape in zip(names, shapes, strict=True)
-        ),
-        slots=tuple(Slot(str(keys[key]), array.ndim, str(array.dtype)) for key, array in compiled.shared_data.items()),
-    )
-    functions = {"logp": compiled.compiled_logp_func, "expand": compiled.compiled_expand_func}
-    return Program(
-        layout=layout,
-        logp=int(functions["logp"].address),
-        expand=int(functions["expand"].address),
-        code={name: (f._library, f._wrapper_name) for name, f in functions.items()},
-    )

@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesmeta.engines import code_store
-from bayesmeta.engines.program import Bound, Program, bind, compile_program
+from bayesmeta.engines.compilation import compile_program
+from bayesmeta.engines.program import Bound, Program, bind
 from bayesmeta.errors import ModelError
 from bayesmeta.model import Model
 from bayesmeta.priors import Prior
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     import pymc as pm
 
 DEFAULT_VARIANT = "default"
+STUDY = "study"
 type Values = dict[str, NDArray[Any]]
 
 
@@ -59,10 +61,9 @@ def prepare(model: Model, data: Any, priors: Mapping[str, Prior], variant: str =
     values = slot_values(model, data, priors)
     if values is None:
         return _prepare_from_graph(model, data, priors, variant)
-    shapes = {name: value.shape for name, value in sorted(values.items())}
     ranks = {name: value.ndim for name, value in sorted(values.items())}
-    # A program whose variables are all scalars serves data of any length; others only the shapes they had.
-    wide, narrow = (_structure(model, priors, sizes, variant) for sizes in (ranks, shapes))
+    # One program serves any number of studies; one with further vectors (a regression's terms) only their lengths.
+    wide, narrow = (_structure(model, priors, sizes, variant) for sizes in (ranks, _sizes(data, values)))
     with _lock(wide):
         program = _known(wide) or _known(narrow)
         if program is None:
@@ -71,6 +72,14 @@ def prepare(model: Model, data: Any, priors: Mapping[str, Prior], variant: str =
             _PROGRAMS[key] = program
             code_store.save(key, program)
     return bind(program, values)
+
+
+def _sizes(data: Any, values: Values) -> dict[str, Any]:
+    """Return the lengths of all axes, apart from the number of studies."""
+    k = len(data.study)
+    axes = {name: ["k" if n == k else n for n in value.shape] for name, value in sorted(values.items())}
+    # Where an axis of terms happens to be as long as that of studies, this tells them apart.
+    return {**axes, "terms": len(getattr(data, "terms", ()))}
 
 
 def _known(key: str) -> Program | None:
@@ -103,7 +112,7 @@ def slot_values(model: Model, data: Any, priors: Mapping[str, Prior]) -> Values 
     """
     if model.inputs is None or model.path.parent != models_dir().resolve():
         return None
-    values = {"study": np.asarray(len(data.study))}
+    values = {STUDY: np.asarray(len(data.study))}
     values |= {name: np.asarray(value) for name, value in model.inputs(data).items()}
     for name, prior in priors.items():
         resolved = prior.resolve(data.sei) if hasattr(data, "sei") else prior
@@ -141,7 +150,7 @@ def _package_hash() -> str:
 def _compile_checked(model: Model, data: Any, priors: Mapping[str, Prior], variant: str, values: Values) -> Program:
     with _COMPILING:
         built = builder(model, variant)(data, priors)
-        program = compile_program(built)
+        program = compile_program(built, {STUDY})
     actual = graph_values(built)
     for slot in program.layout.slots:
         if slot.name not in values or not np.array_equal(values[slot.name], actual[slot.name]):
@@ -170,7 +179,7 @@ def _prepare_from_graph(model: Model, data: Any, priors: Mapping[str, Prior], va
             fits = compiled.program.layout.serves_any_length or compiled.shapes == shapes
             if fits and _same(graph, compiled.graph):
                 return bind(compiled.program, values)
-        program = compile_program(built)
+        program = compile_program(built, set(built.dim_lengths))
         known.append(Compiled(program, graph, shapes))
     return bind(program, values)
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from bayesmeta.engines.gaussian import CHUNK, Conditional, Problem, condition, true_effect
+from bayesmeta.engines.lazy import Lazy
 from bayesmeta.engines.nodes import Rule
 from bayesmeta.engines.quantities import typical_variance
 from bayesmeta.engines.tau import barely_proper
@@ -312,27 +313,6 @@ class Solution:
             return np.asarray(0.5 * np.log(typical) + np.log(50.0) - 0.5 * np.log(x) - 1.5 * np.log(100.0 - x))
 
         return Transformed(self.density_tau(), forward, inverse, log_slope)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Lazy(Mapping[str, Marginal]):
-    """Named marginals, each made when it is first asked for."""
-
-    names: Mapping[str, Callable[[], Marginal]]
-    made: dict[str, Marginal] = field(default_factory=dict)
-
-    def __getitem__(self, name: str) -> Marginal:
-        if name not in self.names:
-            raise unknown("quantity or study of this posterior:", name, self.names, UnknownNameError)
-        if name not in self.made:
-            self.made[name] = self.names[name]()
-        return self.made[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.names)
-
-    def __len__(self) -> int:
-        return len(self.names)
 
 
 def marginals(solution: Solution) -> Lazy:

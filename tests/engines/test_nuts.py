@@ -2,6 +2,7 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -87,13 +88,15 @@ def test_seed_is_recorded_when_none_is_given():
     np.testing.assert_array_equal(first.mu.draws, again.mu.draws)
 
 
-def test_threads_never_mix_data():
+@pytest.mark.parametrize("variant", ["default", "non_centred"])
+def test_threads_never_mix_data(variant):
     """Many fits of different data interleaved over threads equal the same fits one after another."""
     tasks = [(effects(k, seed=k), f"half_normal({0.2 * k})") for k in (2, 3, 5, 8)] * 3
 
     def mean(task):
         data, tau = task
-        post = bm.fit(data, engine="nuts", seed=3, draws=300, remedies=False, priors={"tau": tau})
+        options = {"seed": 3, "draws": 300, "remedies": False, "variant": variant}
+        post = bm.fit(data, engine="nuts", priors={"tau": tau}, **options)
         return post.mu.draws.mean(), post.tau.draws.mean()
 
     expected = [mean(task) for task in tasks]
@@ -108,13 +111,79 @@ def test_leave_one_out_is_a_resample(monkeypatch):
     """Other data and prior parameters need no compilation once one of the structure was compiled."""
     data = effects(5)
     bm.fit(data, engine="nuts", seed=1, draws=100, remedies=False)
-
-    def refuse(model):
-        raise AssertionError("compiled again")
-
-    monkeypatch.setattr(program_cache, "compile_program", refuse)
+    monkeypatch.setattr(program_cache, "compile_program", _refuse)
     for study in data.study:
         bm.fit(data.drop([study]), engine="nuts", seed=1, draws=100, remedies=False, priors={"tau": "half_normal(1)"})
+
+
+def _refuse(model, flexible):
+    raise AssertionError("compiled again")
+
+
+def test_a_program_with_vectors_serves_other_numbers_of_studies(monkeypatch):
+    """Compiled for three studies, a model draws for five exactly what it draws when compiled for five."""
+    monkeypatch.setenv("BAYESMETA_CACHE", "")
+    options = {"engine": "nuts", "seed": 1, "draws": 200, "remedies": False, "variant": "non_centred"}
+    program_cache.clear()
+    alone = bm.fit(effects(5), **options)
+    program_cache.clear()
+    bm.fit(effects(3), **options)
+    monkeypatch.setattr(program_cache, "compile_program", _refuse)
+    again = bm.fit(effects(5), **options)
+    np.testing.assert_array_equal(alone.mu.draws, again.mu.draws)
+    assert list(again.theta) == list(effects(5).study)
+    for study in again.theta:
+        np.testing.assert_array_equal(alone.theta[study].draws, again.theta[study].draws)
+
+
+def test_a_regression_shares_its_program_between_numbers_of_studies_and_not_of_terms(monkeypatch):
+    """Leaving studies out resamples; a column more is another program, even where terms are as many as studies."""
+    options = {"model": "meta_regression", "engine": "nuts", "seed": 1, "draws": 100, "remedies": False}
+
+    def regression(k, p):
+        X = np.column_stack([np.ones(k), np.random.default_rng(1).standard_normal((k, p - 1))])
+        return replace(effects(k), X=X, terms=("intercept", *(f"x{j}" for j in range(1, p))))
+
+    bm.fit(regression(6, 3), **options)
+    compiled = program_cache.compile_program
+    monkeypatch.setattr(program_cache, "compile_program", _refuse)
+    assert set(bm.fit(regression(5, 3), **options).beta) == {"intercept", "x1", "x2"}
+    with pytest.raises(AssertionError, match="compiled again"):
+        bm.fit(regression(5, 5), **options)
+    monkeypatch.setattr(program_cache, "compile_program", compiled)
+    assert len(bm.fit(regression(5, 5), **options).beta) == 5
+
+
+UNNAMED = '''"""My model: a vector whose dimension has no name."""
+
+from bayesmeta.priors import HalfNormal, Normal
+from bayesmeta.studies import EffectSizes
+
+DATA = EffectSizes
+PRIORS = {"mu": Normal(0, 1), "tau": HalfNormal(0.5)}
+
+
+def build(data, priors):
+    import pymc as pm
+
+    with pm.Model(coords={"study": data.study}) as model:
+        mu, tau = priors["mu"].rv("mu"), priors["tau"].rv("tau")
+        eta = pm.Normal("eta", 0, 1, shape=data.k)
+        theta = pm.Deterministic("theta", mu + tau * eta, dims="study")
+        pm.Normal("y", theta, data.sei, observed=data.yi, dims="study")
+    return model
+'''
+
+
+def test_a_vector_whose_dimension_has_no_name_can_be_sampled(tmp_path):
+    """Such a program is compiled for its lengths alone, and has the posterior of the shipped model."""
+    path = tmp_path / "unnamed.py"
+    path.write_text(UNNAMED)
+    for k in (3, 4):
+        own = bm.fit(effects(k), model=path, engine="nuts", seed=1)
+        exact = bm.fit(effects(k), engine="quadrature", priors={"mu": "normal(0, 1)"})
+        assert abs(own.mu.mean() - exact.mu.mean()) < 5 * own.mu.mcse()
+        assert abs(own.tau.mean() - exact.tau.mean()) < 5 * own.tau.mcse()
 
 
 def test_every_quantity_is_diagnosed():

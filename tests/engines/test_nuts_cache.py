@@ -64,7 +64,7 @@ def test_cache_can_be_switched_off(monkeypatch, tmp_path):
     """With an empty BAYESMETA_CACHE nothing is stored or loaded."""
     monkeypatch.setenv("BAYESMETA_CACHE", "")
     assert code_store.folder() is None
-    assert not code_store.save("key", Program(Layout(0, 0, (), ()), 0, 0, {}))
+    assert not code_store.save("key", Program(Layout(0, (), ()), 0, 0, {}))
     assert code_store.load("key") is None
 
 
@@ -92,3 +92,15 @@ def test_structure_decides_what_is_shared():
 
     assert key() == key(tau="half_normal(2)") == key(mu="normal(1, 3)")
     assert len({key(), key(tau="half_cauchy(1)"), key("centred"), key(mu="student_t(4, 0, 1)")}) == 4
+
+
+def test_an_interrupted_write_leaves_nothing(monkeypatch, tmp_path):
+    """Ctrl-C while a program is stored leaves neither a file of that name nor a part of one."""
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(code_store.os, "replace", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        code_store._write(tmp_path / "x.program", b"content")
+    assert list(tmp_path.iterdir()) == []

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import xarray as xr
-from scipy import integrate, stats
+from scipy import integrate, special, stats
 
 import bayesmeta as bm
 from bayesmeta.engines.datatree import marginal_loglik
@@ -127,3 +127,30 @@ def test_marginal_likelihood_of_study_likelihoods_is_the_integral(name):
         values = np.exp(offered.loglik(np.tile(theta, (3, 1)))) * weight
         expected = np.log(integrate.simpson(values, x=theta, axis=1))
         np.testing.assert_allclose(found[0, j], expected, atol=1e-4)
+
+
+COUNTS = bm.TwoByTwo([3, 4, 0], [20, 30, 11], [5, 6, 2], [22, 31, 9], study=("a", "b", "c"))
+
+
+def test_log_likelihood_without_true_effects_is_that_of_the_program():
+    """For beta-binomial arms it is the sum of two log probabilities at every draw, and sensitivity works on it."""
+    import arviz_stats
+
+    post = bm.fit(COUNTS, model="beta_binomial", engine="nuts", seed=1, draws=250, remedies=False)
+    tree = post.to_datatree()
+    mu, alpha, rho = (tree["posterior"][name].values[..., None] for name in ("mu", "baseline", "rho"))
+    size = (1 - rho) / rho
+
+    def arm(events, n, logit):
+        return stats.betabinom.logpmf(events, n, size * special.expit(logit), size * special.expit(-logit))
+
+    expected = arm(COUNTS.events_control, COUNTS.n_control, alpha)
+    expected += arm(COUNTS.events_treatment, COUNTS.n_treatment, alpha + mu)
+    np.testing.assert_allclose(tree["log_likelihood"]["y"], expected, rtol=1e-9)
+    assert list(arviz_stats.psense_summary(tree, var_names=["mu"]).index) == ["mu"]
+
+
+def test_a_conditional_log_likelihood_is_not_offered():
+    """Where true effects are sampled and not integrated out, there is no log likelihood to be misled by."""
+    post = bm.fit(COUNTS, "binomial_normal_random_baseline", engine="nuts", seed=1, draws=100, remedies=False)
+    assert "log_likelihood" not in post.to_datatree().children
