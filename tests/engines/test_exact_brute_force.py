@@ -12,6 +12,7 @@ import pytest
 from scipy import special, stats
 
 import bayesmeta as bm
+from bayesmeta.model import load_model
 from bayesmeta.studies import PersonTime, TwoByTwo
 
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(12)
@@ -198,6 +199,17 @@ CASES = [
     ("hypergeometric_normal", [(3, 20, 6, 21)], "normal(0, 1)", "half_normal(0.5)", None),
 ]
 TOP = {"half_normal(0.5)": 4.5, "log_normal(-1.97, 0.67)": 20.0, "half_cauchy(0.5)": 3e4}
+
+
+@pytest.mark.parametrize("model", ["binomial_normal", "binomial_normal_symmetric"])
+@pytest.mark.parametrize("row", [(1, 1, 0, 1), (1, 1, 1, 1), (1, 2, 0, 2), (0, 3, 1, 2), (0, 30, 0, 28)])
+def test_likelihoods_of_a_few_patients_are_exact_however_large_the_effect(model, row):
+    """With one patient an arm the baseline's integrand has edges far from its peak; its integral has none."""
+    theta = np.linspace(-80.0, 80.0, 321)
+    loaded = load_model(model)
+    given = loaded.study_likelihoods(TwoByTwo(*[[cell] for cell in row]), loaded.priors)
+    exact = log_likelihood(model, row, theta, stats.norm(0, 10))
+    np.testing.assert_allclose(given.loglik(theta[None])[0], exact, atol=2e-10)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case[0])
