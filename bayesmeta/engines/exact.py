@@ -23,7 +23,7 @@ from bayesmeta.engines.tau import barely_proper, gathered, known_tau
 from bayesmeta.engines.versions import versions
 from bayesmeta.errors import ConvergenceError, ModelError
 from bayesmeta.marginals import Density, SincDensity, Transformed
-from bayesmeta.marginals.axis import log_jacobian, to_axis
+from bayesmeta.marginals.axis import from_axis, log_jacobian, to_axis
 from bayesmeta.marginals.sinc import sinc_basis, tabulate
 from bayesmeta.model import Model, StudyLikelihoods
 from bayesmeta.posterior import Diagnostics, Marginal, Posterior
@@ -59,8 +59,9 @@ class ExactSolution:
 
     def mu(self) -> SincDensity:
         """Return the posterior of the pooled effect."""
-        heavy = not self.given.mu.proper
-        return self._noted(tabulate(self._density_mu, *self._rough(0.0)), heavy)
+        # Far out a flat prior leaves mu the mean of the studies' true effects.
+        spread = 0.0 if self.given.mu.proper else 1.0 / len(self.given.study)
+        return self._noted(tabulate(self._density_mu, *self._rough(0.0)), spread)
 
     def _rough(self, spread: float) -> tuple[float, float]:
         """Return a middle and a width of mu, plus `spread` times the random effect, that heavy tails do not move."""
@@ -68,9 +69,27 @@ class ExactSolution:
         sd = np.sqrt(at.scale**2 + (spread * at.tau) ** 2)
         return float(np.sum(at.mass * at.mu)), float(np.exp(at.weight @ np.log(sd)))
 
-    def _noted(self, marginal: SincDensity, heavy: bool) -> SincDensity:
-        """Say that the variance is infinite where that of tau's tail makes it so."""
-        if not (heavy and self.tail_exponent <= 3.05):
+    def _exists(self, power: float) -> bool:
+        """Return whether ``tau ** power`` has an expectation; see `engines.solution.Solution.exists`."""
+        return self.tail_exponent - 1.0 - power > 0.05 or self._barely(power)
+
+    def _barely(self, power: float) -> bool:
+        tau = self.given.tau
+        return tau is not None and barely_proper(tau) and abs(self.tail_exponent - 1.0 - power) <= 0.05
+
+    def _noted(self, marginal: SincDensity, spread: float) -> SincDensity:
+        """Say what becomes of the variance, far out `spread` times that of a random effect, where the tail of tau is heavy."""
+        if spread == 0.0:
+            return marginal
+        if self._barely(2.0):
+            # What the plane and the tail of tau add up to, less what the grid of the marginal holds of it.
+            at = self.plane
+            mean = float(np.sum(at.mass * at.mu))
+            second = float(np.sum(at.mass * (at.mu - mean) ** 2)) + spread * self._beyond(2.0)
+            if spread == 1.0:
+                second += float(at.weight @ at.tau**2)
+            return replace(marginal, extra_second=max(0.0, second - marginal.sd() ** 2))
+        if self._exists(2.0):
             return marginal
         note = f"The variance is infinite: the posterior density of tau falls only as tau^-{self.tail_exponent:.3g}."
         return replace(marginal, infinite_sd=True, notes=(note,))
@@ -92,7 +111,7 @@ class ExactSolution:
     def theta_new(self) -> SincDensity:
         """Return the posterior predictive distribution of a new study's true effect."""
         smoother = Smoother(self.plane, np.zeros_like(self.plane.mass), Kernel(self.given.df))
-        return self._noted(tabulate(smoother.density, *self._rough(1.0), kind="posterior prediction"), True)
+        return self._noted(tabulate(smoother.density, *self._rough(1.0), kind="posterior prediction"), 1.0)
 
     def true_effect(self, i: int) -> SincDensity:
         """Return the posterior of study i's true effect."""
@@ -126,7 +145,7 @@ class ExactSolution:
         panels, mass = self.rule.panels, self.plane.weight
         a = self.tail_exponent
         note = f"the posterior density of tau falls only as tau^-{a:.3g}"
-        infinite = [name for name, power in (("mean", 1.0), ("SD", 2.0)) if a <= power + 1.05]
+        infinite = [name for name, power in (("mean", 1.0), ("SD", 2.0)) if not self._exists(power)]
         return Density(
             partial(log_density, self.rule),
             self.plane.tau,
@@ -137,21 +156,36 @@ class ExactSolution:
             panels.right,
             mass.reshape(self.rule.x.shape).sum(axis=1),
             self.given.tau.support,
-            infinite_mean=a <= 2.05,
-            infinite_sd=a <= 3.05,
+            infinite_mean=not self._exists(1.0),
+            infinite_sd=not self._exists(2.0),
             notes=tuple(f"The {name} is infinite: {note}." for name in infinite),
+            extra_first=self._beyond(1.0),
+            extra_second=self._beyond(2.0),
         )
+
+    def _beyond(self, power: float) -> float:
+        """Return the share of ``tau ** power`` beyond the panels, where it falls as slowly as the prior's 1 / tau.
+
+        Likelihood times power is constant there, and what is left is the prior's own upper tail.
+        """
+        if not self._barely(power):
+            return 0.0
+        assert self.rule is not None
+        assert self.given.tau is not None
+        panels, last = self.rule.panels, self.rule.x[-1, -1:]
+        end = float(from_axis(panels.right[-1:], panels.lower[-1:], panels.upper[-1:])[0])
+        share = log_density(self.rule, last) + power * np.log(last) - self.given.tau.logpdf(last)
+        return float(np.exp(share[0])) * float(self.given.tau.sf(end))
 
     def tau2(self) -> Transformed:
         """Return the posterior of tau squared."""
-        a = self.tail_exponent
         return Transformed(
             self.tau(),
             np.square,
             np.sqrt,
             lambda value: -np.log(2.0) - 0.5 * np.log(value),
-            infinite_mean=a <= 3.05,
-            infinite_sd=a <= 5.05,
+            infinite_mean=not self._exists(2.0),
+            infinite_sd=not self._exists(4.0),
         )
 
 

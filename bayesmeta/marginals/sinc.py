@@ -46,6 +46,8 @@ class SincDensity(Searched):
         ``"posterior prediction"`` for a new study's effect.
     notes
         What does not exist, and why.
+    extra_second
+        Share of the variance beyond the grid, where a tail is so heavy that there is one.
     """
 
     v: Array
@@ -56,6 +58,7 @@ class SincDensity(Searched):
     infinite_sd: bool = False
     kind: IntervalKind = "credible"
     notes: tuple[str, ...] = ()
+    extra_second: float = 0.0
 
     @property
     def support(self) -> tuple[float, float]:  # type: ignore[override]
@@ -101,7 +104,9 @@ class SincDensity(Searched):
         if self.infinite_sd:
             return math.inf
         z = np.sinh(self.v)
-        return self.scale * math.sqrt(float(self.mass @ (z - float(self.mass @ z)) ** 2))
+        return math.hypot(
+            self.scale * math.sqrt(float(self.mass @ (z - float(self.mass @ z)) ** 2)), math.sqrt(self.extra_second)
+        )
 
     def _ppf(self, q: Array) -> Array:
         out = np.where(q <= 0.0, -np.inf, np.inf)
