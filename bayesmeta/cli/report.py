@@ -66,12 +66,12 @@ def report(
     for given in (file, protocol.data_path):
         if out.exists() and given.exists() and out.samefile(given):
             raise ModelError(f"--out {out} is the input itself, which the report would destroy. Give another name.")
-    tables = read_tables(protocol, chosen)
     if engine is not Engine.QUADRATURE:
-        # The sampler is imported while the deterministic answers are computed.
+        # The sampler is imported while the data are read and the deterministic answers computed.
         from bayesmeta.engines.warm import warm_up
 
         warm_up()
+    tables = read_tables(protocol, chosen)
     sampling = {"progress": sys.stderr.isatty(), **({} if draws is None else {"draws": draws})}
     analysis = analyse(
         protocol, tables=tables, outcomes=chosen, engine=engine.value, seed=seed, sampling=sampling, tell=_tell

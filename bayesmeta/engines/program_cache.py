@@ -142,8 +142,12 @@ def _structure(model: Model, priors: Mapping[str, Prior], sizes: Mapping[str, An
 
 @cache
 def _package_hash() -> str:
-    """Return a hash of the code that writes PyMC variables for the models: the priors and the model contract."""
-    sources: list[Path] = [PACKAGE / "model.py", *PACKAGE.glob("priors.py"), *sorted(PACKAGE.glob("priors/**/*.py"))]
+    """Return a hash of the code that makes programs: the priors, the model contract, and the compilation."""
+    sources: list[Path] = [
+        PACKAGE / "model.py",
+        *sorted(PACKAGE.glob("priors/**/*.py")),
+        *(PACKAGE / "engines" / name for name in ("compilation.py", "program.py")),
+    ]
     return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
 
 

@@ -175,6 +175,40 @@ def build(data, priors):
 '''
 
 
+MATRIX = '''"""My model: two effects a study, in a matrix."""
+
+from bayesmeta.priors import HalfNormal, Normal
+from bayesmeta.studies import EffectSizes
+
+DATA = EffectSizes
+PRIORS = {"mu": Normal(0, 1), "tau": HalfNormal(0.5)}
+
+
+def build(data, priors):
+    import pymc as pm
+
+    with pm.Model(coords={"study": data.study, "arm": ["a", "b"]}) as model:
+        sei, yi = pm.Data("sei", data.sei, dims="study"), pm.Data("yi", data.yi, dims="study")
+        mu, tau = priors["mu"].rv("mu"), priors["tau"].rv("tau")
+        eta = pm.Normal("eta", 0, 1, dims=("arm", "study"))
+        theta = pm.Deterministic("theta", mu + tau * eta.sum(axis=0) / 2**0.5, dims="study")
+        pm.Normal("y", theta, sei, observed=yi, dims="study")
+    return model
+'''
+
+
+def test_a_users_program_with_slots_and_named_dimensions_serves_other_data(tmp_path, monkeypatch):
+    """A matrix of arms and studies is compiled once, and has the right posterior for either number of studies."""
+    path = tmp_path / "matrix.py"
+    path.write_text(MATRIX)
+    for k in (3, 5):
+        own = bm.fit(effects(k), model=path, engine="nuts", seed=1)
+        exact = bm.fit(effects(k), engine="quadrature", priors={"mu": "normal(0, 1)"})
+        assert abs(own.mu.mean() - exact.mu.mean()) < 5 * own.mu.mcse()
+        assert abs(own.tau.mean() - exact.tau.mean()) < 5 * own.tau.mcse()
+        monkeypatch.setattr(program_cache, "compile_program", _refuse)
+
+
 def test_a_vector_whose_dimension_has_no_name_can_be_sampled(tmp_path):
     """Such a program is compiled for its lengths alone, and has the posterior of the shipped model."""
     path = tmp_path / "unnamed.py"
