@@ -78,7 +78,7 @@ class ExactSolution:
         return tau is not None and barely_proper(tau) and abs(self.tail_exponent - 1.0 - power) <= 0.05
 
     def _noted(self, marginal: SincDensity, spread: float) -> SincDensity:
-        """Say what becomes of the variance, far out `spread` times that of a random effect, where the tail of tau is heavy."""
+        """Say what becomes of the variance, far out `spread` times that of a random effect, if tau has a heavy tail."""
         if spread == 0.0:
             return marginal
         if self._barely(2.0):
