@@ -77,7 +77,11 @@ class StudyLikelihoods:
     normal
         ``(k,)`` estimates and standard errors, where the likelihoods are normal in theta.
     support
-        Interval in which theta lies; the likelihood is 0 beyond it.
+        Interval in which theta lies. The random effects are then those of the normal distribution cut to
+        it: its density between the limits, divided by its probability there.
+    creases
+        Values of theta where a likelihood may have a kink: no effect, as where risks that are all but 0 or 1 bound
+        their own difference.
     """
 
     study: tuple[str, ...]
@@ -90,6 +94,7 @@ class StudyLikelihoods:
     df: float = float("inf")
     normal: tuple[Array, Array] | None = None
     support: tuple[float, float] = (float("-inf"), float("inf"))
+    creases: tuple[float, ...] = (0.0,)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

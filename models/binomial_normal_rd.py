@@ -4,18 +4,23 @@ r"""Binomial-normal random-effects model of 2x2 tables on the risk difference.
     y_{iC} &\sim \mathrm{Binomial}(n_{iC}, p_{iC}), \qquad y_{iT} \sim \mathrm{Binomial}(n_{iT}, p_{iT}), \qquad
     p_{iT} - p_{iC} = \theta_i \\
     \tfrac12 (\mathrm{logit}\, p_{iC} + \mathrm{logit}\, p_{iT}) &= \alpha_i \sim \text{the prior } \mathtt{baseline},
-    \qquad \theta_i \mid \mu, \tau \sim N(\mu, \tau^2)
+    \qquad \theta_i \mid \mu, \tau \sim N_{(-1, 1)}(\mu, \tau^2)
 
-theta is the risk difference, between -1 and 1: the normal distribution's density counts there, and the
-likelihood is 0 beyond. A risk difference rules out some control risks, so a prior of the control risk itself
+theta is the risk difference, and so is a new study's: between -1 and 1, where they are distributed as a normal
+variable given that it lies there. Its density is that of :math:`N(\mu, \tau^2)` divided by
+:math:`\Phi((1-\mu)/\tau) - \Phi((-1-\mu)/\tau)`, which is 1 for all that matters unless tau is large or mu near the
+limits. mu and tau are those of the normal distribution before it is cut.
+
+A risk difference rules out some control risks, so a prior of the control risk itself
 would need limits that depend on theta, and would pull on theta. The mean of the arms' log odds, which here is
 the baseline :math:`\alpha_i`, goes with every theta: with :math:`\xi_i = \mathrm{artanh}\,\theta_i` half the log
 odds ratio is :math:`\delta_i = \xi_i + \mathrm{arsinh}(\cosh\alpha_i \sinh\xi_i)`, and the arms' log odds are
 :math:`\alpha_i \mp \delta_i`. Exchanging the arms only changes the sign of theta. Nothing is added to zero cells.
 
 Use it for 2x2 tables when the risk difference is what decides, and the studies' risks are alike: where they are not,
-risk differences vary more between studies than ratios do. Not for rare events. A study with hardly any events says
-so little about a risk difference near 0, so abruptly, that quadrature declines it; NUTS does it.
+risk differences vary more between studies than ratios do. Not where events are rare in some studies and common in
+others: a rare event bounds its risk difference by its own rarity. A study without events says that its risk
+difference is small; it is given the weight that this has.
 
 The prior of tau has its median at 0.10, and 5% beyond 0.29, where studies' risk differences would fill more than half
 of all that is possible. That of mu says little: 95% of it are within 0.98.
@@ -35,6 +40,7 @@ from bayesmeta.likelihoods import asinh_exp, log_sinh, odds_product_loglik
 from bayesmeta.model import StudyLikelihoods, data_slots
 from bayesmeta.priors import HalfNormal, Normal, Prior
 from bayesmeta.studies import TwoByTwo
+from bayesmeta.truncated import symbolic_log_mass
 from bayesmeta.values import Array
 
 if TYPE_CHECKING:
@@ -61,20 +67,22 @@ def build(data: TwoByTwo, priors: Mapping[str, Prior]) -> "pm.Model":
         mu, tau = priors["mu"].rv("mu"), priors["tau"].rv("tau")
         eta = pm.Normal("eta", 0.0, 1.0, dims="study")
         theta = pm.Deterministic("theta", mu + tau * eta, dims="study")
-        # The likelihood itself falls to 0 at the limits, so that no edge is left to run into.
-        pm.Potential("possible", pm.math.switch(pm.math.abs(theta) < 1.0, 0.0, -np.inf), dims="study")
+        inside = pm.math.switch(pm.math.abs(theta) < 1.0, 0.0, -np.inf)
+        pm.Potential("possible", inside - symbolic_log_mass(mu, tau), dims="study")
         _arms(data, priors, theta)
     return model
 
 
 def centred(data: TwoByTwo, priors: Mapping[str, Prior]) -> "pm.Model":
-    """Return the PyMC model with theta ~ N(mu, tau) between its limits: good when the studies say much."""
+    """Return the PyMC model with theta ~ N(mu, tau) cut to its limits: good when the studies say much."""
     import pymc as pm
 
     with pm.Model(coords={"study": data.study}) as model:
         mu, tau = priors["mu"].rv("mu"), priors["tau"].rv("tau")
         limits = pm.distributions.transforms.Interval(-1.0, 1.0)
-        _arms(data, priors, pm.Normal("theta", mu, tau, dims="study", default_transform=limits))
+        theta = pm.Normal("theta", mu, tau, dims="study", default_transform=limits)
+        pm.Potential("possible", -data.k * symbolic_log_mass(mu, tau))
+        _arms(data, priors, theta)
     return model
 
 

@@ -13,6 +13,7 @@ from bayesmeta.engines import convolve as convolution
 from bayesmeta.engines.bounded import Bounded
 from bayesmeta.engines.convolve import LogPrior, convolve, laplace
 from bayesmeta.engines.curves import Curves
+from bayesmeta.engines.limited import LimitedEffects
 from bayesmeta.engines.shared_nodes import total
 from bayesmeta.engines.tau import known_tau
 from bayesmeta.errors import ConvergenceError, ModelError
@@ -209,14 +210,18 @@ def averages(given: StudyLikelihoods, curves: Curves | Bounded) -> Averages:
     if known_tau(given.tau) == 0.0:
         return NoEffects(curves, given.mu)
     if given.random_effects == "normal":
-        return NormalEffects(curves, given.mu)
+        whole = NormalEffects(curves, given.mu)
+        return LimitedEffects(whole, given.support) if np.isfinite(given.support).all() else whole
     if given.normal is None:
         raise ModelError("Quadrature of Student-t random effects is for normal likelihoods. Use engine='nuts'.")
     return StudentEffects(*given.normal, given.df, given.mu)
 
 
 def one_study(every: Averages, i: int) -> Averages:
-    """Return the averages of study `i` alone."""
+    """Return the averages of study `i` alone, over random effects that are not cut to their limits."""
+    if isinstance(every, LimitedEffects):
+        own = every.whole.curves.one(i)
+        return replace(every.whole, curves=replace(own, wall=0.0) if isinstance(own, Bounded) else own)
     if isinstance(every, StudentEffects):
         return replace(every, y=every.y[i : i + 1], s=every.s[i : i + 1])
     assert isinstance(every, NormalEffects | NoEffects)

@@ -11,7 +11,6 @@ import numpy as np
 from bayesmeta.engines import curves
 from bayesmeta.engines.curves import Curves
 from bayesmeta.engines.row_splines import Index
-from bayesmeta.errors import ConvergenceError
 from bayesmeta.model import StudyLikelihoods
 from bayesmeta.values import Array
 
@@ -19,6 +18,10 @@ from bayesmeta.values import Array
 REACH = 5.0
 # A likelihood must have fallen by this (log scale) at both ends of the table, so that what lies beyond is nothing.
 FALL = 60.0
+
+# Slope of the log likelihood beyond: steeper than any density of random effects, whose mass may lie there. Minus
+# infinity itself would poison sums in which nothing else counts.
+WALL = 1e200
 
 # A likelihood with a kink in the middle never gets smooth; this many cells resolve those that do.
 MAX_CELLS = 2**10
@@ -36,6 +39,9 @@ class Bounded:
         Of the interval in which theta lies.
     center, scale
         ``(k,)`` rough place and width of each likelihood, in theta.
+    wall
+        Slope of the log likelihoods beyond the limits. Without one they fall there like a normal likelihood: small
+        enough for averages that are not divided by the probability between the limits, and smooth.
     """
 
     inner: Curves
@@ -43,6 +49,7 @@ class Bounded:
     half: float
     center: Array
     scale: Array
+    wall: float = WALL
 
     def _xi(self, theta: Array) -> Array:
         edge = np.tanh(REACH)
@@ -53,10 +60,9 @@ class Bounded:
 
     def __call__(self, theta: Array) -> Array:
         """Return the log likelihoods at `theta`, ``(k, ...)``, one row a study."""
-        # Minus infinity itself would poison sums in which nothing else counts; after the fall this is nothing.
         beyond = np.maximum(np.abs(theta - self.middle) - self.half * np.tanh(REACH), 0.0)
         away = beyond / self.scale.reshape((-1,) + (1,) * (theta.ndim - 1))
-        return np.asarray(self.inner(self._xi(theta)) - 0.5 * away**2)
+        return np.asarray(self.inner(self._xi(theta)) - 0.5 * away**2 - self.wall * beyond / self.half)
 
     def derivatives(self, theta: Array) -> tuple[Array, Array]:
         """Return the first and second derivatives with respect to theta, ``(k, ...)`` each.
@@ -77,7 +83,7 @@ class Bounded:
 
     def take(self, index: Index) -> "Bounded":
         """Return the tables of the studies at `index` alone."""
-        return Bounded(self.inner.take(index), self.middle, self.half, self.center[index], self.scale[index])
+        return replace(self, inner=self.inner.take(index), center=self.center[index], scale=self.scale[index])
 
     def one(self, i: int) -> "Bounded":
         """Return the table of study `i` alone."""
@@ -89,7 +95,7 @@ def tabulate(likelihoods: StudyLikelihoods, low: Array, high: Array) -> Curves |
 
     Raises
     ------
-    ConvergenceError
+    RoughError
         If a likelihood is too rough to be represented, or does not vanish at a limit; the message names the study.
     """
     start, end = likelihoods.support
@@ -106,9 +112,10 @@ def tabulate(likelihoods: StudyLikelihoods, low: Array, high: Array) -> Curves |
     fallen = loglik(np.column_stack([np.full_like(at, -REACH), np.arctanh(at), np.full_like(at, REACH)]))
     short = np.flatnonzero((fallen[:, [0, 2]] > fallen[:, [1]] - FALL).any(axis=1))
     if short.size:
-        raise ConvergenceError(
+        raise curves.RoughError(
             f"Study {likelihoods.study[short[0]]!r}: its data hardly rule out an effect of {start:g} or {end:g}, "
-            "where the effect's scale ends. Use engine='nuts'."
+            "where the effect's scale ends. Use engine='nuts'.",
+            np.isin(np.arange(len(scale)), short),
         )
     inside = replace(likelihoods, loglik=loglik, center=np.arctanh(at), scale=scale / (half * (1.0 - at**2)))
     reach = np.full(len(at), REACH)

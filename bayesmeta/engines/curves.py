@@ -19,6 +19,22 @@ GAIN = 64.0
 MAX_CELLS = 2**14
 
 
+class RoughError(ConvergenceError):
+    """Likelihoods that no smooth table represents.
+
+    Parameters
+    ----------
+    message
+        In words.
+    rough
+        ``(k,)`` which studies' they are.
+    """
+
+    def __init__(self, message: str, rough: NDArray[np.bool_]) -> None:
+        super().__init__(message)
+        self.rough = rough
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Curves:
     """Log likelihoods of ``k`` studies as functions of theta, with two derivatives.
@@ -103,7 +119,7 @@ def tabulate(likelihoods: StudyLikelihoods, low: Array, high: Array, *, max_cell
 
     Raises
     ------
-    ConvergenceError
+    RoughError
         If a likelihood is too rough to be represented; the message names the study.
     """
     k = len(likelihoods.study)
@@ -128,7 +144,10 @@ def tabulate(likelihoods: StudyLikelihoods, low: Array, high: Array, *, max_cell
         m *= 2
         if m > max_cells:
             study = likelihoods.study[pending[0]]
-            raise ConvergenceError(f"Study {study!r}: its likelihood is too rough to be tabulated. Use engine='nuts'.")
+            raise RoughError(
+                f"Study {study!r}: its likelihood is too rough to be tabulated. Use engine='nuts'.",
+                np.isin(np.arange(k), pending),
+            )
         # Half of a grid twice as fine is known already.
         finer = np.empty((k, 2 * m + 1))
         finer[:, ::2], finer[:, 1::2] = values, at((np.arange(m) + 0.5) / m)

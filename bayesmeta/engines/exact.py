@@ -15,15 +15,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesmeta.engines.averages import one_study
+from bayesmeta.engines.creased import creased
+from bayesmeta.engines.curves import RoughError
 from bayesmeta.engines.lazy import Lazy
+from bayesmeta.engines.limited import LimitedEffects, check_limited
+from bayesmeta.engines.line_marginals import limited_prediction
 from bayesmeta.engines.nodes import TO_LEGENDRE, Rule
-from bayesmeta.engines.plane import Plane, plane
+from bayesmeta.engines.plane import Plane, plane, theta_range
+from bayesmeta.engines.sheet import sheet
+from bayesmeta.engines.sheet_solution import CreasedSolution
 from bayesmeta.engines.smooth import Kernel, Smoother
 from bayesmeta.engines.tau import barely_proper, gathered, known_tau
+from bayesmeta.engines.tau_marginals import log_density
 from bayesmeta.engines.versions import versions
 from bayesmeta.errors import ConvergenceError, ModelError
-from bayesmeta.marginals import Density, SincDensity, Transformed
-from bayesmeta.marginals.axis import from_axis, log_jacobian, to_axis
+from bayesmeta.marginals import Density, LineDensity, SincDensity, Transformed
+from bayesmeta.marginals.axis import from_axis
 from bayesmeta.marginals.sinc import sinc_basis, tabulate
 from bayesmeta.model import Model, StudyLikelihoods
 from bayesmeta.posterior import Diagnostics, Marginal, Posterior
@@ -57,10 +64,21 @@ class ExactSolution:
     tail_exponent: float
     error_estimate: float
 
+    @property
+    def log_evidence(self) -> float:
+        """Log marginal likelihood."""
+        return self.plane.log_evidence
+
+    @property
+    def nodes(self) -> int:
+        """Number of nodes of mu and tau."""
+        return self.plane.mass.size
+
     def mu(self) -> SincDensity:
         """Return the posterior of the pooled effect."""
-        # Far out a flat prior leaves mu the mean of the studies' true effects.
-        spread = 0.0 if self.given.mu.proper else 1.0 / len(self.given.study)
+        # Far out a flat prior leaves mu the mean of the studies' true effects; those between limits say nothing of it.
+        free = not self.given.mu.proper and not math.isfinite(self.given.support[0])
+        spread = 1.0 / len(self.given.study) if free else 0.0
         return self._noted(tabulate(self._density_mu, *self._rough(0.0)), spread)
 
     def _rough(self, spread: float) -> tuple[float, float]:
@@ -108,8 +126,10 @@ class ExactSolution:
             out[start : start + size] = np.einsum("xtm,tm->x", basis, scaled)
         return np.maximum(out, 0.0)
 
-    def theta_new(self) -> SincDensity:
+    def theta_new(self) -> SincDensity | LineDensity:
         """Return the posterior predictive distribution of a new study's true effect."""
+        if isinstance(self.plane.averages, LimitedEffects):
+            return limited_prediction(self.plane, self.given.support, self._rough(1.0))
         smoother = Smoother(self.plane, np.zeros_like(self.plane.mass), Kernel(self.given.df))
         return self._noted(tabulate(smoother.density, *self._rough(1.0), kind="posterior prediction"), 1.0)
 
@@ -189,26 +209,7 @@ class ExactSolution:
         )
 
 
-def log_density(rule: Rule, tau: Array) -> Array:
-    """Return the log density of tau between the nodes: the Legendre series of every panel's 16 values."""
-    panels = rule.panels
-    edge = np.searchsorted(rule.x[:, 0], tau, side="right")
-    panel = np.clip(edge - 1, 0, len(panels) - 1)
-    for step in (0, 1):
-        candidate = np.clip(panel + step, 0, len(panels) - 1)
-        u = to_axis(tau, panels.lower[candidate], panels.upper[candidate])
-        later = (u > panels.right[panel]) & (candidate > panel) & (u >= panels.left[candidate])
-        panel = np.where(later, candidate, panel)
-    u = to_axis(tau, panels.lower[panel], panels.upper[panel])
-    half = 0.5 * (panels.right - panels.left)[panel]
-    place = (u - panels.left[panel]) / half - 1.0
-    series = (rule.logg @ TO_LEGENDRE.T)[panel]
-    value = np.polynomial.legendre.legval(np.clip(place, -1.0, 1.0), series.T, tensor=False)
-    value = np.where((place < -1.0 - 1e-9) | (place > 1.0 + 1e-9), -np.inf, value)
-    return np.asarray(value - log_jacobian(u, panels.lower[panel], panels.upper[panel]))
-
-
-def integrate(given: StudyLikelihoods, *, tolerance: float = TOLERANCE) -> ExactSolution:
+def integrate(given: StudyLikelihoods, *, tolerance: float = TOLERANCE) -> "ExactSolution | CreasedSolution":
     """Return the solved posterior of an exact-likelihood model.
 
     Raises
@@ -218,21 +219,41 @@ def integrate(given: StudyLikelihoods, *, tolerance: float = TOLERANCE) -> Exact
     ConvergenceError
         If the error estimate stays above `tolerance`.
     """
-    _check_mu(given)
-    exponent = _tail_exponent(given)
+    if math.isfinite(given.support[0]):
+        exponent = check_limited(given)
+    else:
+        _check_mu(given)
+        exponent = _tail_exponent(given)
     given = replace(given, tau=gathered(given.tau))
-    at = plane(given)
+    try:
+        at = plane(given)
+    except RoughError as found:
+        return integrate_creased(given, found.rough, exponent, tolerance=tolerance)
     if at.rule is None:
         return ExactSolution(given, at, None, math.inf, at.error)
     logg = at.log_weight.reshape(at.rule.x.shape) - np.log(at.rule.panels.weights())
     rule = Rule(at.rule.panels, at.rule.x, logg, at.rule.extra)
-    error = max(at.error, _panel_error(rule))
+    error = _tolerable(max(at.error, _panel_error(rule)), tolerance)
+    return ExactSolution(given, at, rule, exponent, error)
+
+
+def integrate_creased(
+    given: StudyLikelihoods, rough: NDArray[np.bool_], exponent: float, *, tolerance: float
+) -> CreasedSolution:
+    """Return the solved posterior where the likelihoods of some studies are known to be rough."""
+    at = sheet(given, creased(given, rough, *theta_range(given)))
+    error = at.error if at.rule is None else max(at.error, _panel_error(at.rule))
+    return CreasedSolution(given, at, exponent, _tolerable(error, tolerance))
+
+
+def _tolerable(error: float, tolerance: float) -> float:
+    """Return the error, if it is tolerable."""
     if not error <= tolerance:
         raise ConvergenceError(
             f"The error estimate of the posterior is {error:.1e}, above {tolerance:g}. "
             "Check the priors, raise tolerance=, or use engine='nuts'."
         )
-    return ExactSolution(given, at, rule, exponent, error)
+    return error
 
 
 def _panel_error(rule: Rule) -> float:
@@ -252,7 +273,7 @@ def _bounded(given: StudyLikelihoods) -> NDArray[np.bool_]:
 
 def _check_mu(given: StudyLikelihoods) -> None:
     """Refuse a flat prior of mu where no study bounds the effect on one side: the posterior is improper."""
-    if given.mu.proper or any(math.isfinite(end) for end in given.support):
+    if given.mu.proper:
         return
     for side, held in zip(("below", "above"), _bounded(given).any(axis=0), strict=True):
         if not held:
@@ -319,7 +340,7 @@ def solve(
         theta=Lazy(theta),
         diagnostics=_diagnostics(solution),
         datatree=partial(_datatree, solution, data),
-        log_evidence=solution.plane.log_evidence if proper else None,
+        log_evidence=solution.log_evidence if proper else None,
         seed=seed,
         options=MappingProxyType({"tolerance": tolerance}),
         versions=versions(),
@@ -327,8 +348,8 @@ def solve(
     )
 
 
-def _diagnostics(solution: ExactSolution) -> Diagnostics:
-    nodes = solution.plane.mass.size
+def _diagnostics(solution: ExactSolution | CreasedSolution) -> Diagnostics:
+    nodes = solution.nodes
     verdict = (
         f"Deterministic integration over {nodes} nodes of mu and tau, exact likelihood; "
         f"estimated error {solution.error_estimate:.1e} (relative)."
@@ -337,7 +358,7 @@ def _diagnostics(solution: ExactSolution) -> Diagnostics:
     return Diagnostics(ok=True, verdict=verdict, figures=MappingProxyType(figures))
 
 
-def _datatree(solution: ExactSolution, data: Any, draws: int, seed: int | None) -> Any:
+def _datatree(solution: ExactSolution | CreasedSolution, data: Any, draws: int, seed: int | None) -> Any:
     from bayesmeta.engines.plane_draws import datatree
 
     return datatree(solution, data, draws, seed)

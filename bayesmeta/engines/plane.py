@@ -131,15 +131,15 @@ def plane(likelihoods: StudyLikelihoods) -> Plane:
     ConvergenceError
         If the posterior cannot be enclosed or resolved.
     """
-    curves = tabulate(likelihoods, *_theta_range(likelihoods))
+    curves = tabulate(likelihoods, *theta_range(likelihoods))
     average = averages(likelihoods, curves)
     known = known_tau(likelihoods.tau)
     if known is not None:
         rule, tau, log_weight = None, np.array([known]), np.zeros(1)
     else:
         assert likelihoods.tau is not None
-        rule = _tau_rule(likelihoods, average)
-        tau, log_weight = rule.x.ravel(), _log_prior_mass(rule, likelihoods.tau)
+        rule = tau_rule(likelihoods, average)
+        tau, log_weight = rule.x.ravel(), log_prior_mass(rule, likelihoods.tau)
     placed = average.place(tau)
     posed = _Posed(average, likelihoods.mu, tau, log_weight, placed.center, placed.scale)
     step, reach, last, halvings = STEP, [placed.reach, placed.reach], np.inf, 0
@@ -217,7 +217,7 @@ def _typical(mass: Array) -> tuple[NDArray[np.intp], Array]:
     return rows, np.minimum(1.0, 20.0 * tail)
 
 
-def _theta_range(likelihoods: StudyLikelihoods) -> tuple[Array, Array]:
+def theta_range(likelihoods: StudyLikelihoods) -> tuple[Array, Array]:
     """Return ``(k,)`` ends of the range of theta in which each study's likelihood could matter."""
     finite = np.where(np.isfinite(likelihoods.scale), likelihoods.scale, 1.0)
     limit = 1e6 * float(finite.max())
@@ -259,14 +259,18 @@ def _fallen(likelihoods: StudyLikelihoods, inner: float, outer: float) -> Array:
     return theta
 
 
-def _log_prior_mass(rule: nodes.Rule, prior: Prior) -> Array:
+def log_prior_mass(rule: nodes.Rule, prior: Prior) -> Array:
+    """Return ``(T,)`` logs of the prior's masses of the nodes of tau."""
     panels = rule.panels
     slope = log_jacobian(panels.points(), panels.lower[:, None], panels.upper[:, None])
     return np.asarray((slope + np.log(panels.weights())).ravel() + prior.logpdf(rule.x.ravel()))
 
 
-def _tau_rule(likelihoods: StudyLikelihoods, average: Averages) -> nodes.Rule:
-    """Return panels of tau on which the posterior is smooth, placed by an approximation to it."""
+def tau_rule(likelihoods: StudyLikelihoods, average: Averages, slack: float = 0.0) -> nodes.Rule:
+    """Return panels of tau on which the posterior is smooth, placed by an approximation to it.
+
+    With `slack` the approximation may be wrong by that much (log scale) about which panels count.
+    """
     prior = likelihoods.tau
     assert prior is not None
 
@@ -284,15 +288,16 @@ def _tau_rule(likelihoods: StudyLikelihoods, average: Averages) -> nodes.Rule:
     first = nodes.first_panels(list(pairwise(cuts)), np.array(landmarks))
     rule = nodes.refine(approximate, nodes.evaluate(approximate, first))
     nodes.check_enclosed(rule)
-    rule = nodes.refine(approximate, rule, _features)
+    rule = nodes.refine(approximate, rule, features)
     share = rule.masses().sum(axis=1)
     # A panel may matter to the variance of a new study's effect where it does not to any probability.
     second = (rule.masses() * rule.x**2).sum(axis=1)
-    used = (share > NEGLIGIBLE_PANEL * share.sum()) | (second > NEGLIGIBLE_SECOND * second.sum())
+    least = np.exp(-slack)
+    used = (share > least * NEGLIGIBLE_PANEL * share.sum()) | (second > least * NEGLIGIBLE_SECOND * second.sum())
     return nodes.keep(rule, np.flatnonzero(used))
 
 
-def _features(rule: nodes.Rule) -> Array:
+def features(rule: nodes.Rule) -> Array:
     """Return approximate probabilities of mu and of a new study's effect given tau, at a few places of each."""
     mu, scale = rule.extra[..., 0], rule.extra[..., 1]
     mass = rule.masses()

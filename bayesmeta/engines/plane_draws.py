@@ -3,47 +3,24 @@
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.special import sici
+from scipy.special import ndtr
 
 from bayesmeta.engines.averages import StudentEffects
 from bayesmeta.engines.convolve import STEP as THETA_STEP
 from bayesmeta.engines.convolve import conditional_grid
 from bayesmeta.engines.exact import ExactSolution
 from bayesmeta.engines.exact_draws import draw_tau, tree_of
+from bayesmeta.engines.limited import LimitedEffects
 from bayesmeta.engines.nodes import BARYCENTRIC, NODES, ORDER
+from bayesmeta.engines.sheet_draws import draw as draw_creased
+from bayesmeta.engines.sheet_solution import CreasedSolution
+from bayesmeta.engines.sinc_quantiles import quantiles
 from bayesmeta.marginals.axis import to_axis
+from bayesmeta.truncated import quantile
 from bayesmeta.values import Array
 
 if TYPE_CHECKING:
     import xarray as xr
-
-
-def _quantiles(mass: Array, uniform: Array) -> Array:
-    """Return, in grid steps from the first point, the quantiles of tabulated densities.
-
-    Parameters
-    ----------
-    mass
-        ``(n, M)`` densities on a uniform grid, a row each.
-    uniform
-        ``(n,)`` probabilities.
-    """
-    n, size = mass.shape
-    mass = mass / mass.sum(axis=1, keepdims=True)
-    grid = np.arange(float(size))
-    low, high = np.zeros(n), np.full(n, size - 1.0)
-    place = np.minimum((np.cumsum(mass, axis=1) < uniform[:, None]).sum(axis=1).astype(float), size - 1.0)
-    for _ in range(60):
-        angle = np.pi * (place[:, None] - grid)
-        excess = np.einsum("ij,ij->i", mass, 0.5 + sici(angle)[0] / np.pi) - uniform
-        slope = np.einsum("ij,ij->i", mass, np.sinc(angle / np.pi))
-        low, high = np.where(excess > 0, low, place), np.where(excess > 0, place, high)
-        new = place - excess / np.maximum(slope, 1e-300)
-        new = np.where((new > low) & (new < high), new, 0.5 * (low + high))
-        moved, place = np.max(np.abs(new - place)), new
-        if moved < 1e-9:
-            break
-    return np.asarray(place)
 
 
 def _interpolated_rows(solution: ExactSolution, tau: Array) -> tuple[Array, Array, Array]:
@@ -82,7 +59,7 @@ def draw(solution: ExactSolution, n: int, rng: np.random.Generator) -> dict[str,
     else:
         tau = draw_tau(solution.rule, rng.random(n))
         center, scale, density = _interpolated_rows(solution, tau)
-    mu = center + scale * (at.u[0] + at.step * _quantiles(density, rng.random(n)))
+    mu = center + scale * (at.u[0] + at.step * quantiles(density, rng.random(n)))
     if at.tau[-1] == 0.0:
         return {"mu": mu, "theta": np.repeat(mu[:, None], k, axis=1), "theta_new": mu}
     if isinstance(at.averages, StudentEffects):
@@ -92,13 +69,16 @@ def draw(solution: ExactSolution, n: int, rng: np.random.Generator) -> dict[str,
         theta = np.column_stack([_theta(solution, i, mu, tau, rng) for i in range(k)])
         new = rng.standard_normal(n)
     known = {} if solution.rule is None else {"tau": tau, "tau2": tau**2}
-    return {**known, "mu": mu, "theta": theta, "theta_new": mu + tau * new}
+    theta_new = mu + tau * new
+    if isinstance(at.averages, LimitedEffects):
+        theta_new = quantile(mu, tau, solution.given.support, ndtr(new))
+    return {**known, "mu": mu, "theta": theta, "theta_new": theta_new}
 
 
 def _theta(solution: ExactSolution, i: int, mu: Array, tau: Array, rng: np.random.Generator) -> Array:
     """Draw study i's true effect given mu and tau: its likelihood times a normal, by quantiles."""
     mode, width, first, mass = conditional_grid(solution.plane.curves.one(i), mu, tau)
-    return np.asarray(mode + width * np.sinh(first + THETA_STEP * _quantiles(mass, rng.random(len(mu)))))
+    return np.asarray(mode + width * np.sinh(first + THETA_STEP * quantiles(mass, rng.random(len(mu)))))
 
 
 def _student_theta(effects: StudentEffects, i: int, mu: Array, tau: Array, rng: np.random.Generator) -> Array:
@@ -107,14 +87,15 @@ def _student_theta(effects: StudentEffects, i: int, mu: Array, tau: Array, rng: 
     lam, log_weight = effects.mixing()
     v = s**2 + tau[:, None] ** 2 / lam
     log = log_weight - 0.5 * (y - mu[:, None]) ** 2 / v - 0.5 * np.log(v)
-    place = _quantiles(np.exp(log - log.max(axis=1, keepdims=True)), rng.random(len(mu)))
+    place = quantiles(np.exp(log - log.max(axis=1, keepdims=True)), rng.random(len(mu)))
     drawn = lam[0] * (lam[1] / lam[0]) ** place
     kept = s**2 / (s**2 + tau**2 / drawn)
     mean = kept * mu + (1.0 - kept) * y
     return np.asarray(mean + s * np.sqrt(1.0 - kept) * rng.standard_normal(len(mu)))
 
 
-def datatree(solution: ExactSolution, data: Any, draws: int, seed: int | None) -> "xr.DataTree":
+def datatree(solution: ExactSolution | CreasedSolution, data: Any, draws: int, seed: int | None) -> "xr.DataTree":
     """Return exact draws as an ArviZ DataTree."""
-    values = draw(solution, draws, np.random.default_rng(seed))
+    rng = np.random.default_rng(seed)
+    values = draw_creased(solution, draws, rng) if isinstance(solution, CreasedSolution) else draw(solution, draws, rng)
     return tree_of(values, {"theta": ("study", list(solution.given.study))}, data, seed)

@@ -8,6 +8,7 @@ import numpy as np
 from bayesmeta.errors import ModelError
 from bayesmeta.model import Model
 from bayesmeta.priors import Prior
+from bayesmeta.truncated import quantile
 from bayesmeta.values import Array
 
 
@@ -56,6 +57,9 @@ def draw_theta(
         return None
     if "tau" not in draws:
         return center
+    if likelihoods is not None and all(np.isfinite(likelihoods.support)):
+        spread = np.broadcast_to(draws["tau"][..., None], center.shape)
+        return quantile(center, spread, likelihoods.support, rng.random(center.shape))
     robust = likelihoods is not None and likelihoods.random_effects == "t"
     noise = rng.standard_t(likelihoods.df, center.shape) if robust else rng.standard_normal(center.shape)  # type: ignore[union-attr]
     return np.asarray(center + draws["tau"][..., None] * noise)

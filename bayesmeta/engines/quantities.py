@@ -14,6 +14,7 @@ from scipy import special
 from bayesmeta.engines.chains import Run
 from bayesmeta.model import GaussianMarginal, Model, StudyLikelihoods
 from bayesmeta.priors import Prior
+from bayesmeta.truncated import quantile
 from bayesmeta.values import Array
 
 type Draws = Mapping[str, Array]
@@ -110,6 +111,8 @@ def _new_study(
     if likelihoods is not None and likelihoods.random_effects == "t":
         uniform = special.ndtr(stratified_normal(mu.shape, rng))
         return np.asarray(mu + tau * special.stdtrit(likelihoods.df, uniform))
+    if likelihoods is not None and all(np.isfinite(likelihoods.support)):
+        return quantile(mu, tau, likelihoods.support, special.ndtr(stratified_normal(mu.shape, rng)))
     return mu + tau * stratified_normal(mu.shape, rng)
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from bayesmeta.engines.plane import Plane
 from bayesmeta.engines.row_splines import Index, RowSplines, band_limited, through
+from bayesmeta.truncated import log_mass
 from bayesmeta.values import Array
 
 # Rows share nodes where the numbers of them that they need differ by no more than this factor.
@@ -73,11 +74,14 @@ class Smoother:
     log_own
         ``(T, M)`` averaged log likelihood of the study, which is divided out of the posterior because
         the study's likelihood at theta itself takes its place; zeros for a new study.
+    limits
+        Ends of what a new study's effect can be; `log_own` is then the log of the probability between them.
     """
 
     plane: Plane
     log_own: Array
     kernel: Kernel
+    limits: tuple[float, float] | None = None
 
     wide: NDArray[np.bool_] = field(init=False)
     narrow: Index = field(init=False)
@@ -133,7 +137,10 @@ class Smoother:
             value = mass(members[:, None], u)
             # Where the posterior of mu is negligible its interpolant is rounding, which division would blow up.
             real = (value > 1e-16 * peak) & (u >= plane.u[0]) & (u <= plane.u[-1])
-            if divides:
+            if self.limits is not None:
+                log_own = log_mass(center[:, None] + scale[:, None] * u, plane.tau[rows][:, None], self.limits)
+                value *= np.exp(np.where(real, -log_own, 0.0))
+            elif divides:
                 value *= np.exp(np.where(real, -own(members[:, None], u), 0.0))
             out[start : start + size] = (np.where(real, value, 0.0) @ w) @ (1.0 / (plane.step * scale))
         return out

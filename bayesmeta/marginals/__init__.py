@@ -1,10 +1,12 @@
 """Posterior marginals of one quantity, exact given their nodes, in scipy.stats words.
 
 `NormalMixture` is a quantity that is normal given each node of a quadrature rule; `Density` one whose
-density is known and was integrated on panels; `Transformed` a monotone function of such a quantity.
+density is known and was integrated on panels, `LineDensity` one of either sign; `Transformed` a monotone function of
+such a quantity.
 """
 
 from bayesmeta.marginals.density import Density as Density
 from bayesmeta.marginals.density import Transformed as Transformed
+from bayesmeta.marginals.line import LineDensity as LineDensity
 from bayesmeta.marginals.mixture import NormalMixture as NormalMixture
 from bayesmeta.marginals.sinc import SincDensity as SincDensity

@@ -71,7 +71,8 @@ def _mu_rd(p):
 def _rd(d, p, theta):
     if np.any(np.abs(theta) >= 1):
         return -np.inf
-    return _arms(d, *_risk_difference(p["baseline"], theta)) + _baselines(p) + _mu_rd(p)
+    mass = np.diff(stats.norm.cdf([-1.0, 1.0], p["mu"], p["tau"]))[0]
+    return _arms(d, *_risk_difference(p["baseline"], theta)) + _baselines(p) + _mu_rd(p) - len(theta) * np.log(mass)
 
 
 def _rates(d, p, theta):

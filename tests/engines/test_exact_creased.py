@@ -1,0 +1,252 @@
+"""Likelihoods with creases and effects between limits, against sums over panels that share no code with the engine."""
+
+import math
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from scipy import integrate, special, stats
+
+import bayesmeta as bm
+from bayesmeta.engines.blur import Normal, blur
+from bayesmeta.engines.line import evaluate, first_panels, refine, resolves_logs
+from bayesmeta.errors import ModelError
+from bayesmeta.studies import TwoByTwo
+from bayesmeta.truncated import log_mass, quantile
+
+
+def binomial(events, n, log_p, log_q):
+    """Return the binomial probability from the logs of the risk and of its complement."""
+    choose = special.gammaln(n + 1) - special.gammaln(events + 1) - special.gammaln(n - events + 1)
+    return np.exp(choose + events * log_p + (n - events) * log_q)
+
+
+def restricted_arms(theta, table, risks):
+    """Sum both binomials over the possible risks, with a normal(0, 10) prior of the mean of the arms' log odds.
+
+    ``risks(t, x)`` are the control and the treatment risk, their complements and their slopes in x.
+    """
+    a, n1, c, n0 = table
+    x = np.arange(-140.0, 140.0, 0.05)
+    out = []
+    for t in theta:
+        (p0, q0, slope0), (p1, q1, slope1) = risks(t, x)
+        mean = 0.5 * (np.log(p0) - np.log(q0) + np.log(p1) - np.log(q1))
+        volume = 0.5 * (slope0 / (p0 * q0) + slope1 / (p1 * q1)) * 0.05
+        both = binomial(c, n0, np.log(p0), np.log(q0)) * binomial(a, n1, np.log(p1), np.log(q1))
+        out.append(both @ (stats.norm.pdf(mean, 0, 10) * volume))
+    return np.array(out)
+
+
+def ratio_risks(t, x):
+    """Return both arms' risks with log ratio t; x are the log odds of the larger one."""
+    p, q = special.expit(x), special.expit(-x)
+    small = math.exp(-abs(t))
+    # 1 - small p, without cancellation where both are near 1.
+    other = (small * p, q + p * -math.expm1(-abs(t)), small * p * q)
+    return (other, (p, q, p * q)) if t > 0 else ((p, q, p * q), other)
+
+
+def difference_risks(t, x):
+    """Return both arms' risks with difference t; x are the log odds of the place in the possible interval."""
+    p, q, room = special.expit(x), special.expit(-x), 1.0 - abs(t)
+    lower, upper = (room * p, room * q + abs(t), room * p * q), (room * p + abs(t), room * q, room * p * q)
+    return (lower, upper) if t > 0 else (upper, lower)
+
+
+def panels(edges, order):
+    """Return Gauss-Legendre nodes and weights on panels with these edges."""
+    x, w = np.polynomial.legendre.leggauss(order)
+    a, b = (np.array(e) for e in zip(*pairwise(sorted(set(edges))), strict=True))
+    return (a[:, None] + (b - a)[:, None] * (x + 1) / 2).ravel(), ((b - a)[:, None] / 2 * w).ravel()
+
+
+def mirrored(edges):
+    """Return edges on both sides of 0."""
+    return [*edges, 0.0, *(-e for e in edges)]
+
+
+def sums(tables, risks, theta, mu, tau_limits, mu_prior, tau_prior, limited):
+    """Sum over theta, mu and tau: evidence, moments of mu and tau, and of every effect and a new one."""
+    x, wx = theta
+    m, wm = mu
+    likelihood = np.array([restricted_arms(x, table, risks) for table in tables])
+    tau, wt = panels(np.geomspace(*tau_limits, 5), 12)
+    wt = wt * tau_prior.pdf(tau) / (tau_prior.cdf(tau_limits[1]) - tau_prior.cdf(tau_limits[0]))
+    total, moments, effects = 0.0, np.zeros(3), np.zeros((len(tables) + 1, len(x)))
+    for t, w in zip(tau, wt, strict=True):
+        kernel = np.exp(-0.5 * ((x - m[:, None]) / t) ** 2) / (t * math.sqrt(2 * math.pi))
+        if limited:
+            # By symmetry: both tails of a normal above the middle.
+            kernel /= (stats.norm.cdf((1 - np.abs(m)) / t) - stats.norm.cdf((-1 - np.abs(m)) / t))[:, None]
+        average = (kernel * wx) @ likelihood.T
+        p = w * wm * mu_prior.pdf(m) * average.prod(axis=1)
+        total += p.sum()
+        moments += p @ m, p @ m**2, t * p.sum()
+        for i in range(len(tables)):
+            effects[i] += (p / average[:, i]) @ kernel * likelihood[i]
+        effects[-1] += p @ kernel
+    mean, second, tau_mean = moments / total
+    mass = effects * wx / total
+    return math.log(total), mean, math.sqrt(second - mean**2), tau_mean, mass
+
+
+def check(model, tables, risks, theta, mu, scale):
+    """Hold a posterior against the sums."""
+    limits = (0.5 * scale, 2.0 * scale)
+    priors = {"mu": f"normal(0, {scale})", "tau": f"truncated(half_normal({scale}), {limits[0]}, {limits[1]})"}
+    post = bm.fit(TwoByTwo(*zip(*tables, strict=True)), model=model, priors=priors, engine="quadrature")
+    expected = sums(
+        tables, risks, theta, mu, limits, stats.norm(0, scale), stats.halfnorm(scale=scale), model.endswith("rd")
+    )
+    evidence, mean, spread, tau, mass = expected
+    assert post.log_evidence == pytest.approx(evidence, abs=2e-8)
+    assert post.mu.mean() == pytest.approx(mean, abs=1e-8)
+    assert post.mu.sd() == pytest.approx(spread, rel=1e-7)
+    assert post.tau.mean() == pytest.approx(tau, rel=1e-8)
+    x = theta[0]
+    for marginal, m in zip([*post.theta.values(), post.theta_new], mass, strict=True):
+        assert m.sum() == pytest.approx(1.0, abs=1e-8)
+        assert marginal.mean() == pytest.approx(m @ x, abs=1e-8)
+        assert marginal.sd() == pytest.approx(math.sqrt(m @ x**2 - (m @ x) ** 2), rel=1e-7)
+        assert marginal.cdf(0.0) == pytest.approx(m[x < 0].sum(), abs=1e-8)
+    return post
+
+
+RD_THETA = panels(
+    mirrored([*np.geomspace(1e-8, 0.03, 20), *np.linspace(0.03, 0.97, 45), *(1 - np.geomspace(1e-8, 0.03, 12)), 1.0]),
+    12,
+)
+RD_MU = panels(np.linspace(-1.6, 1.6, 90), 10)
+RD = {
+    "no events in a study": ((0, 30, 0, 28), (5, 31, 6, 30)),
+    "one study without events": ((0, 20, 0, 30),),
+    "only events": ((12, 12, 9, 9), (3, 20, 6, 21)),
+    "hardly anybody": ((1, 2, 0, 1),),
+    "ordinary": ((18, 40, 12, 42), (11, 39, 16, 42)),
+    "all against none": ((5, 5, 0, 5), (1, 40, 0, 44)),
+}
+
+
+@pytest.mark.parametrize("case", RD)
+def test_creased_risk_differences_equal_plain_sums(case):
+    """Studies without events, with only events and of a few patients: every figure equals a sum over graded panels."""
+    check("binomial_normal_rd", RD[case], difference_risks, RD_THETA, RD_MU, 0.2)
+
+
+def test_a_risk_ratio_with_only_events_equals_plain_sums():
+    """A study with only events in both arms counts for what it says of the risk ratio."""
+    theta = panels(mirrored([*np.geomspace(1e-8, 0.03, 18), *np.linspace(0.03, 7.0, 90)]), 12)
+    mu = panels(np.linspace(-3.6, 3.6, 100), 10)
+    check("binomial_normal_rr", ((17, 17, 16, 16), (3, 20, 6, 21)), ratio_risks, theta, mu, 0.45)
+
+
+def test_a_new_risk_difference_lies_between_the_limits():
+    """The prediction of ordinary studies ends at -1 and 1, where its density does not vanish."""
+    tables = ((9, 12, 2, 12), (10, 11, 3, 13))
+    post = check("binomial_normal_rd", tables, difference_risks, RD_THETA, RD_MU, 0.2)
+    assert post.theta_new.support == (-1.0, 1.0)
+    assert post.theta_new.cdf(1.0) == pytest.approx(1.0, abs=1e-12)
+    assert post.theta_new.pdf(1.0) > 1e-4
+    assert post.theta_new.ppf(1.0) == 1.0
+
+
+def test_draws_follow_the_marginals():
+    """Draws of mu, tau and every effect of studies with creases pass Kolmogorov-Smirnov tests against their own cdf."""
+    post = bm.fit(TwoByTwo([0, 5], [30, 31], [0, 6], [28, 30]), model="binomial_normal_rd", engine="quadrature")
+    draws = post.to_datatree(draws=4000, seed=11)["posterior"]
+    for name in ("mu", "tau", "theta_new"):
+        assert stats.kstest(draws[name].values.ravel(), post[name].cdf).pvalue > 1e-3, name
+    for label, marginal in post.theta.items():
+        assert stats.kstest(draws["theta"].sel(study=label).values.ravel(), marginal.cdf).pvalue > 1e-3, label
+
+
+def test_words_of_a_creased_marginal_agree_with_each_other():
+    """Quantiles invert the cdf, the density is its slope, and the shortest interval has equal density at its ends."""
+    post = bm.fit(TwoByTwo([0, 5], [30, 31], [0, 6], [28, 30]), model="binomial_normal_rd", engine="quadrature")
+    for marginal in (post.mu, post.theta_new, post.theta["Study 1"]):
+        q = np.array([1e-6, 0.025, 0.3, 0.5, 0.8, 0.975, 1 - 1e-6])
+        np.testing.assert_allclose(marginal.cdf(marginal.ppf(q)), q, rtol=1e-9)
+        np.testing.assert_allclose(marginal.cdf(q - 0.5) + marginal.sf(q - 0.5), 1.0, rtol=1e-9)
+        area = integrate.quad(marginal.pdf, -0.01, 0.013, points=[0.0], epsabs=1e-12, epsrel=1e-11)[0]
+        assert area == pytest.approx(marginal.cdf(0.013) - marginal.cdf(-0.01), rel=1e-8)
+        hdi, eti = marginal.hdi(0.9), marginal.eti(0.9)
+        assert marginal.pdf(hdi.low) == pytest.approx(marginal.pdf(hdi.high), rel=1e-6)
+        assert hdi.high - hdi.low <= eti.high - eti.low + 1e-12
+
+
+@pytest.mark.parametrize("tau", [1e-6, 1e-3, 0.05, 0.7, 20.0])
+def test_averages_over_a_normal_equal_adaptive_quadrature(tau):
+    """A function with a logarithmic crease, averaged by panels, equals scipy's quadrature with break points."""
+
+    def logf(x):
+        size = np.abs(x) + 1e-300
+        return np.log1p(-0.5 * stats.norm.cdf(np.log(size) / 10) * -np.expm1(-30.0 * size))[None] - 3.0 * size
+
+    cuts = np.array([-1.0, 0.0, 1.0])
+    f = refine(
+        logf, evaluate(logf, first_panels(cuts, np.array([0.05]))), resolves_logs(1e-11, 45.0, 1e-14, (-1.0, 1.0))
+    )
+    mu = np.array([-0.9, -0.2, -3.0 * tau, 0.0, 0.5 * tau, 20.0 * tau, 0.4])
+    mu = mu[np.abs(mu) < 0.95]
+    for at, value in zip(mu, blur(f, Normal(tau, (-1.0, 1.0)), mu)[0], strict=True):
+        breaks = sorted(
+            {
+                -1.0,
+                1.0,
+                *np.clip(at + tau * np.array([-9, -5, -2, 0, 2, 5, 9]), -1, 1),
+                *mirrored(10.0 ** np.arange(-9, 0)),
+            }
+        )
+        total = sum(
+            integrate.quad(
+                lambda x, at=at: math.exp(logf(np.array([x]))[0, 0]) * stats.norm.pdf(x, at, tau), a, b, epsrel=1e-12
+            )[0]
+            for a, b in pairwise(breaks)
+        )
+        assert value == pytest.approx(math.log(total), abs=1e-9)
+
+
+def test_the_mass_between_limits_is_that_of_the_normal():
+    """The log of a normal's probability in (-1, 1), and its quantiles there, are scipy's, also far from the limits."""
+    rng = np.random.default_rng(3)
+    mu, tau = rng.normal(0, 1.5, 200), 10.0 ** rng.uniform(-1, 3, 200)
+    x, w = np.polynomial.legendre.leggauss(200)
+    with np.errstate(divide="ignore"):
+        direct = np.log(stats.norm.pdf(x, mu[:, None], tau[:, None]) @ w)
+    near = np.isfinite(direct) & (tau > 0.15)
+    np.testing.assert_allclose(log_mass(mu, tau, (-1.0, 1.0))[near], direct[near], atol=1e-11)
+    q = rng.random(200)
+    expected = stats.truncnorm.ppf(q, (-1 - mu) / tau, (1 - mu) / tau, mu, tau)
+    np.testing.assert_allclose(quantile(mu, tau, (-1.0, 1.0), q), expected, atol=1e-10)
+    # Mills' ratio: far out the tail is the density over the distance.
+    assert log_mass(np.array(41.0), np.array(1.0), (-1.0, 1.0)) == pytest.approx(stats.norm.logsf(40.0), rel=1e-12)
+
+
+def test_flat_priors_of_a_risk_difference_state_their_condition():
+    """Between limits tau needs a proper prior; a flat mu a light-tailed tau and studies that rule out both ends."""
+    counts = TwoByTwo([4, 9], [30, 41], [8, 11], [33, 38])
+    for priors, message in (
+        ({"tau": "flat()"}, "prior flat.. of tau must be proper"),
+        ({"mu": "flat()", "tau": "half_cauchy(0.1)"}, "no finite variance"),
+    ):
+        with pytest.raises(ModelError, match=message):
+            bm.fit(counts, model="binomial_normal_rd", priors=priors, engine="quadrature")
+    with pytest.raises(ModelError, match="rule out an effect of 1"):
+        bm.fit(
+            TwoByTwo([5, 4], [5, 4], [0, 0], [5, 6]),
+            model="binomial_normal_rd",
+            priors={"mu": "flat()"},
+            engine="quadrature",
+        )
+
+
+def test_a_flat_prior_of_a_log_risk_ratio_needs_a_bound():
+    """Studies without any event leave the risk ratio free: with a flat prior of mu that is refused, and said why."""
+    with pytest.raises(ModelError, match="bound the effect"):
+        bm.fit(
+            TwoByTwo([0, 0], [30, 25], [0, 0], [28, 26]),
+            model="binomial_normal_rr",
+            priors={"mu": "flat()"},
+            engine="quadrature",
+        )
