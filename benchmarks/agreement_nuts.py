@@ -28,6 +28,7 @@ from bayesmeta.model import Model, code_hash, list_models, load_model
 from bayesmeta.resources import data_dir
 from bayesmeta.studies import EffectSizes, PersonTime, StudyTable, TwoByTwo
 
+type Job = tuple[str, str | None, str, object]
 RECORD = Path(__file__).parent / "records" / "agreement_nuts.csv"
 FIELDS = (
     "data", "outcome", "model", "code", "k", "moderators", "priors", "seed", "ok", "divergences", "max_rhat",
@@ -159,9 +160,9 @@ def figures(model: Model, data, priors: dict[str, str]) -> dict[str, object]:
 
 def slow(model: str, data) -> int:
     """Return 0 for an analysis that takes seconds, else how many numbers its program goes through."""
-    inputs = load_model(model).inputs
-    size = 0 if inputs is None else sum(np.size(value) for value in inputs(data).values())
-    return size if data.k > MANY or size > LONG else 0
+    loaded = load_model(model)
+    size = 0 if loaded.inputs is None else sum(np.size(value) for value in loaded.inputs(data).values())
+    return size if (data.k > MANY and loaded.gaussian_marginal is None) or size > LONG else 0
 
 
 def rows_kept() -> list[dict[str, str]]:
@@ -183,6 +184,25 @@ def write(rows: list[dict[str, object]]) -> None:
         writer.writerows(sorted([*kept, *rows], key=lambda row: (row["model"], row["data"], row["outcome"])))
 
 
+def analyses(models: list[str], names: list[str] | None = None) -> list[Job]:
+    """Return data set, outcome, model and data of everything that fits, what takes minutes last."""
+    studies = [entry for entry in tables() if not names or entry[0] in names]
+    jobs = [
+        (name, outcome, model, data)
+        for model in models
+        for name, outcome, measure, table in studies
+        if (data := data_for(model, name, table, measure)) is not None
+    ]
+    return sorted(jobs, key=lambda job: slow(job[2], job[3]))
+
+
+def missing(jobs: list[Job]) -> list[Job]:
+    """Return the analyses that have no row of the present code and seed."""
+    known = {(row["data"], row["outcome"], row["model"], row["code"], row["seed"]) for row in rows_kept()}
+    codes = {model: code_hash(load_model(model)) for _, _, model, _ in jobs}
+    return [job for job in jobs if (job[0], job[1] or "", job[2], codes[job[2]], str(SEED)) not in known]
+
+
 def main() -> None:
     """Run the analyses chosen and write the record."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -190,21 +210,8 @@ def main() -> None:
     parser.add_argument("--data", nargs="*")
     parser.add_argument("--missing", action="store_true", help="only analyses without a row of the present code")
     chosen = parser.parse_args()
-    studies = [entry for entry in tables() if not chosen.data or entry[0] in chosen.data]
-    jobs = [
-        (name, outcome, model, data)
-        for model in chosen.models
-        for name, outcome, measure, table in studies
-        if (data := data_for(model, name, table, measure)) is not None
-    ]
-    if chosen.missing:
-        known = {(r["data"], r["outcome"], r["model"], r["code"], r["seed"]) for r in rows_kept()}
-        jobs = [
-            (name, outcome, model, data)
-            for name, outcome, model, data in jobs
-            if (name, outcome or "", model, code_hash(load_model(model)), str(SEED)) not in known
-        ]
-    for name, outcome, model, data in sorted(jobs, key=lambda job: slow(job[2], job[3])):
+    jobs = analyses(chosen.models, chosen.data)
+    for name, outcome, model, data in missing(jobs) if chosen.missing else jobs:
         start = time.perf_counter()
         row = analyse(name, outcome, model, data)
         write([row])

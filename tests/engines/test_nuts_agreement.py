@@ -1,6 +1,7 @@
 """The record of NUTS against quadrature on the data sets that ship, and the comparison itself."""
 
 import csv
+import importlib.util
 import math
 from pathlib import Path
 
@@ -10,11 +11,31 @@ import pytest
 import bayesmeta as bm
 from bayesmeta.agreement import AgreementRow, agreement
 from bayesmeta.errors import ModelError
-from bayesmeta.model import code_hash, load_model
+from bayesmeta.model import code_hash, list_models, load_model
 
 RECORD = Path(__file__).parents[2] / "benchmarks" / "records" / "agreement_nuts.csv"
 with RECORD.open(newline="", encoding="utf-8") as _file:
     ROWS = list(csv.DictReader(_file))
+# Models some of whose analyses have no row yet; a model leaves this list with its last row.
+PENDING = {
+    "binomial_normal_rd",
+    "binomial_normal_rr",
+}
+
+
+@pytest.fixture(scope="module")
+def script():
+    """Return the script that makes the record; its folder is no package."""
+    path = RECORD.parents[1] / "agreement_nuts.py"
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_every_analysis_that_fits_has_a_row(script):
+    """Every model was run on every data set that ships and fits it, but for the models that are known to lack some."""
+    assert {model for _, _, model, _ in script.missing(script.analyses(list_models()))} == PENDING
 
 
 def test_record_is_of_the_present_code_and_one_seed():
