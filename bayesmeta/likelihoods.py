@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from bayesmeta.errors import ConvergenceError, ModelError
-from bayesmeta.priors import Prior
+from bayesmeta.priors import Normal, Prior
 from bayesmeta.values import Array
 
 # Agreement asked of two successive step sizes, on the log scale. Nothing less will do: where an integrand has an edge
@@ -27,6 +27,8 @@ STEP, FINEST = 0.2, 0.2 / 2**6
 REACH, FARTHEST = 4.0, 64.0
 # A baseline's peak is sought within this and the size of theta of its prior's middle, and found to 1e-7.
 WIDEST, FOUND = 100.0, 1e-7
+# Between a plateau and a logistic wall, which is about one unit thick, a peak has hardly any curvature.
+CORNER = 5.0
 
 type LogIntegrand = Callable[[Array, Array], Array]
 
@@ -161,11 +163,11 @@ def logit_baseline(
     events, n
         ``(k,)`` of the first and the second arm.
     """
-    place, spread = _rough(prior)
+    prior_slope = _slope(prior)
     offsets = [shift * theta for shift in shifts]
 
     def slope(a: Array) -> tuple[Array, Array]:
-        gradient, curvature = (place - a) / spread**2, np.full_like(a, 1.0 / spread**2)
+        gradient, curvature = prior_slope(a)
         for offset, e, total in zip(offsets, events, n, strict=True):
             p = special.expit(a + offset)
             gradient = gradient + e[:, None] - total[:, None] * p
@@ -185,13 +187,14 @@ def log_rate_baseline(
 
     The first arm has the baseline's log rate, the second the baseline plus theta.
     """
-    place, spread = _rough(prior)
+    prior_slope = _slope(prior)
     rate = time[0][:, None] + time[1][:, None] * np.exp(theta)
     total = (events[0] + events[1])[:, None]
 
     def slope(a: Array) -> tuple[Array, Array]:
         mean = rate * np.exp(a)
-        return (place - a) / spread**2 + total - mean, 1.0 / spread**2 + mean
+        gradient, curvature = prior_slope(a)
+        return gradient + total - mean, curvature + mean
 
     return _newton(slope, np.log((total + 0.5) / rate))
 
@@ -204,25 +207,43 @@ def _rough(prior: Prior) -> tuple[float, float]:
     return middle, max((high - low) / 1.349, 1e-6)
 
 
+def _slope(prior: Prior) -> Callable[[Array], tuple[Array, Array]]:
+    """Return the slope of a prior's log density and, where that is concave, its curvature, at least a little."""
+    place, spread = _rough(prior)
+    if isinstance(prior, Normal):
+        return lambda a: ((prior.loc - a) / prior.scale**2, np.full_like(a, prior.scale**-2.0))
+    if not prior.proper or not all(map(math.isinf, prior.support)):
+        return lambda a: ((place - a) / spread**2, np.full_like(a, spread**-2.0))
+    # A heavy tail lets the baseline go as far as the data ask, where a normal in its place would hold it back.
+    h = 1e-3 * spread
+
+    def at(a: Array) -> tuple[Array, Array]:
+        low, middle, high = (np.asarray(prior.logpdf(x)) for x in (a - h, a, a + h))
+        return (high - low) / (2.0 * h), np.maximum((2.0 * middle - low - high) / h**2, 1e-4 / spread**2)
+
+    return at
+
+
 def _newton(slope: Callable[[Array], tuple[Array, Array]], start: Array) -> tuple[Array, Array]:
-    """Return the peak of concave functions and their widths there.
+    """Return the peak of functions that rise to it and fall from it, and their widths there.
 
     Newton's steps, kept between a point left of the peak and one right of it; until both are known the
     steps may grow, for the peak can lie as far away as theta itself.
     """
     at, low, high = start, np.full_like(start, -np.inf), np.full_like(start, np.inf)
     limit = 2.0
-    for _ in range(200):
+    for iteration in range(200):
         gradient, curvature = slope(at)
         low, high = np.where(gradient > 0.0, at, low), np.where(gradient < 0.0, at, high)
         new = at + np.clip(gradient / curvature, -limit, limit)
-        outside = ((new <= low) | (new >= high)) & np.isfinite(low) & np.isfinite(high)
+        # A heavy-tailed prior is not concave: where Newton's steps do not end, halving the interval does.
+        outside = ((new <= low) | (new >= high) | (iteration > 30)) & np.isfinite(low) & np.isfinite(high)
         new = np.where(outside, 0.5 * (np.where(outside, low, 0.0) + np.where(outside, high, 0.0)), new)
         moved = np.max(np.abs(new - at) / (1.0 + np.abs(at)), initial=0.0)
         at, limit = new, 1.5 * limit
         if moved < 1e-8:
             break
-    return at, 1.0 / np.sqrt(slope(at)[1])
+    return at, np.minimum(1.0 / np.sqrt(slope(at)[1]), CORNER)
 
 
 # Log weight of a table that does not exist: finite, and its exponential is 0.
@@ -326,7 +347,7 @@ def odds_product_loglik(
     study
         ``(k,)`` labels, for messages.
     """
-    place, spread = _rough(prior)
+    (place, spread), prior_slope = _rough(prior), _slope(prior)
 
     def arms(baseline: Array, at: Array) -> Array:
         delta = half(baseline, at)[0]
@@ -335,7 +356,7 @@ def odds_product_loglik(
 
     def gradient(a: Array) -> Array:
         delta, bend = half(a, theta)
-        total = (place - a) / spread**2
+        total = prior_slope(a)[0]
         for sign, e, size in zip((-1.0, 1.0), events, n, strict=True):
             total = total + (e[:, None] - size[:, None] * special.expit(a + sign * delta)) * (1.0 + sign * bend)
         return total
@@ -356,4 +377,4 @@ def _bisected(gradient: Callable[[Array], Array], middle: Array, reach: Array, w
         low, high = np.where(rising, at, low), np.where(rising, high, at)
     at, h = 0.5 * (low + high), 1e-4
     bend = (gradient(at - h) - gradient(at + h)) / (2.0 * h)
-    return at, 1.0 / np.sqrt(np.maximum(bend, 1.0 / widest**2))
+    return at, np.minimum(1.0 / np.sqrt(np.maximum(bend, 1.0 / widest**2)), CORNER)
