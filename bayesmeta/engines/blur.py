@@ -221,7 +221,10 @@ def cut(f: Pieces, normal: Normal, at: Array, fine: float = FINE) -> tuple[NDArr
     # What is below exp(-DEEP) of a function's peak is added up as coarsely as it comes.
     top = f.log.max(axis=2)
     shallow = counts & (top >= top.max(axis=1, keepdims=True) - DEEP)[:, None]
-    counts = shallow if shallow.any() else counts
+    if not shallow.any():
+        parent = np.flatnonzero(counts.any(axis=(0, 1)))
+        return parent, f.panels.left[parent], f.panels.right[parent]
+    counts = shallow
     radius = tau * np.sqrt(2.0 * np.where(counts, room, 0.0).max(axis=(0, 1)))
     # Means beyond a limit: the density falls exponentially from it, which short panels of its own axis resolve.
     pressed = np.full(len(left), (at[0] < normal.limits[0]) | (at[-1] > normal.limits[1]))
