@@ -33,6 +33,7 @@ LARGE, SMALL = 32, 10
 # Longest panel of the logistic axis that resolves an exponential, and the shortest one, beside the limits' distance,
 # that is not a point.
 SHORT, PRESSED = 1.25, 1e-15
+DEEP = 1000.0
 # So many standard deviations from where a function is known there is nothing of it but what says how little.
 NOTHING = 14.0
 MAX_PANELS = 20_000
@@ -217,6 +218,13 @@ def cut(f: Pieces, normal: Normal, at: Array, fine: float = FINE) -> tuple[NDArr
     )
     room = f.log.max(axis=2)[:, None, :] - least.max(axis=2, keepdims=True) + FALL
     counts = -highest <= room
+    # What is below exp(-DEEP) of a function's peak is added up as coarsely as it comes.
+    top = f.log.max(axis=2)
+    shallow = counts & (top >= top.max(axis=1, keepdims=True) - DEEP)[:, None]
+    if not shallow.any():
+        parent = np.flatnonzero(counts.any(axis=(0, 1)))
+        return parent, f.panels.left[parent], f.panels.right[parent]
+    counts = shallow
     radius = tau * np.sqrt(2.0 * np.where(counts, room, 0.0).max(axis=(0, 1)))
     # Means beyond a limit: the density falls exponentially from it, which short panels of its own axis resolve.
     pressed = np.full(len(left), (at[0] < normal.limits[0]) | (at[-1] > normal.limits[1]))
