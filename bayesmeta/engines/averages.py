@@ -66,12 +66,20 @@ class Averages(Protocol):
 
 
 def log_prior(prior: Prior) -> LogPrior:
-    """Return the log prior of mu with its first two derivatives, by central differences."""
+    """Return the log prior of mu, its slope by central differences, and how much it bends at most (negative).
+
+    A heavy-tailed prior is convex far out, and Newton's steps would go back and forth there. The parabola about the
+    median with the same slope lies below the log density of a Student-t and bends more, so that steps by it climb.
+    """
+    median = float(prior.ppf(np.array(0.5))) if prior.proper else 0.0
 
     def at(mu: Array, unit: Array) -> tuple[Array, Array, Array]:
         h = 1e-3 * unit
         low, mid, high = (np.asarray(prior.logpdf(mu + d)) for d in (-h, 0.0 * h, h))
-        return mid, (high - low) / (2.0 * h), (high - 2.0 * mid + low) / h**2
+        first, second = (high - low) / (2.0 * h), (high - 2.0 * mid + low) / h**2
+        away = mu - median
+        parabola = first / np.where(np.abs(away) > h, away, np.inf)
+        return mid, first, np.minimum(np.minimum(second, parabola), 0.0)
 
     return at
 
