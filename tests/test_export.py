@@ -140,7 +140,7 @@ def test_one_table_formats_refuse_two(tmp_path, table):
 @pytest.fixture(scope="module")
 def printed_by_r(effects, tmp_path_factory) -> dict[str, dict[str, float]]:
     """What R prints for each method and interval rule, in one R session because it takes seconds to start."""
-    _need_metafor()
+    _need("metafor")
     text = ""
     names = [f"{method} {ci}" for method in ("DL", "REML", "PM", "EE") for ci in ("wald", "hksj")]
     for name in names:
@@ -149,6 +149,41 @@ def printed_by_r(effects, tmp_path_factory) -> dict[str, dict[str, float]]:
         text += f'cat("=== {name}\\n")\n{script}'
     sections = _output(text, tmp_path_factory.mktemp("r")).split("=== ")[1:]
     return {name: _figures(section) for name, section in zip(names, sections, strict=True)}
+
+
+# Priors of tau of every kind that the script knows, with a normal and a flat prior of mu in turn.
+TAU_PRIORS = (
+    "half_normal(0.5)",
+    "uniform()",
+    "half_cauchy(0.5)",
+    "jeffreys()",
+    "half_student_t(4, 0.5)",
+    "dumouchel()",
+    "exponential(2)",
+    "log_normal(-1.97, 0.67)",
+    "uniform(0, 4)",
+    "lomax(2, 1)",
+    "i2()",
+    "half_logistic(0.3)",
+    "shrinkage()",
+    "berger_deely()",
+    "gamma(2, 5)",
+    "rayleigh(0.5)",
+    "sqrt()",
+    "conventional()",
+)
+MU_PRIORS = dict(zip(TAU_PRIORS, ("normal(0, 2.82)", "flat()") * 9, strict=True))
+
+
+@pytest.fixture(scope="module")
+def printed_by_bayesmeta(effects, tmp_path_factory) -> dict[str, dict[str, float]]:
+    """What the R package bayesmeta prints for each prior of tau, in one R session."""
+    _need("metafor")
+    _need("bayesmeta")
+    scripts = (r_script(effects, level=0.9, mu=mu, tau=tau) for tau, mu in MU_PRIORS.items())
+    text = "".join(f'cat("=== {tau}\\n")\n{script}' for tau, script in zip(MU_PRIORS, scripts, strict=True))
+    sections = _output(text, tmp_path_factory.mktemp("r")).split("=== ")[1:]
+    return {tau: _figures(section) for tau, section in zip(MU_PRIORS, sections, strict=True)}
 
 
 class TestRScript:
@@ -165,7 +200,7 @@ class TestRScript:
         [
             ({"method": "XX"}, "Unknown method"),
             ({"ci": "xx"}, "Unknown interval rule"),
-            ({"tau": "jeffreys()"}, "no density in R"),
+            ({"tau": "inverse_gamma(1, 1)"}, "no density in R"),
             ({"tau": "half_normal(1)", "mu": "cauchy(0, 1)"}, "normal or flat"),
         ],
     )
@@ -186,21 +221,37 @@ class TestRScript:
             assert printed[f"classical {name}"] == pytest.approx(ours, **near), name
         assert printed["largest difference of yi"] < 1e-12
 
+    @pytest.mark.parametrize("tau", TAU_PRIORS)
+    def test_bayesmeta_gives_our_numbers(self, effects, printed_by_bayesmeta, tau):
+        """Run by R, the Bayesian part prints our estimate, limits and median tau to the accuracy it asks for."""
+        printed = printed_by_bayesmeta[tau]
+        post = bm.fit(effects, priors={"mu": MU_PRIORS[tau], "tau": tau}, engine="quadrature")
+        limits = post.mu.eti(0.9)
+        near = 5e-4 * (limits.high - limits.low)
+        for name, ours in (("estimate", post.mu.mean()), ("low", limits.low), ("high", limits.high)):
+            assert printed[f"bayesian {name}"] == pytest.approx(ours, abs=near), name
+        assert printed["bayesian tau"] == pytest.approx(post.tau.median(), rel=1e-5)
+
+    def test_a_prior_without_limits_is_named(self, effects):
+        """R's dunif is no density on (0, inf): the improper uniform prior is asked for by its name."""
+        assert '    tau.prior = "uniform",' in r_script(effects, tau="uniform()").splitlines()
+        assert "dunif(t, min = 0.0, max = 4.0)" in r_script(effects, tau="uniform(0, 4)")
+
     def test_any_study_name_survives(self, tmp_path):
         """Names with quotes, line breaks, accents and comment signs do not break the script."""
-        _need_metafor()
+        _need("metafor")
         names = ['A "b" \\', "C\n# d", "Émile 5%", "日本 '; q()"]
         odd = bm.EffectSizes([0.1, 0.2, 0.3, 0.5], [0.1, 0.2, 0.3, 0.4], study=tuple(names), measure="GEN")
         printed = _figures(_output(r_script(odd), tmp_path))
         assert printed["classical estimate"] == pytest.approx(bm.frequentist.pool(odd).mu, rel=1e-10)
 
 
-def _need_metafor() -> None:
+def _need(package: str) -> None:
     if shutil.which("Rscript") is None:
         pytest.skip("Rscript is not installed")
-    command = ["Rscript", "-e", 'quit(status = !requireNamespace("metafor", quietly = TRUE))']
+    command = ["Rscript", "-e", f'quit(status = !requireNamespace("{package}", quietly = TRUE))']
     if subprocess.run(command, capture_output=True, check=False).returncode:
-        pytest.skip("the R package metafor is not installed")
+        pytest.skip(f"the R package {package} is not installed")
 
 
 def _output(text: str, folder: Path) -> str:

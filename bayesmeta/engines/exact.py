@@ -19,7 +19,7 @@ from bayesmeta.engines.nodes import TO_LEGENDRE, Rule
 from bayesmeta.engines.plane import Plane, plane
 from bayesmeta.engines.smooth import Kernel, Smoother
 from bayesmeta.engines.solution import Lazy
-from bayesmeta.engines.tau import known_tau
+from bayesmeta.engines.tau import barely_proper, gathered, known_tau
 from bayesmeta.engines.versions import versions
 from bayesmeta.errors import ConvergenceError, ModelError
 from bayesmeta.marginals import Density, SincDensity, Transformed
@@ -186,6 +186,7 @@ def integrate(given: StudyLikelihoods, *, tolerance: float = TOLERANCE) -> Exact
     """
     _check_mu(given)
     exponent = _tail_exponent(given)
+    given = replace(given, tau=gathered(given.tau))
     at = plane(given)
     if at.rule is None:
         return ExactSolution(given, at, None, math.inf, at.error)
@@ -244,7 +245,7 @@ def _tail_exponent(given: StudyLikelihoods) -> float:
     bounded = _bounded(given).all(axis=1)
     flat = 0 if given.mu.proper else 1
     exponent = given.tau.tail_exponent + float(bounded.sum()) - flat
-    if exponent <= 1.0:
+    if exponent <= 1.0 and not (barely_proper(given.tau) and exponent == 1.0):
         raise ModelError(
             f"The posterior is improper: {int(bounded.sum())} of {len(bounded)} studies bound their true effect on "
             f"both sides, too few for the prior {given.tau!r} of tau. Use a proper one, e.g. half_normal(0.5)."

@@ -204,9 +204,8 @@ def first_panels(intervals: Sequence[tuple[float, float]], landmarks: Array) -> 
 def _live(rule: Rule, order: float, reach: float) -> NDArray[np.intp]:
     """Return the panels that can matter for the mass or for moments up to `order`, and their neighbours."""
     height = rule.logg.max(axis=1) + np.log(rule.panels.right - rule.panels.left)
-    with np.errstate(divide="ignore"):
-        log_x = np.log(rule.x)
-        moment = (rule.logg + order * log_x).max(axis=1)
+    log_x = np.log(np.maximum(rule.x, np.finfo(float).tiny))
+    moment = (rule.logg + order * log_x).max(axis=1)
     near = log_x.min(axis=1) < log_x.flat[int(np.argmax(rule.logg))] + reach
     live = (height >= height.max() - NEGLIGIBLE) | (near & (moment >= moment.max() - 0.6 * NEGLIGIBLE))
     grown = live.copy()

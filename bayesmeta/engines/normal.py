@@ -15,7 +15,7 @@ from scipy.special import ndtr
 from bayesmeta.engines import nodes
 from bayesmeta.engines.gaussian import Conditional, Problem, condition, problem, true_effect, weighted_sums
 from bayesmeta.engines.solution import Solution, marginals, thetas
-from bayesmeta.engines.tau import known_tau, tail_exponent
+from bayesmeta.engines.tau import barely_proper, gathered, known_tau, tail_exponent
 from bayesmeta.engines.versions import versions
 from bayesmeta.errors import ConvergenceError
 from bayesmeta.model import GaussianMarginal, Model
@@ -77,7 +77,10 @@ def integrate(given: GaussianMarginal, *, tolerance: float = TOLERANCE) -> Solut
         posed, exponent, rule = _pruned(posed, at, np.zeros(1)), math.inf, None
         solved = Solution(given, posed, rule, tau, np.ones(1), float(at.loglik[0]), exponent, error)
     else:
-        posed, rule, exponent, change = _rule(given, posed, tolerance)
+        assert given.tau is not None
+        exponent = tail_exponent(given.tau, posed.k, posed.components.n_flat)
+        given = replace(given, tau=gathered(given.tau))
+        posed, rule, change = _rule(given, posed, exponent, tolerance)
         mass, tau = rule.masses().ravel(), rule.x.ravel()
         at = condition(posed, tau, rule.extra.reshape(tau.size, -1))
         error = max(change, _scale_error(given, posed, at, rule.logg.ravel()))
@@ -91,12 +94,15 @@ def integrate(given: GaussianMarginal, *, tolerance: float = TOLERANCE) -> Solut
     return solved
 
 
-def _rule(given: GaussianMarginal, posed: Problem, tolerance: float) -> tuple[Problem, nodes.Rule, float, float]:
-    """Return the problem without idle components, the panels of tau, the tail exponent and the last change."""
+def _rule(
+    given: GaussianMarginal, posed: Problem, exponent: float, tolerance: float
+) -> tuple[Problem, nodes.Rule, float]:
+    """Return the problem without idle components, the panels of tau and the last change."""
     prior = given.tau
     assert prior is not None
-    exponent = tail_exponent(prior, posed.k, posed.components.n_flat)
-    order = next((r for r in (4.0, 2.0, 1.0) if exponent > r + 1.0), 0.0)
+    # With a tail that falls as the prior's 1 / tau, the moment of one power less than the exponent's still exists.
+    margin = 1e-9 if barely_proper(prior) else 0.0
+    order = next((r for r in (4.0, 2.0, 1.0) if exponent + margin > r + 1.0), 0.0)
 
     # Where the tail is a power of tau, the moments' share beyond this is added in closed form.
     reach = math.inf if math.isinf(exponent) or order == 0.0 else 300.0 / order
@@ -112,7 +118,7 @@ def _rule(given: GaussianMarginal, posed: Problem, tolerance: float) -> tuple[Pr
     nodes.check_enclosed(rule)
     moved = _recentred(given, posed, rule)
     if moved is not None:
-        return _rule(given, moved, tolerance)
+        return _rule(given, moved, exponent, tolerance)
     if len(posed.components) > 1:
         at = condition(posed, rule.x.ravel(), rule.extra.reshape(rule.x.size, -1))
         posed = _pruned(posed, at, rule.logg.ravel())
@@ -126,7 +132,7 @@ def _rule(given: GaussianMarginal, posed: Problem, tolerance: float) -> tuple[Pr
         change, coarse = float(np.max(np.abs(fine - coarse))), fine
         if change <= max(0.1 * tolerance, 8.0 * np.finfo(float).eps * abs(rule.log_total())):
             break
-    return posed, rule, exponent, change
+    return posed, rule, change
 
 
 def _recentred(given: GaussianMarginal, posed: Problem, rule: nodes.Rule) -> Problem | None:

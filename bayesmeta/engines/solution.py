@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from bayesmeta.engines.gaussian import CHUNK, Conditional, Problem, condition, true_effect
 from bayesmeta.engines.nodes import Rule
 from bayesmeta.engines.quantities import typical_variance
+from bayesmeta.engines.tau import barely_proper
 from bayesmeta.errors import ModelError, UnknownNameError, unknown
 from bayesmeta.marginals import Density, NormalMixture, Transformed
 from bayesmeta.model import GaussianMarginal
@@ -19,6 +20,8 @@ from bayesmeta.values import Array, IntervalKind
 
 # From here on the likelihood is interpolated between its nodes: to 1e-13, at a cost that does not depend on k.
 INTERPOLATE = 300
+# Powers of tau closer than this to one that does not converge count as it: growth is measured on the last nodes.
+BARELY = 1e-4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,7 +71,30 @@ class Solution:
         rest = float(self.rule.panels.right[-1] - self.rule.panels.points()[-1, -1])
         log_density = float(self.rule.logg[-1, -1]) - self.log_normaliser
         rate = a - 1.0 - growth
+        if rate < BARELY:
+            return self._barely(log_density + log_last)
         return math.exp(log_density + log_last - rate * rest) / rate
+
+    def _barely(self, log_share: float) -> float:
+        """Return the integral beyond the panels of what falls as the prior's density itself, its log at the last node.
+
+        Likelihood times power is constant there, and what is left is the prior's own upper tail.
+        """
+        prior, rule = self.given.tau, self.rule
+        assert prior is not None
+        assert rule is not None
+        lower, last = float(rule.panels.lower[-1]), float(rule.x[-1, -1])
+        end = lower + math.exp(float(rule.panels.right[-1]))
+        return math.exp(log_share - float(prior.logpdf(last)) - math.log(last - lower)) * float(prior.sf(end))
+
+    def exists(self, growth: float) -> bool:
+        """Return whether what grows as ``tau ** growth`` has a finite expectation.
+
+        A proper prior whose density falls as 1 / tau, but for a slower factor, can be integrated as far as it goes:
+        so can the posterior where the likelihood just makes up for the growth.
+        """
+        rate, prior = self.tail_exponent - 1.0 - growth, self.given.tau
+        return rate >= BARELY or (prior is not None and barely_proper(prior) and abs(rate) < BARELY)
 
     def log_density_tau(self, tau: Array) -> Array:
         """Return the log posterior density of tau."""
@@ -117,7 +143,7 @@ class Solution:
         """Return the mixture over nodes and components, and say which moments it does not have."""
         growth = self._growth(mean, var)
         notes = self._missing(growth)
-        infinite = self.tail_exponent - growth <= 1.0 + 1e-4
+        infinite = not self.exists(growth)
         extra = 0.0 if infinite or growth < 0.1 else self.tail(growth, math.log(float(np.max(var[-1]))))
         return NormalMixture(
             self.weights.ravel(),
@@ -205,11 +231,11 @@ class Solution:
 
     def _missing(self, growth: float) -> tuple[str, ...]:
         a = self.tail_exponent
-        if a - growth > 1.0 + 1e-4:
+        if self.exists(growth):
             return ()
         why = f"the posterior density of tau falls only as tau^-{a:g}"
         notes = [f"The variance is infinite: {why}."]
-        if a - growth / 2.0 <= 1.0 + 1e-4:
+        if not self.exists(growth / 2.0):
             notes.append(
                 f"The mean does not exist as an absolutely convergent integral ({why}); the mean given is that of "
                 "E(quantity | tau), a principal value. Use the median."
@@ -219,8 +245,8 @@ class Solution:
     def notes(self) -> tuple[str, ...]:
         """Return what does not exist in this posterior, and why."""
         a = self.tail_exponent
-        missing = [f"mean of {name}" for name, power in (("tau", 1.0), ("tau2", 2.0)) if a <= power + 1.0 + 1e-4]
-        missing += [f"SD of {name}" for name, power in (("tau", 2.0), ("tau2", 4.0)) if a <= power + 1.0 + 1e-4]
+        missing = [f"mean of {name}" for name, power in (("tau", 1.0), ("tau2", 2.0)) if not self.exists(power)]
+        missing += [f"SD of {name}" for name, power in (("tau", 2.0), ("tau2", 4.0)) if not self.exists(power)]
         if self.rule is not None and self.predicted(self.given.X.mean(axis=0)).infinite_sd:
             missing.append("SD of theta_new")
         if not missing:
@@ -233,9 +259,8 @@ class Solution:
         assert self.given.tau is not None
         a, panels = self.tail_exponent, self.rule.panels
         note = f"the posterior density of tau falls only as tau^-{a:g}"
-        notes = [
-            f"The {name} is infinite: {note}." for name, power in (("mean", 1.0), ("SD", 2.0)) if a <= power + 1.0001
-        ]
+        mean, sd = self.exists(1.0), self.exists(2.0)
+        notes = [f"The {name} is infinite: {note}." for name, exists in (("mean", mean), ("SD", sd)) if not exists]
         log_last = math.log(float(self.tau[-1]))
         return Density(
             self.log_density_tau,
@@ -247,30 +272,29 @@ class Solution:
             panels.right,
             self.mass.reshape(self.rule.x.shape).sum(axis=1),
             self.given.tau.support,
-            infinite_mean=a <= 2.0001,
-            infinite_sd=a <= 3.0001,
+            infinite_mean=not mean,
+            infinite_sd=not sd,
             notes=tuple(notes),
-            extra_first=0.0 if a <= 2.0001 else self.tail(1.0, log_last),
-            extra_second=0.0 if a <= 3.0001 else self.tail(2.0, 2.0 * log_last),
+            extra_first=self.tail(1.0, log_last) if mean else 0.0,
+            extra_second=self.tail(2.0, 2.0 * log_last) if sd else 0.0,
         )
 
     def density_tau2(self) -> Transformed:
         """Return the posterior of tau squared."""
         a, log_last = self.tail_exponent, math.log(float(self.tau[-1]))
         note = f"the posterior density of tau falls only as tau^-{a:g}"
-        notes = [
-            f"The {name} is infinite: {note}." for name, power in (("mean", 2.0), ("SD", 4.0)) if a <= power + 1.0001
-        ]
+        mean, sd = self.exists(2.0), self.exists(4.0)
+        notes = [f"The {name} is infinite: {note}." for name, exists in (("mean", mean), ("SD", sd)) if not exists]
         return Transformed(
             self.density_tau(),
             np.square,
             np.sqrt,
             lambda x: -np.log(2.0) - 0.5 * np.log(x),
-            infinite_mean=a <= 3.0001,
-            infinite_sd=a <= 5.0001,
+            infinite_mean=not mean,
+            infinite_sd=not sd,
             notes=tuple(notes),
-            extra_first=0.0 if a <= 3.0001 else self.tail(2.0, 2.0 * log_last),
-            extra_second=0.0 if a <= 5.0001 else self.tail(4.0, 4.0 * log_last),
+            extra_first=self.tail(2.0, 2.0 * log_last) if mean else 0.0,
+            extra_second=self.tail(4.0, 4.0 * log_last) if sd else 0.0,
         )
 
     def density_i2(self, typical: float) -> Transformed:

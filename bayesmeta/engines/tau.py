@@ -3,7 +3,12 @@
 import math
 
 from bayesmeta.errors import ModelError
-from bayesmeta.priors import Prior
+from bayesmeta.priors import Prior, Uniform, mixture, truncated
+
+# No data tell a tau below this from 0. A pole at 0 as slow as this can hide mass below every double.
+NOTHING, POLE = 1e-150, -0.9
+# Mass there that would be missed.
+HIDDEN = 1e-10
 
 
 def known_tau(prior: Prior | None) -> float | None:
@@ -53,7 +58,7 @@ def tail_exponent(prior: Prior, k: int, flat: int) -> float:
     if math.isfinite(prior.support[1]):
         return math.inf
     exponent = prior.tail_exponent + k - flat
-    if exponent <= 1.0:
+    if exponent <= 1.0 and not (barely_proper(prior) and k == flat):
         need = math.floor(flat + 1.0 - prior.tail_exponent) + 1
         raise ModelError(
             f"The posterior is improper: with the prior {prior!r} of tau and {flat} coefficient(s) with flat priors "
@@ -61,3 +66,23 @@ def tail_exponent(prior: Prior, k: int, flat: int) -> float:
             "Use a proper prior of tau, e.g. half_normal(0.5), or of mu."
         )
     return float(exponent)
+
+
+def barely_proper(prior: Prior) -> bool:
+    """Return whether a prior is proper although its density falls as 1 / tau, but for a slower factor."""
+    return prior.proper and prior.tail_exponent == 1.0
+
+
+def gathered(prior: Prior | None) -> Prior | None:
+    """Return a prior whose mass lies within the range of doubles.
+
+    A log-Student-t prior with few degrees of freedom has mass at values of tau like exp(-1000), which are 0 for all
+    that can be measured but not numbers a computer knows. What lies below 1e-150 is spread evenly over (0, 1e-150):
+    no probability changes but those of tau there.
+    """
+    if prior is None or not prior.proper or prior.support[0] != 0.0 or prior.origin_exponent > POLE:
+        return prior
+    below, above = float(prior.cdf(NOTHING)), float(prior.sf(NOTHING))
+    if below < HIDDEN or above == 0.0:
+        return prior
+    return mixture([(below, Uniform(0.0, NOTHING)), (above, truncated(prior, NOTHING, math.inf))])

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from scipy import integrate, stats
+from scipy import integrate, special, stats
 
 import bayesmeta as bm
 from bayesmeta.engines.normal import integrate as solve
@@ -208,8 +208,71 @@ def test_precise_studies_far_apart_keep_their_digits():
     assert post.theta["s1"].sd() == pytest.approx(1.0, rel=1e-9)
 
 
-@pytest.mark.parametrize("tau", ["gamma(0.01, 1)", "half_normal(1e-310)"])
-def test_mass_beyond_the_range_of_doubles_is_an_error(tau):
+def test_mass_beyond_the_range_of_doubles_is_an_error():
     """A prior whose mass does not fit between the smallest doubles is refused, not cut off in silence."""
     with pytest.raises((bm.ConvergenceError, bm.ModelError)):
-        fit(tau=tau)
+        fit(tau="half_normal(1e-310)")
+    with pytest.raises(bm.ConvergenceError, match="too heavy towards infinity"):
+        fit(YI[:1], SEI[:1], mu="flat()", tau="log_student_t(3, -1.7, 1.3)")
+
+
+def on_the_log_axis(yi, sei, mu_sd, log_prior):
+    """Sum over u = log tau = sinh(t), tau never computed.
+
+    Return u, the log prior masses, the log likelihoods where u < 300, the power of tau it falls by beyond, and mean
+    over SD of mu given tau.
+    """
+    t = np.arange(-60.0, 60.0, 5e-4)
+    u = np.sinh(t)
+    log_total = np.logaddexp(np.log(sei**2)[:, None], 2.0 * np.minimum(u, 300.0))
+    base = log_total.min(axis=0)
+    w = np.exp(base - log_total)
+    flat = math.isinf(mu_sd)
+    log_a = np.log(w.sum(axis=0)) - base
+    if not flat:
+        log_a = np.logaddexp(log_a, -2.0 * math.log(mu_sd))
+    mean = np.exp(-base - log_a) * (w * yi[:, None]).sum(axis=0)
+    rss = np.exp(-base) * (w * yi[:, None] ** 2).sum(axis=0) - mean**2 * np.exp(log_a)
+    loglik = -0.5 * (log_total.sum(axis=0) + log_a + rss + (len(yi) - flat) * math.log(2.0 * math.pi))
+    loglik -= 0.0 if flat else math.log(mu_sd)
+    return u, log_prior(u) + np.log(5e-4 * np.cosh(t)), loglik, len(yi) - flat, mean * np.exp(0.5 * log_a)
+
+
+@pytest.mark.parametrize("df", [0.5, 1.0, 3.0, 5.0])
+@pytest.mark.parametrize("mu_sd", [2.82, math.inf])
+def test_a_log_student_t_prior_of_any_weight_equals_a_sum_on_the_log_axis(df, mu_sd):
+    """Evidence, probabilities and moments are right though the tails go beyond doubles and fall by logarithms alone."""
+    yi, sei = np.array([-2.3, -0.45]), np.array([0.6, 0.55])
+    mu = "flat()" if math.isinf(mu_sd) else f"normal(0, {mu_sd})"
+    post = fit(yi, sei, mu=mu, tau=f"log_student_t({df}, -1.72, 1.3)")
+    u, log_prior, loglik, power, z = on_the_log_axis(yi, sei, mu_sd, stats.t(df, -1.72, 1.3).logpdf)
+    far = np.maximum(u - 300.0, 0.0)
+    log_z = special.logsumexp(log_prior + loglik - power * far)
+    mass = np.exp(log_prior + loglik - power * far - log_z)
+    assert post.details.log_normaliser == pytest.approx(log_z, abs=2e-10)
+    assert post.mu.cdf(0.0) == pytest.approx(mass @ stats.norm.cdf(-z), abs=1e-10)
+    for node in np.searchsorted(u, np.log([0.01, 0.3, 2.0, 50.0])):
+        below = mass[:node].sum() + 0.5 * mass[node]
+        assert post.tau.cdf(math.exp(u[node])) == pytest.approx(below, abs=1e-8)
+
+    def moment(r):
+        return math.exp(special.logsumexp(log_prior + loglik + r * np.minimum(u, 300.0) - (power - r) * far - log_z))
+
+    # The moment of just the power by which the likelihood falls exists by the prior's logarithms alone.
+    assert post.tau.mean() == pytest.approx(moment(1), rel=1e-8)
+    if math.isinf(mu_sd):
+        assert post.tau.sd() == math.inf
+    else:
+        assert post.tau.sd() == pytest.approx(math.sqrt(moment(2) - moment(1) ** 2), rel=1e-8)
+
+
+def test_a_pole_at_zero_of_almost_all_mass_is_integrated():
+    """A gamma prior of shape 0.01 has a thousandth of its mass below every double, and the evidence counts it."""
+    post = fit(tau="gamma(0.01, 1)")
+    far = post.tau.cdf(1e-140)
+    u = np.arange(math.log(1e-140), 4.0, 0.002)
+    null = fit(tau="point(0)").log_evidence
+    prior = parse_prior("gamma(0.01, 1)")
+    assert far == pytest.approx(float(prior.cdf(1e-140)) * math.exp(null - post.log_evidence), rel=1e-9)
+    mass = 0.002 * np.exp(post.tau.logpdf(np.exp(u)) + u)
+    assert far + mass.sum() - 0.5 * (mass[0] + mass[-1]) == pytest.approx(1.0, abs=1e-9)
