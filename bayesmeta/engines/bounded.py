@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from bayesmeta.engines import curves
-from bayesmeta.engines.curves import Curves, Index
+from bayesmeta.engines.curves import Curves
+from bayesmeta.engines.row_splines import Index
 from bayesmeta.errors import ConvergenceError
 from bayesmeta.model import StudyLikelihoods
 from bayesmeta.values import Array

@@ -7,19 +7,16 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import make_interp_spline
 
+from bayesmeta.engines.row_splines import DEGREE, Index, taylor
 from bayesmeta.errors import ConvergenceError
 from bayesmeta.model import StudyLikelihoods
 from bayesmeta.values import Array
 
 # The table is refined until it is this good, absolutely, where the likelihood is near its maximum.
 TOLERANCE = 1e-11
-DEGREE = 7
 # On a spline of degree 7 half the spacing gains a factor 2^8; a quarter of that is counted on.
 GAIN = 64.0
 MAX_CELLS = 2**14
-
-
-type Index = NDArray[np.intp]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -123,7 +120,7 @@ def tabulate(likelihoods: StudyLikelihoods, low: Array, high: Array, *, max_cell
     values = at(np.linspace(0.0, 1.0, 2 * m + 1))
     while True:
         fine = _represented(values[pending])
-        for i, part in zip(pending[fine], _taylor(values[pending[fine]]), strict=True):
+        for i, part in zip(pending[fine], _columns(values[pending[fine]]), strict=True):
             parts[i], cells[i] = part, 2 * m
         pending = pending[~fine]
         if not pending.size:
@@ -152,18 +149,12 @@ def _represented(values: Array) -> NDArray[np.bool_]:
     return np.asarray((np.abs(trial(points[1::2]) - values[:, 1::2]) <= allowed).all(axis=1))
 
 
-def _taylor(values: Array) -> list[list[list[Array]]]:
-    """Return per study and derivative the Taylor coefficients about every cell's left end, highest power first.
-
-    The variable is the cell coordinate c, which runs from 0 to 1: ``(u - left) / step``.
-    """
+def _columns(values: Array) -> list[list[list[Array]]]:
+    """Return per study and derivative the coefficients in the cell coordinate, highest power first."""
     if not len(values):
         return []
-    points = np.arange(float(values.shape[1]))
-    spline = make_interp_spline(points, values, k=DEGREE, axis=1)
-    left = points[:-1]
-    taylor = [(spline.derivative(r)(left) if r else spline(left)) / factorial(r) for r in range(DEGREE + 1)]
+    terms = taylor(values)
     return [
-        [[taylor[r][i] * (factorial(r) // factorial(r - d)) for r in range(DEGREE, d - 1, -1)] for d in range(3)]
+        [[terms[r][i] * (factorial(r) // factorial(r - d)) for r in range(DEGREE, d - 1, -1)] for d in range(3)]
         for i in range(len(values))
     ]

@@ -1,20 +1,22 @@
 """From (mu, tau) to a true effect: averages over the random effect, row by row of a plane."""
 
 import math
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import lru_cache, partial
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.interpolate import make_interp_spline
 
 from bayesmeta.engines.plane import Plane
-from bayesmeta.marginals.sinc import sinc_basis
+from bayesmeta.engines.row_splines import Index, RowSplines, band_limited, through
 from bayesmeta.values import Array
 
+# Rows share nodes where the numbers of them that they need differ by no more than this factor.
+ALIKE = 1.4
 # Spacing of the nodes that average over a t distribution.
 T_STEP = 0.15
-CHUNK = 1_000_000
+CHUNK = 100_000
 
 
 @lru_cache
@@ -77,14 +79,30 @@ class Smoother:
     log_own: Array
     kernel: Kernel
 
+    wide: NDArray[np.bool_] = field(init=False)
+    narrow: Index = field(init=False)
+    groups: list[Index] = field(init=False)
+    splines: tuple[RowSplines, RowSplines] | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        plane, own = self.plane, self.log_own
+        wide = plane.tau >= self.kernel.wide(plane.step) * plane.scale
+        narrow = np.flatnonzero(~wide & (plane.weight > 1e-15))
+        put = partial(object.__setattr__, self)
+        put("wide", wide)
+        put("narrow", narrow)
+        put("groups", list(_similar(np.array([len(self.kernel.nodes(self._ratio(t))[0]) for t in narrow.tolist()]))))
+        known = (band_limited(plane.mass[narrow], plane.u), through(own[narrow], plane.u)) if narrow.size else None
+        put("splines", known)
+
+    def _ratio(self, row: int) -> float:
+        return float(self.plane.tau[row] / self.plane.scale[row])
+
     def density(self, x: Array) -> Array:
         """Return ``sum_t integral p(mu, tau_t) / own(mu, tau_t) p(x | mu, tau_t) dmu`` at each x, up to a constant."""
-        plane = self.plane
-        wide = plane.tau >= self.kernel.wide(plane.step) * plane.scale
-        out = self._wide(x, wide)
-        weight = plane.weight
-        for t in np.flatnonzero(~wide & (weight > 1e-15)):
-            out += self._narrow(x, int(t))
+        out = self._wide(x, self.wide)
+        for members in self.groups:
+            out += self._narrow(x, members)
         return out
 
     def _wide(self, x: Array, rows: NDArray[np.bool_]) -> Array:
@@ -100,21 +118,31 @@ class Smoother:
             out[start : start + size] = self.kernel.density((x[start : start + size, None] - mu) / tau) @ value
         return out
 
-    def _narrow(self, x: Array, t: int) -> Array:
-        plane = self.plane
-        z, w = self.kernel.nodes(float(plane.tau[t] / plane.scale[t]))
-        at = (x[:, None] - plane.tau[t] * z - plane.center[t]) / plane.scale[t]
-        out = np.zeros(len(x))
-        inside = np.flatnonzero(((at < plane.u[-1]) & (at > plane.u[0])).any(axis=1))
-        own = make_interp_spline(plane.u, self.log_own[t], k=7)
-        ends, peak = (plane.u[0], plane.u[-1]), plane.mass[t].max()
-        size = max(1, CHUNK // (len(z) * len(plane.u)))
-        for start in range(0, len(inside), size):
-            rows = inside[start : start + size]
-            basis = sinc_basis(at[rows] / plane.step, plane.m)
-            mass = np.maximum(basis @ plane.mass[t], 0.0)
+    def _narrow(self, x: Array, members: Index) -> Array:
+        """Return the part of some of the narrow rows, which share the nodes that average over the random effect."""
+        assert self.splines is not None
+        mass, own = self.splines
+        plane, rows, out = self.plane, self.narrow[members], np.empty(len(x))
+        center, scale = plane.center[rows], plane.scale[rows]
+        peak, ratio = plane.mass[rows].max(axis=1)[:, None], (plane.tau[rows] / scale)[:, None]
+        z, w = self.kernel.nodes(float(ratio.max()))
+        divides = bool(self.log_own.any())
+        size = max(1, CHUNK // (len(z) * len(members)))
+        for start in range(0, len(x), size):
+            u = ((x[start : start + size, None] - center) / scale)[:, :, None] - ratio * z
+            value = mass(members[:, None], u)
             # Where the posterior of mu is negligible its interpolant is rounding, which division would blow up.
-            real = (mass > 1e-16 * peak) & (at[rows] >= plane.u[0]) & (at[rows] <= plane.u[-1])
-            ratio = np.where(real, mass, 0.0) * np.exp(np.where(real, -own(np.clip(at[rows], *ends)), 0.0))
-            out[rows] = ratio @ w / (plane.step * plane.scale[t])
+            real = (value > 1e-16 * peak) & (u >= plane.u[0]) & (u <= plane.u[-1])
+            if divides:
+                value *= np.exp(np.where(real, -own(members[:, None], u), 0.0))
+            out[start : start + size] = (np.where(real, value, 0.0) @ w) @ (1.0 / (plane.step * scale))
         return out
+
+
+def _similar(count: Array) -> Iterator[Index]:
+    """Yield the places of numbers of nodes within a factor of each other."""
+    order = np.argsort(count, kind="stable")
+    while order.size:
+        size = int(np.searchsorted(count[order], ALIKE * count[order[0]], side="right"))
+        yield order[:size]
+        order = order[size:]
