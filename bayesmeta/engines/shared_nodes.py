@@ -13,7 +13,7 @@ contradicts the others so much that the products underflow.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import ceil, pi, sqrt
 
@@ -75,9 +75,10 @@ def total(curves: Curves | Bounded, mu: Array, tau: Array, fine: float = 1.0) ->
     """
     tau = np.maximum(tau, convolve.LEAST_TAU)
     out = np.zeros(mu.shape)
-    for group, sharpest in _groups(curves):
-        for block in _alike(tau, max(1, min(ROWS, CHUNK // (8 * len(group.center) * mu.shape[1])))):
-            out[block] += _block(group, sharpest, mu[block], tau[block], fine)
+    for studies, sharpest in _groups(curves):
+        group = _Group(studies, sharpest, *_reach(studies, mu, tau))
+        for block in _alike(tau, max(1, min(ROWS, CHUNK // (8 * len(studies.center) * mu.shape[1])))):
+            out[block] += _block(group.rows(block), mu[block], tau[block], fine)
     return out
 
 
@@ -116,11 +117,30 @@ def _groups(curves: Curves | Bounded) -> Iterator[tuple[Curves | Bounded, float]
         order = order[size:]
 
 
-def _block(curves: Curves | Bounded, sharpest: float, mu: Array, tau: Array, fine: float) -> Array:
+@dataclass(frozen=True, slots=True, eq=False)
+class _Group:
+    """Studies that share nodes: their sharpest width, and what `_reach` says of each for every row, ``(k, T)``."""
+
+    curves: Curves | Bounded
+    sharpest: float
+    low: Array
+    high: Array
+    slope: Array
+
+    def rows(self, block: slice) -> "_Group":
+        low, high, slope = (a[:, block] for a in (self.low, self.high, self.slope))
+        return replace(self, low=low, high=high, slope=slope)
+
+    def one(self, i: int) -> "_Group":
+        low, high, slope = (a[i : i + 1] for a in (self.low, self.high, self.slope))
+        return _Group(self.curves.one(i), self.sharpest, low, high, slope)
+
+
+def _block(group: _Group, mu: Array, tau: Array, fine: float) -> Array:
     """Return the sum over a group of studies for a few rows of the grid, by whichever way costs least."""
+    curves, sharpest, slope = group.curves, group.sharpest, float(group.slope.max())
     k, columns = len(curves.center), mu.shape[1]
-    low, high, slope = _reach(curves, mu, tau)
-    unit, first, last, count = _span(curves, sharpest, low, high, tau, fine)
+    unit, first, last, count = _span(group, tau, fine)
     shared = count * (k * LOOK + columns * EXP)
     ratio = float(tau.max()) / sharpest
     if ratio < NARROW and slope < STEEP:
@@ -130,7 +150,7 @@ def _block(curves: Curves | Bounded, sharpest: float, mu: Array, tau: Array, fin
         if points * columns * k * LOOK < shared:
             return _narrow(curves, mu, tau, points)
     if count > APART and k > 1:
-        return np.asarray(sum(_block(curves.one(i), sharpest, mu, tau, fine) for i in range(k)))
+        return np.asarray(sum(_block(group.one(i), mu, tau, fine) for i in range(k)))
     if count > MANY:
         return _own(curves, mu, tau, fine)
     u = first[:, None] + ((last - first) / (count - 1))[:, None] * np.arange(count)
@@ -159,15 +179,14 @@ def _middle(curves: Curves | Bounded) -> float:
     return 0.5 * float(curves.center.min() + curves.center.max())
 
 
-def _span(
-    curves: Curves | Bounded, sharpest: float, low: Array, high: Array, tau: Array, fine: float
-) -> tuple[Array, Array, Array, int]:
-    """Return unit, first and last u of the nodes from `low` to `high`, ``(T,)`` each, and how many it takes.
+def _span(group: _Group, tau: Array, fine: float) -> tuple[Array, Array, Array, int]:
+    """Return unit, first and last u of the nodes of a row, ``(T,)`` each, and how many it takes.
 
     About the estimates the spacing follows the sharpest integrand; it grows with the distance from them, where
     likelihoods are flat or next to nothing, up to what tau needs. Among studies that lie far apart it does not grow.
     """
-    width = 1.0 / np.hypot(1.0 / tau, 1.0 / sharpest)
+    curves, low, high = group.curves, group.low.min(axis=0), group.high.max(axis=0)
+    width = 1.0 / np.hypot(1.0 / tau, 1.0 / group.sharpest)
     middle = _middle(curves)
     about = float(np.max(np.abs(curves.center - middle) + 2.0 * curves.scale))
     reach = np.maximum(high - middle, middle - low)
@@ -180,8 +199,8 @@ def _span(
     return unit, first, last, count
 
 
-def _reach(curves: Curves | Bounded, mu: Array, tau: Array) -> tuple[Array, Array, float]:
-    """Return ``(T,)`` ends between which all integrands of a row lie, and the steepest slope in units of tau."""
+def _reach(curves: Curves | Bounded, mu: Array, tau: Array) -> tuple[Array, Array, Array]:
+    """Return ends between which a study's integrands of a row lie, and its steepest slope in units of tau, ``(k, T)``."""
     ends, twice = np.concatenate([mu.min(axis=1), mu.max(axis=1)]), np.tile(tau, 2)
     mode, width = convolve.mode_and_width(curves, ends, twice)
 
@@ -197,7 +216,7 @@ def _reach(curves: Curves | Bounded, mu: Array, tau: Array) -> tuple[Array, Arra
     )
     first, last = mode - convolve.REACH * low, mode + convolve.REACH * high
     slope = np.abs(curves.derivatives(np.broadcast_to(ends, mode.shape))[0]) * twice
-    return first[:, :rows].min(axis=0), last[:, rows:].max(axis=0), float(slope.max())
+    return first[:, :rows], last[:, rows:], np.maximum(slope[:, :rows], slope[:, rows:])
 
 
 def _shared(curves: Curves | Bounded, mu: Array, tau: Array, nodes: _Nodes, fine: float) -> Array:
