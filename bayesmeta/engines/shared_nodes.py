@@ -200,7 +200,7 @@ def _span(group: _Group, tau: Array, fine: float) -> tuple[Array, Array, Array, 
 
 
 def _reach(curves: Curves | Bounded, mu: Array, tau: Array) -> tuple[Array, Array, Array]:
-    """Return ends between which a study's integrands of a row lie, and its steepest slope in units of tau, ``(k, T)``."""
+    """Return ends between which each integrand of a row lies, and its steepest slope in units of tau, ``(k, T)``."""
     ends, twice = np.concatenate([mu.min(axis=1), mu.max(axis=1)]), np.tile(tau, 2)
     mode, width = convolve.mode_and_width(curves, ends, twice)
 
