@@ -11,10 +11,10 @@ from scipy.special import gammaln, logsumexp
 
 from bayesmeta.engines import convolve as convolution
 from bayesmeta.engines.bounded import Bounded
-from bayesmeta.engines.convolve import LogPrior, convolve, laplace
+from bayesmeta.engines.convolve import LEAST_TAU, LogPrior, convolve, laplace
 from bayesmeta.engines.curves import Curves
 from bayesmeta.engines.limited import LimitedEffects
-from bayesmeta.engines.shared_nodes import total
+from bayesmeta.engines.shared_nodes import alike, total
 from bayesmeta.engines.tau import known_tau
 from bayesmeta.errors import ConvergenceError, ModelError
 from bayesmeta.model import StudyLikelihoods
@@ -24,6 +24,8 @@ from bayesmeta.values import Array
 # Spacing of the grid of log lambda: the gamma density errs by about exp(-9.87 / spacing) = 5e-12.
 MIXING_STEP = 0.38
 MIXING_FALL = 38.0
+# Log of the smallest lambda that an outlying study can make count; further out it would be 1e32 tau away.
+MIXING_LEAST = -150.0
 # Spacing and range of the grid of mu that places Student-t effects, in widths.
 PLACE_STEP = 0.4
 PLACE_REACH = 9.0
@@ -150,17 +152,19 @@ class StudentEffects:
     s: Array
     df: float
     mu: Prior
+    fine: float = 1.0
 
     def finer(self) -> "StudentEffects":
-        """Return the same: the sum does not depend on the data."""
-        return self
+        """Return the averages by sums of half the step that begin at a smaller lambda."""
+        return replace(self, fine=0.5 * self.fine)
 
-    def mixing(self) -> tuple[Array, Array]:
-        """Return nodes of lambda and their log weights."""
+    def mixing(self, least: float = 0.0) -> tuple[Array, Array]:
+        """Return nodes of lambda, from what matters to its own distribution or exp(`least`) on, and log weights."""
         half = 0.5 * self.df
         # Log lambda is nearly normal with variance 2 / df when df is large.
-        step = min(MIXING_STEP, 0.5 / np.sqrt(half))
-        low = -max(MIXING_FALL / half, np.sqrt(2.0 * MIXING_FALL / half)) - 1.0 / half
+        step = self.fine * min(MIXING_STEP, 0.5 / np.sqrt(half))
+        own = max(MIXING_FALL / half, np.sqrt(2.0 * MIXING_FALL / half))
+        low = min(-own, least - np.log(MIXING_FALL)) - 1.0 / (half * self.fine)
         high = np.log1p(MIXING_FALL / half + np.sqrt(2.0 * MIXING_FALL / half))
         w = np.arange(low, high + step, step)
         log_weight = half * np.log(half) - gammaln(half) + half * (w - np.exp(w)) + np.log(step)
@@ -168,7 +172,7 @@ class StudentEffects:
 
     def each(self, mu: Array, tau: Array) -> Array:
         """Return ``(k, n)`` log averaged likelihoods."""
-        lam, log_weight = self.mixing()
+        lam, log_weight = self.mixing(self.least(mu, tau))
         out = np.empty((len(self.y), len(mu)))
         size = max(1, CHUNK // len(lam))
         for start in range(0, len(mu), size):
@@ -180,9 +184,24 @@ class StudentEffects:
                 out[i, block] = logsumexp(term, axis=1)
         return out
 
+    def least(self, mu: Array, tau: Array) -> float:
+        """Return the log of the smallest lambda that counts.
+
+        For a study d away that is about (tau / d)^2, however improbable, unless the normal density of d outweighs it.
+        """
+        d = np.maximum(np.abs(self.y - float(mu.min())), np.abs(self.y - float(mu.max())))
+        d = np.maximum(d, self.s)
+        outlying = 2.0 * np.log(np.maximum(float(tau.min()), LEAST_TAU) / float(d.max()))
+        outweighed = -(MIXING_FALL + 0.5 * float(np.max((d / self.s) ** 2))) / (0.5 * self.df)
+        return float(max(outlying, outweighed, MIXING_LEAST))
+
     def grid(self, mu: Array, tau: Array) -> Array:
         """Return ``(T, M)`` log averaged likelihoods of all studies together."""
-        return np.asarray(self.each(mu.ravel(), np.repeat(tau, mu.shape[1])).sum(axis=0).reshape(mu.shape))
+        out = np.empty(mu.shape)
+        for rows in alike(tau, len(tau)):
+            pairs = self.each(mu[rows].ravel(), np.repeat(tau[rows], mu.shape[1]))
+            out[rows] = pairs.sum(axis=0).reshape(mu[rows].shape)
+        return out
 
     def place(self, tau: Array) -> Placed:
         """Return a grid over all studies: with t effects mu may have several modes among contradicting studies."""

@@ -109,8 +109,14 @@ class ExactSolution:
             return replace(marginal, extra_second=max(0.0, second - marginal.sd() ** 2))
         if self._exists(2.0):
             return marginal
-        note = f"The variance is infinite: the posterior density of tau falls only as tau^-{self.tail_exponent:.3g}."
-        return replace(marginal, infinite_sd=True, notes=(note,))
+        why = f"the posterior density of tau falls only as tau^-{self.tail_exponent:.3g}"
+        notes = [f"The variance is infinite: {why}."]
+        if not self._exists(1.0):
+            notes.append(
+                f"The mean does not exist as an absolutely convergent integral ({why}); what is given is infinite "
+                "where one tail is the heavier, and a principal value otherwise. Use the median."
+            )
+        return replace(marginal, infinite_sd=True, notes=tuple(notes))
 
     def _density_mu(self, x: Array) -> Array:
         at = self.plane
@@ -156,7 +162,12 @@ class ExactSolution:
         peak = 0.0
         with np.errstate(divide="ignore"):
             peak = float(np.log(np.max(density(mean + sd * np.linspace(-3.0, 3.0, 25)))))
-        return tabulate(density, mean, sd)
+        falls = _bounded(self.given)[i]
+        marginal = self._noted(tabulate(density, mean, sd), 0.0 if falls.all() else 1.0)
+        if falls.all() or self._exists(1.0) or not falls.any():
+            return marginal
+        # On the side where the likelihood does not fall the tail is that of tau.
+        return replace(marginal, infinite_mean=-math.inf if falls[1] else math.inf)
 
     def tau(self) -> Density:
         """Return the posterior of tau."""
@@ -319,7 +330,8 @@ def solve(
 ) -> Posterior:
     """Return the posterior of a model that gives each study's likelihood."""
     solution = integrate(given, tolerance=tolerance)
-    proper = (given.tau is None or given.tau.proper) and given.mu.proper
+    # The prior of a baseline counts too: an improper one leaves an arbitrary factor in the evidence.
+    proper = all(prior.proper for prior in priors.values())
     mu = Lazy({"mu": solution.mu})
     names: dict[str, Callable[[], Marginal]] = {"mu": lambda: mu["mu"]}
     if known_tau(given.tau) == 0.0:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bayesmeta.engines.tau import barely_proper
 from bayesmeta.errors import ModelError
 from bayesmeta.model import StudyLikelihoods
 from bayesmeta.truncated import log_mass
@@ -71,7 +72,7 @@ def check_limited(given: StudyLikelihoods) -> float:
     tau, limits = given.tau, given.support
     unbounded = tau is not None and not math.isfinite(tau.support[1])
     exponent = tau.tail_exponent if tau is not None and unbounded else math.inf
-    if exponent <= 1.0:
+    if exponent <= 1.0 and not (tau is not None and barely_proper(tau)):
         raise ModelError(
             f"The posterior is improper: as tau grows, true effects are spread evenly over {limits} whatever the data "
             f"are, so the prior {tau!r} of tau must be proper. Use e.g. half_normal(0.15)."

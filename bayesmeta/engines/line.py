@@ -19,6 +19,8 @@ from bayesmeta.values import Array
 
 # The panels reach to exp(-60) of an interval's length from its ends.
 GRADE = 60.0
+# A log this far below the largest is that of nothing.
+NOTHING = 1e5
 MAX_PANELS = 3000
 
 # Maps ``(n,)`` places to ``(R, n)`` logs.
@@ -64,9 +66,14 @@ class Pieces:
         half = 0.5 * (panels.right - panels.left)[panel]
         return panel, np.where((x < lower) | (x > upper), 2.0, (u - panels.left[panel]) / half - 1.0)
 
+    @property
+    def finite(self) -> Array:
+        """``(R, P, ORDER)`` the logs, those that are next to minus infinity cut: series and sums need numbers."""
+        return np.maximum(self.log, np.maximum(self.log.max(axis=(1, 2), keepdims=True), -1e300) - NOTHING)
+
     def coefficients(self) -> Array:
         """Return ``(R, P, ORDER)`` Legendre coefficients of the logs."""
-        return np.asarray(self.log @ TO_LEGENDRE.T)
+        return np.asarray(self.finite @ TO_LEGENDRE.T)
 
     def at(self, x: Array, outside: float = -np.inf) -> Array:
         """Return ``(R, n)`` logs at x; `outside` where no panel holds it.
@@ -119,9 +126,19 @@ def first_panels(cuts: Array, landmarks: Array) -> Panels:
 
 
 def evaluate(logf: LogRows, panels: Panels) -> Pieces:
-    """Return the functions on the nodes of the panels."""
+    """Return the functions on the nodes of the panels.
+
+    Raises
+    ------
+    ConvergenceError
+        If a value is no number: comparisons would take it for one that is resolved.
+    """
     x = nodes_of(panels)
-    return Pieces(panels, logf(x.ravel()).reshape(-1, *x.shape))
+    log = logf(x.ravel()).reshape(-1, *x.shape)
+    if np.isnan(log).any() or (log == np.inf).any():
+        place = float(x[(~(log < np.inf)).any(axis=0)][0])
+        raise ConvergenceError(f"A density or likelihood could not be computed at {place:.6g}. Use engine='nuts'.")
+    return Pieces(panels, log)
 
 
 def refine(logf: LogRows, pieces: Pieces, judge: Judge) -> Pieces:
@@ -199,10 +216,11 @@ def resolves_logs(smooth: float, fall: float, floor: float, limits: tuple[float,
     rounded = 3e-6 * (limits[1] - limits[0])
 
     def judge(pieces: Pieces) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        top = pieces.log.max(axis=2)
-        below = pieces.log.max(axis=(1, 2))[:, None] - top
-        rough = tails(pieces.log) > smooth * (1.0 + below)
-        rough |= (tails(np.exp(pieces.log - top[:, :, None])) > np.sqrt(smooth)) & (below < fall)
+        log = pieces.finite
+        top = log.max(axis=2)
+        below = log.max(axis=(1, 2))[:, None] - top
+        rough = tails(log) > smooth * (1.0 + below)
+        rough |= (tails(np.exp(log - top[:, :, None])) > np.sqrt(smooth)) & (below < fall)
         left, right = ends_of(pieces.panels)
         wide = right - left > floor + 1e-11 * np.maximum(np.abs(left), np.abs(right))
         wide &= (left < limits[1] - rounded) & (right > limits[0] + rounded)

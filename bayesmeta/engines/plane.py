@@ -32,6 +32,10 @@ EDGE = 1e-13
 NEGLIGIBLE_PANEL = 1e-14
 NEGLIGIBLE_SECOND = 1e-11
 MAX_GRID = 2048
+# Quantiles of the prior of mu at which other modes are looked for.
+FAN = np.array([1e-9, 1e-6, 1e-4, 1e-3, 0.01, 0.03, 0.07, 0.12, 0.18, 0.25, 0.32, 0.4, 0.46])
+# More probability than this per unit of log tau at the ends of the panels says that there is more beyond them.
+OPEN_END = 1e-8
 # A likelihood this far below its maximum (log scale) has no part in an average over random effects.
 FALLEN = 1000.0
 # Quantiles of tau at which the interpolation of mu is checked.
@@ -142,6 +146,7 @@ def plane(likelihoods: StudyLikelihoods) -> Plane:
         tau, log_weight = rule.x.ravel(), log_prior_mass(rule, likelihoods.tau)
     placed = average.place(tau)
     posed = _Posed(average, likelihoods.mu, tau, log_weight, placed.center, placed.scale)
+    places = _places(likelihoods)
     step, reach, last, halvings = STEP, [placed.reach, placed.reach], np.inf, 0
     while True:
         u = step * np.arange(-np.ceil(reach[0] / step), np.ceil(reach[1] / step) + 1)
@@ -159,6 +164,10 @@ def plane(likelihoods: StudyLikelihoods) -> Plane:
         if max(edges) > EDGE:
             reach = [1.6 * r if e > EDGE else r for r, e in zip(reach, edges, strict=True)]
             continue
+        farther = _elsewhere(posed, places, u, mass, top)
+        if farther != (0.0, 0.0):
+            reach = [max(r, f) for r, f in zip(reach, farther, strict=True)]
+            continue
         if _average_error(posed, u, density, mass) > RESOLVED:
             posed, halvings = _halved(posed, halvings)
             continue
@@ -170,10 +179,49 @@ def plane(likelihoods: StudyLikelihoods) -> Plane:
             else:
                 step, last = step / 1.4, error
             continue
+        if rule is not None:
+            _check_tau(rule, likelihoods, mass.sum(axis=1) / total)
         evidence = top + float(np.log(total))
         log_weight = np.asarray(logsumexp(log, axis=1)) - evidence
         return Plane(
             curves, posed.averages, rule, tau, posed.center, posed.scale, u, mass / total, log_weight, evidence, error
+        )
+
+
+def _places(likelihoods: StudyLikelihoods) -> Array:
+    """Return places of mu from all over its prior and the studies, with points between them."""
+    places = [likelihoods.center, likelihoods.center - likelihoods.scale, likelihoods.center + likelihoods.scale]
+    if likelihoods.mu.proper:
+        places.append(np.asarray(likelihoods.mu.ppf(np.concatenate([FAN, [0.5], 1.0 - FAN]))))
+    at = np.unique(np.concatenate(places)[np.isfinite(np.concatenate(places))])
+    return np.unique(np.concatenate([at, 0.5 * (at[1:] + at[:-1])]))
+
+
+def _elsewhere(posed: _Posed, places: Array, u: Array, mass: Array, top: float) -> tuple[float, float]:
+    """Return how far below and above its center the grid of mu must reach to hold all modes that were found; or zeros.
+
+    The grid grows from one mode until nothing is left at its ends, and would not see another one beyond a valley.
+    """
+    rows = np.unique(np.concatenate([_typical(mass)[0], np.linspace(0, len(mass) - 1, 9).astype(np.intp)]))
+    at = (places - posed.center[rows, None]) / posed.scale[rows, None]
+    mu = np.broadcast_to(places, at.shape)
+    log = posed.averages.grid(mu, posed.tau[rows]) + posed.prior.logpdf(mu)
+    log += (posed.log_weight[rows] + np.log(posed.scale[rows] * (u[1] - u[0])))[:, None]
+    counts = (log > top + np.log(EDGE)) & ((at < u[0]) | (at > u[-1]))
+    return -min(0.0, float(at[counts].min(initial=0.0))), max(0.0, float(at[counts].max(initial=0.0)))
+
+
+def _check_tau(rule: nodes.Rule, likelihoods: StudyLikelihoods, weight: Array) -> None:
+    """Refuse a posterior of tau whose panels, placed by an approximation to it, do not hold it."""
+    assert likelihoods.tau is not None
+    density = (weight.reshape(rule.x.shape) / rule.panels.weights()).ravel()
+    low, high = likelihoods.tau.support
+    near = (float(rule.x[0, 0]) <= low + 1e-100, float(rule.x[-1, -1]) >= min(high, 1e100) * (1.0 - 1e-6))
+    if any(end > OPEN_END and not at for end, at in zip(density[[0, -1]], near, strict=True)):
+        raise ConvergenceError(
+            f"The posterior of tau was not enclosed: with the priors {likelihoods.mu!r} of mu and {likelihoods.tau!r} "
+            "of tau it is not where an approximation placed it. Use priors that contradict the studies less, or "
+            "engine='nuts'."
         )
 
 

@@ -84,7 +84,7 @@ def _theta(solution: ExactSolution, i: int, mu: Array, tau: Array, rng: np.rando
 def _student_theta(effects: StudentEffects, i: int, mu: Array, tau: Array, rng: np.random.Generator) -> Array:
     """Draw study i's true effect given mu and tau: first its mixing variable, then a normal."""
     y, s = float(effects.y[i]), float(effects.s[i])
-    lam, log_weight = effects.mixing()
+    lam, log_weight = effects.mixing(effects.least(mu, tau))
     v = s**2 + tau[:, None] ** 2 / lam
     log = log_weight - 0.5 * (y - mu[:, None]) ** 2 / v - 0.5 * np.log(v)
     place = quantiles(np.exp(log - log.max(axis=1, keepdims=True)), rng.random(len(mu)))

@@ -142,9 +142,9 @@ def _structure(model: Model, priors: Mapping[str, Prior], sizes: Mapping[str, An
 
 @cache
 def _package_hash() -> str:
-    """Return a hash of the code that makes programs: the priors, the model contract, and the compilation."""
+    """Return a hash of the code that makes programs: the priors, what model files import, and the compilation."""
     sources: list[Path] = [
-        PACKAGE / "model.py",
+        *(PACKAGE / name for name in ("model.py", "likelihoods.py", "truncated.py", "values.py")),
         *sorted(PACKAGE.glob("priors/**/*.py")),
         *(PACKAGE / "engines" / name for name in ("compilation.py", "program.py")),
     ]

@@ -77,12 +77,12 @@ def total(curves: Curves | Bounded, mu: Array, tau: Array, fine: float = 1.0) ->
     out = np.zeros(mu.shape)
     for studies, sharpest in _groups(curves):
         group = _Group(studies, sharpest, *_reach(studies, mu, tau))
-        for block in _alike(tau, max(1, min(ROWS, CHUNK // (8 * len(studies.center) * mu.shape[1])))):
+        for block in alike(tau, max(1, min(ROWS, CHUNK // (8 * len(studies.center) * mu.shape[1])))):
             out[block] += _block(group.rows(block), mu[block], tau[block], fine)
     return out
 
 
-def _alike(tau: Array, most: int) -> Iterator[slice]:
+def alike(tau: Array, most: int) -> Iterator[slice]:
     """Yield runs of at most so many rows whose values of tau can share a rule."""
     start = 0
     for row in range(1, len(tau) + 1):

@@ -46,6 +46,8 @@ class SincDensity(Searched):
         ``"posterior prediction"`` for a new study's effect.
     notes
         What does not exist, and why.
+    infinite_mean
+        Minus infinity or infinity where the mean is that, else 0.
     extra_second
         Share of the variance beyond the grid, where a tail is so heavy that there is one.
     """
@@ -59,6 +61,7 @@ class SincDensity(Searched):
     kind: IntervalKind = "credible"
     notes: tuple[str, ...] = ()
     extra_second: float = 0.0
+    infinite_mean: float = 0.0
 
     @property
     def support(self) -> tuple[float, float]:  # type: ignore[override]
@@ -96,7 +99,9 @@ class SincDensity(Searched):
             return np.log(self._pdf(x))
 
     def mean(self) -> float:
-        """Return the mean."""
+        """Return the mean; infinite where the notes say so."""
+        if self.infinite_mean:
+            return self.infinite_mean
         return self.center + self.scale * float(self.mass @ np.sinh(self.v))
 
     def sd(self) -> float:
