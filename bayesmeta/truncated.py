@@ -8,13 +8,15 @@ from scipy import special
 
 from bayesmeta.values import Array
 
+# A smaller tau is none, and its square would underflow.
+LEAST_TAU = 1e-140
 # Gauss-Legendre nodes for a normal that hardly bends between the limits, where differences of its cdf would cancel.
 _X, _W = (np.asarray(a) for a in special.roots_legendre(24))
 
 
 def log_mass(mu: Array, tau: Array, limits: tuple[float, float]) -> Array:
     """Return ``log P(low < x < high)`` of ``x ~ N(mu, tau^2)``, elementwise."""
-    mu, tau = np.asarray(mu), np.asarray(tau)
+    mu, tau = np.asarray(mu), np.maximum(np.asarray(tau), LEAST_TAU)
     return log_mass_near(mu, tau, limits) - 0.5 * ((mu - np.clip(mu, *limits)) / tau) ** 2
 
 
@@ -25,7 +27,8 @@ def log_mass_near(mu: Array, tau: Array, limits: tuple[float, float]) -> Array:
     and both lower tails keep their digits.
     """
     middle, half = 0.5 * (limits[0] + limits[1]), 0.5 * (limits[1] - limits[0])
-    m, s = np.broadcast_arrays(np.abs(np.asarray(mu) - middle) / half, np.asarray(tau) / half)
+    spread = np.maximum(np.asarray(tau) / half, LEAST_TAU)
+    m, s = np.broadcast_arrays(np.abs(np.asarray(mu) - middle) / half, spread)
     a, b = (1.0 + m) / s / math.sqrt(2.0), (1.0 - m) / s / math.sqrt(2.0)
     beyond = b < 0.0
     tail, near = special.erfcx(a), special.erfcx(np.maximum(-b, 0.0))

@@ -164,7 +164,7 @@ class StudentEffects:
         # Log lambda is nearly normal with variance 2 / df when df is large.
         step = self.fine * min(MIXING_STEP, 0.5 / np.sqrt(half))
         own = max(MIXING_FALL / half, np.sqrt(2.0 * MIXING_FALL / half))
-        low = min(-own, least - np.log(MIXING_FALL)) - 1.0 / (half * self.fine)
+        low = min(-own, least) - 1.0 / (half * self.fine)
         high = np.log1p(MIXING_FALL / half + np.sqrt(2.0 * MIXING_FALL / half))
         w = np.arange(low, high + step, step)
         log_weight = half * np.log(half) - gammaln(half) + half * (w - np.exp(w)) + np.log(step)
@@ -187,11 +187,13 @@ class StudentEffects:
     def least(self, mu: Array, tau: Array) -> float:
         """Return the log of the smallest lambda that counts.
 
-        For a study d away that is about (tau / d)^2, however improbable, unless the normal density of d outweighs it.
+        For a study d away that is about (tau / d)^2, however improbable, unless the normal density of d outweighs it;
+        below it the integrand falls as lambda^((df + 1) / 2).
         """
         d = np.maximum(np.abs(self.y - float(mu.min())), np.abs(self.y - float(mu.max())))
         d = np.maximum(d, self.s)
         outlying = 2.0 * np.log(np.maximum(float(tau.min()), LEAST_TAU) / float(d.max()))
+        outlying -= 2.0 * MIXING_FALL / (self.df + 1.0)
         outweighed = -(MIXING_FALL + 0.5 * float(np.max((d / self.s) ** 2))) / (0.5 * self.df)
         return float(max(outlying, outweighed, MIXING_LEAST))
 

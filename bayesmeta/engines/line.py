@@ -19,6 +19,8 @@ from bayesmeta.values import Array
 
 # The panels reach to exp(-60) of an interval's length from its ends.
 GRADE = 60.0
+# Between its outermost nodes and its ends a log rises by less than this.
+ABOVE = 2.0
 # A log this far below the largest is that of nothing.
 NOTHING = 1e5
 MAX_PANELS = 3000
@@ -82,6 +84,8 @@ class Pieces:
         """
         panel, place = self.locate(x)
         value = series(self.coefficients(), panel, np.clip(place, -1.0, 1.0))
+        # Where a log falls by thousands within a panel its series swings; it is nothing there all the same.
+        value = np.minimum(value, self.finite.max(axis=2)[:, panel] + ABOVE)
         panels = self.panels
         deep = (place < -1.0) & (panels.left[panel] <= -GRADE) | (place > 1.0) & (panels.right[panel] >= GRADE)
         return np.where((np.abs(place) <= 1.0 + 1e-9) | deep & (place != 2.0), value, outside)

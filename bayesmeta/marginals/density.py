@@ -87,7 +87,7 @@ class Density(Searched):
         """Return the panel of each value and its place there, cut to the panel's ends."""
         panel = np.clip(np.searchsorted(self.edge, x, side="right") - 1, 0, len(self.left) - 1)
         with np.errstate(invalid="ignore"):
-            u = to_axis(np.clip(x, *self.support), self.lower[panel], self.upper[panel])
+            u = to_axis(np.clip(x, self.lower[panel], self.upper[panel]), self.lower[panel], self.upper[panel])
         return panel, np.clip(u, self.left[panel], self.right[panel])
 
     def _tails(self, x: Array, rising: bool) -> Array:
