@@ -50,10 +50,6 @@ class Placed:
 class Averages(Protocol):
     """A distribution of random effects, as the plane sees it."""
 
-    def each(self, mu: Array, tau: Array) -> Array:
-        """Return ``(k, n)`` log averaged likelihoods at ``n`` pairs of mu and tau."""
-        ...
-
     def grid(self, mu: Array, tau: Array) -> Array:
         """Return ``(T, M)`` log averaged likelihoods of all studies together; `mu` is ``(T, M)``, `tau` ``(T,)``."""
         ...
@@ -121,12 +117,8 @@ class NoEffects:
     mu: Prior
     reach: float = 7.6
 
-    def each(self, mu: Array, tau: Array) -> Array:
-        """Return ``(k, n)`` log likelihoods at mu; `tau` is zero whatever is given."""
-        return self.curves(mu[None])
-
     def grid(self, mu: Array, tau: Array) -> Array:
-        """Return ``(T, M)`` log likelihoods of all studies together."""
+        """Return ``(T, M)`` log likelihoods of all studies together; `tau` is zero whatever is given."""
         return np.asarray(self.curves(mu[None]).sum(axis=0))
 
     def place(self, tau: Array) -> Placed:

@@ -36,10 +36,6 @@ class LimitedEffects:
     whole: "NormalEffects"
     limits: tuple[float, float]
 
-    def each(self, mu: Array, tau: Array) -> Array:
-        """Return ``(k, n)`` log averaged likelihoods."""
-        return self.whole.each(mu, tau) - log_mass(mu, tau, self.limits)
-
     def grid(self, mu: Array, tau: Array) -> Array:
         """Return ``(T, M)`` log averaged likelihoods of all studies together."""
         k = len(self.whole.curves.center)

@@ -272,6 +272,6 @@ def _diagnostics(solution: Solution) -> Diagnostics:
 
 
 def _datatree(solution: Solution, data: Any, draws: int, seed: int | None) -> Any:
-    from bayesmeta.engines.exact_draws import datatree
+    from bayesmeta.engines.normal_draws import datatree
 
     return datatree(solution, data, draws, seed)

@@ -9,9 +9,9 @@ from bayesmeta.engines.averages import StudentEffects
 from bayesmeta.engines.convolve import STEP as THETA_STEP
 from bayesmeta.engines.convolve import conditional_grid
 from bayesmeta.engines.exact import ExactSolution
-from bayesmeta.engines.exact_draws import draw_tau, tree_of
 from bayesmeta.engines.limited import LimitedEffects
 from bayesmeta.engines.nodes import BARYCENTRIC, NODES, ORDER
+from bayesmeta.engines.normal_draws import draw_tau, tree_of
 from bayesmeta.engines.sheet_draws import draw as draw_creased
 from bayesmeta.engines.sheet_solution import CreasedSolution
 from bayesmeta.engines.sinc_quantiles import quantiles

@@ -1,6 +1,6 @@
 """Compiled models are kept: in this process for every model, and on disk for the models that ship.
 
-A program is looked up by what determines its code: the model file, the shapes of the data, the
+A program is looked up by what determines its code: the model file, the ranks of the data, the
 families of the priors, the variant, and the versions of everything that took part in compiling it.
 Data and the parameters of the priors are not part of it; they are put into slots at each fit.
 """

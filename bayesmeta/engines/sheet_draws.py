@@ -7,9 +7,9 @@ from scipy.special import ndtr
 from bayesmeta.engines.blur import PRESSED, Normal, cut, subnodes
 from bayesmeta.engines.convolve import STEP as THETA_STEP
 from bayesmeta.engines.convolve import conditional_grid
-from bayesmeta.engines.exact_draws import draw_tau
 from bayesmeta.engines.line import Pieces
 from bayesmeta.engines.nodes import BARYCENTRIC, NODES, ORDER, TO_LEGENDRE, Rule
+from bayesmeta.engines.normal_draws import draw_tau
 from bayesmeta.engines.sheet import Layer
 from bayesmeta.engines.sheet_solution import CreasedSolution
 from bayesmeta.engines.sinc_quantiles import quantiles
