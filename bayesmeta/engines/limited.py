@@ -41,6 +41,11 @@ class LimitedEffects:
         k = len(self.whole.curves.center)
         return self.whole.grid(mu, tau) - k * log_mass(mu, np.broadcast_to(tau[:, None], mu.shape), self.limits)
 
+    def rough(self, mu: Array, tau: Array) -> Array:
+        """Return the same approximately."""
+        k = len(self.whole.curves.center)
+        return self.whole.rough(mu, tau) - k * log_mass(mu, np.broadcast_to(tau[:, None], mu.shape), self.limits)
+
     def finer(self) -> "LimitedEffects":
         """Return the averages by sums of half the step."""
         return replace(self, whole=self.whole.finer())

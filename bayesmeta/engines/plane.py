@@ -190,7 +190,7 @@ def plane(likelihoods: StudyLikelihoods) -> Plane:
 
 def _places(likelihoods: StudyLikelihoods) -> Array:
     """Return places of mu from all over its prior and the studies, with points between them."""
-    places = [likelihoods.center, likelihoods.center - likelihoods.scale, likelihoods.center + likelihoods.scale]
+    places = [np.quantile(likelihoods.center, np.linspace(0.0, 1.0, 11))]
     if likelihoods.mu.proper:
         places.append(np.asarray(likelihoods.mu.ppf(np.concatenate([FAN, [0.5], 1.0 - FAN]))))
     at = np.unique(np.concatenate(places)[np.isfinite(np.concatenate(places))])
@@ -202,10 +202,10 @@ def _elsewhere(posed: _Posed, places: Array, u: Array, mass: Array, top: float) 
 
     The grid grows from one mode until nothing is left at its ends, and would not see another one beyond a valley.
     """
-    rows = np.unique(np.concatenate([_typical(mass)[0], np.linspace(0, len(mass) - 1, 9).astype(np.intp)]))
+    rows = np.unique(np.concatenate([_typical(mass)[0], np.linspace(0, len(mass) - 1, 5).astype(np.intp)]))
     at = (places - posed.center[rows, None]) / posed.scale[rows, None]
     mu = np.broadcast_to(places, at.shape)
-    log = posed.averages.grid(mu, posed.tau[rows]) + posed.prior.logpdf(mu)
+    log = posed.averages.rough(mu, posed.tau[rows]) + posed.prior.logpdf(mu)
     log += (posed.log_weight[rows] + np.log(posed.scale[rows] * (u[1] - u[0])))[:, None]
     counts = (log > top + np.log(EDGE)) & ((at < u[0]) | (at > u[-1]))
     return -min(0.0, float(at[counts].min(initial=0.0))), max(0.0, float(at[counts].max(initial=0.0)))
