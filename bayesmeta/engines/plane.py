@@ -36,6 +36,8 @@ MAX_GRID = 2048
 FAN = np.array([1e-9, 1e-6, 1e-4, 1e-3, 0.01, 0.03, 0.07, 0.12, 0.18, 0.25, 0.32, 0.4, 0.46])
 # More probability than this per unit of log tau at the ends of the panels says that there is more beyond them.
 OPEN_END = 1e-8
+# A range of theta that exceeds the studies and the prior by no more than so many standard errors is taken whole.
+NEARBY = 200.0
 # A likelihood this far below its maximum (log scale) has no part in an average over random effects.
 FALLEN = 1000.0
 # Quantiles of tau at which the interpolation of mu is checked.
@@ -291,7 +293,8 @@ def _fallen(likelihoods: StudyLikelihoods, inner: float, outer: float) -> Array:
     Where mu lies between the studies and its prior, theta gets beyond only by a random effect, and a likelihood
     that has fallen to nothing there stays nothing.
     """
-    if any(np.isfinite(likelihoods.support)):
+    finite = np.where(np.isfinite(likelihoods.scale), likelihoods.scale, 1.0)
+    if any(np.isfinite(likelihoods.support)) or abs(outer - inner) <= NEARBY * finite.min():
         return np.full(len(likelihoods.center), outer)
     farthest = abs(outer - inner)
     away = np.full(len(likelihoods.center), float(np.abs(inner - likelihoods.center).max()))
