@@ -2,12 +2,12 @@
 
 import math
 from dataclasses import dataclass, replace
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
+from bayesmeta.engines.hermite import hermite
 from bayesmeta.engines.line import Pieces, ends_of, series
 from bayesmeta.engines.nodes import NODES, ORDER, WEIGHTS
 from bayesmeta.errors import ConvergenceError
@@ -39,12 +39,6 @@ NOTHING = 14.0
 MAX_PANELS = 20_000
 # Elements of a table worked on at once, and of one that is to stay in the processor's cache.
 CHUNK, CACHED = 1_000_000, 60_000
-
-
-@lru_cache
-def _hermite(n: int) -> tuple[Array, Array]:
-    z, w = np.polynomial.hermite_e.hermegauss(n)
-    return np.asarray(z), np.asarray(np.log(w / w.sum()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +141,8 @@ def _pointlike(f: Pieces, normal: Normal, at: Array) -> NDArray[np.bool_]:
 
 def _about(f: Pieces, tau: float, mu: Array, size: int) -> Array:
     """Average by Gauss-Hermite nodes about each mean."""
-    z, log_w = _hermite(size)
+    z, w = hermite(size)
+    log_w = np.log(w)
     out = np.empty((len(f.log), len(mu)))
     step = max(1, CHUNK // (len(f.log) * size * ORDER))
     for start in range(0, len(mu), step):

@@ -14,15 +14,14 @@ contradicts the others so much that the products underflow.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from math import ceil, pi, sqrt
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bayesmeta.engines import convolve
 from bayesmeta.engines.bounded import Bounded
 from bayesmeta.engines.curves import Curves
+from bayesmeta.engines.hermite import exponent, hermite
 from bayesmeta.values import Array
 
 # Spacing of the nodes, in widths of the sharpest integrand of a group: its error is exp(-2 pi^2 / STEP^2) = 4e-43
@@ -144,9 +143,8 @@ def _block(group: _Group, mu: Array, tau: Array, fine: float) -> Array:
     shared = count * (k * LOOK + columns * EXP)
     ratio = float(tau.max()) / sharpest
     if ratio < NARROW and slope < STEEP:
-        # The error of n nodes is about (ratio^2 / (1 + ratio^2))^n; a slope needs some more.
-        exponent = 15.0 / (np.log(np.hypot(1.0, ratio)) - np.log(ratio)) + 2.0 * slope**2
-        points = 2 + ceil(exponent / sqrt(fine))
+        # A slope needs some more.
+        points = 2 + ceil((exponent(ratio) + 2.0 * slope**2) / sqrt(fine))
         if points * columns * k * LOOK < shared:
             return _narrow(curves, mu, tau, points)
     if count > APART and k > 1:
@@ -242,7 +240,7 @@ def _shared(curves: Curves | Bounded, mu: Array, tau: Array, nodes: _Nodes, fine
 
 def _narrow(curves: Curves | Bounded, mu: Array, tau: Array, points: int) -> Array:
     """Average over Gauss-Hermite nodes about every mu."""
-    z, weight = _hermite(points)
+    z, weight = hermite(points)
     value = curves((mu[:, :, None] + tau[:, None, None] * z)[None])
     top = value.max(axis=3)
     value -= top[:, :, :, None]
@@ -253,9 +251,3 @@ def _own(curves: Curves | Bounded, mu: Array, tau: Array, fine: float) -> Array:
     """Average each study about its own mode for every pair."""
     pairs = convolve.convolve(curves, mu.ravel(), np.repeat(tau, mu.shape[1]), fine * convolve.STEP)
     return np.asarray(pairs.sum(axis=0).reshape(mu.shape))
-
-
-@lru_cache
-def _hermite(points: int) -> tuple[Array, NDArray[np.float64]]:
-    z, weight = np.polynomial.hermite_e.hermegauss(points)
-    return np.asarray(z), np.asarray(weight / weight.sum())

@@ -103,7 +103,7 @@ class CreasedSolution:
         return self.known[0]
 
     def _effects(self) -> Pieces:
-        layers = [self._weighed(layer) for layer in self.sheet.layers]
+        layers = [(layer, self._weighed(layer)) for layer in self.sheet.layers]
         averages, k = self.sheet.averages, len(self.given.study)
 
         def logf(x: Array) -> Array:
@@ -119,12 +119,12 @@ class CreasedSolution:
         spread = averages.place[0] + averages.place[1] * np.array([-3.0, -1.0, 0.0, 1.0, 3.0])[:, None]
         return line_pieces(logf, self.line(), np.concatenate([spread.ravel(), self._landmarks(1.0)]))
 
-    def _weighed(self, layer: Layer) -> tuple[Layer, Array]:
+    def _weighed(self, layer: Layer) -> Array:
         """Return ``(k + 1, T, P, ORDER)`` logs of the posterior, each study's own average taken out."""
         averages, x = self.sheet.averages, layer.mu.x
         own = averages.each(x.ravel(), layer.tau).reshape(-1, len(layer.tau), *x.shape)
         own = np.concatenate([own, averages.near(x.ravel(), layer.tau).reshape(1, len(layer.tau), *x.shape)])
-        return layer, layer.mu.log + (layer.log_prior - self.log_evidence)[:, None, None] - own
+        return np.asarray(layer.mu.log + (layer.log_prior - self.log_evidence)[:, None, None] - own)
 
     def theta_new(self) -> LineDensity:
         """Return the posterior predictive distribution of a new study's true effect."""

@@ -3,11 +3,12 @@
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import lru_cache, partial
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bayesmeta.engines.hermite import exponent, hermite
 from bayesmeta.engines.plane import Plane
 from bayesmeta.engines.row_splines import Index, RowSplines, band_limited, through
 from bayesmeta.truncated import log_mass
@@ -18,12 +19,6 @@ ALIKE = 1.4
 # Spacing of the nodes that average over a t distribution.
 T_STEP = 0.15
 CHUNK = 100_000
-
-
-@lru_cache
-def _hermite(n: int) -> tuple[Array, Array]:
-    z, w = np.polynomial.hermite_e.hermegauss(n)
-    return np.asarray(z), np.asarray(w / w.sum())
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +47,7 @@ class Kernel:
     def nodes(self, ratio: float) -> tuple[Array, Array]:
         """Return nodes and weights that average a function as smooth as a normal `1 / ratio` times as wide."""
         if math.isinf(self.df):
-            # The error of n nodes is about (ratio^2 / (1 + ratio^2))^n.
-            # Written without the ratio's square, which underflows where tau is next to nothing.
-            return _hermite(2 + int(np.ceil(15.0 / (np.log(np.hypot(1.0, ratio)) - np.log(ratio)))))
+            return hermite(2 + math.ceil(exponent(ratio)))
         # With z = sqrt(df) sinh(v) the t density becomes cosh(v)^-df, which the trapezoidal rule sums exactly.
         step = min(T_STEP, 0.5 / math.sqrt(self.df))
         half = math.ceil((math.log(2.0) + 34.0 / self.df + math.sqrt(68.0 / self.df)) / step)
