@@ -121,8 +121,8 @@ def in_process() -> list[dict[str, object]]:
 
     import bayesmeta as bm
     from bayesmeta import convergence
-    from bayesmeta.engines.chains import Settings, run
-    from bayesmeta.engines.program_cache import prepare
+    from bayesmeta.engines.sampling.chains import Settings, run
+    from bayesmeta.engines.sampling.program_cache import prepare
     from bayesmeta.model import load_model
 
     space: dict[str, object] = {}

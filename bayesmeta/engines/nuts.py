@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from bayesmeta.draws import DrawsMarginal
-from bayesmeta.engines.chains import Run, Settings, run
-from bayesmeta.engines.datatree import datatree
-from bayesmeta.engines.diagnostics import BFMI_LIMIT, diagnose
 from bayesmeta.engines.lazy import Lazy
-from bayesmeta.engines.program_cache import DEFAULT_VARIANT, prepare
-from bayesmeta.engines.quantities import Quantities, derive
+from bayesmeta.engines.sampling.chains import Run, Settings, run
+from bayesmeta.engines.sampling.datatree import datatree
+from bayesmeta.engines.sampling.diagnostics import BFMI_LIMIT, diagnose
+from bayesmeta.engines.sampling.program_cache import DEFAULT_VARIANT, prepare
+from bayesmeta.engines.sampling.quantities import Quantities, derive
 from bayesmeta.engines.tau import known_tau, tail_exponent
 from bayesmeta.engines.versions import versions
 from bayesmeta.errors import ModelError, unknown

@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from bayesmeta.engines import exact, normal
-from bayesmeta.engines.components import is_normal_mixture
-from bayesmeta.engines.gaussian import LOG_2PI
+from bayesmeta.engines.exact import solve as exact
+from bayesmeta.engines.normal import solve as normal
+from bayesmeta.engines.normal.components import is_normal_mixture
+from bayesmeta.engines.normal.gaussian import LOG_2PI
 from bayesmeta.errors import ModelError
 from bayesmeta.model import GaussianMarginal, Model, StudyLikelihoods
 from bayesmeta.posterior import Posterior

@@ -8,8 +8,8 @@ import pytest
 from scipy import integrate, special, stats
 
 import bayesmeta as bm
-from bayesmeta.engines.blur import Normal, blur
-from bayesmeta.engines.line import evaluate, first_panels, refine, resolves_logs
+from bayesmeta.engines.creased.blur import Normal, blur
+from bayesmeta.engines.creased.line import evaluate, first_panels, refine, resolves_logs
 from bayesmeta.errors import ModelError
 from bayesmeta.studies import TwoByTwo
 from bayesmeta.truncated import log_mass, quantile

@@ -8,9 +8,9 @@ import pytest
 from scipy import special, stats
 
 import bayesmeta as bm
-from bayesmeta.engines import program_cache
-from bayesmeta.engines.averages import StudentEffects
-from bayesmeta.engines.limited import check_limited
+from bayesmeta.engines.exact.averages import StudentEffects
+from bayesmeta.engines.exact.limited import check_limited
+from bayesmeta.engines.sampling import program_cache
 from bayesmeta.model import load_model
 from bayesmeta.priors import parse_prior
 from bayesmeta.studies import TwoByTwo

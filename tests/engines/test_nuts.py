@@ -9,10 +9,11 @@ import pytest
 
 import bayesmeta as bm
 from bayesmeta.agreement import agreement
-from bayesmeta.engines import nuts, program_cache
-from bayesmeta.engines.chains import Run, Settings, cores_for, run
-from bayesmeta.engines.diagnostics import diagnose, judge
-from bayesmeta.engines.program import bind
+from bayesmeta.engines import nuts
+from bayesmeta.engines.sampling import program_cache
+from bayesmeta.engines.sampling.chains import Run, Settings, cores_for, run
+from bayesmeta.engines.sampling.diagnostics import diagnose, judge
+from bayesmeta.engines.sampling.program import bind
 from bayesmeta.errors import ModelError
 from bayesmeta.model import load_model
 from bayesmeta.resources import data_dir, models_dir

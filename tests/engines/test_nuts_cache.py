@@ -7,8 +7,8 @@ import sys
 import pytest
 
 import bayesmeta as bm
-from bayesmeta.engines import code_store, program_cache
-from bayesmeta.engines.program import Layout, Program
+from bayesmeta.engines.sampling import code_store, program_cache
+from bayesmeta.engines.sampling.program import Layout, Program
 from bayesmeta.model import load_model
 
 pytestmark = pytest.mark.nuts

@@ -6,7 +6,7 @@ import xarray as xr
 from scipy import integrate, special, stats
 
 import bayesmeta as bm
-from bayesmeta.engines.datatree import marginal_loglik
+from bayesmeta.engines.sampling.datatree import marginal_loglik
 from bayesmeta.model import load_model
 
 pytestmark = pytest.mark.nuts

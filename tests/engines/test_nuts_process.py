@@ -26,7 +26,7 @@ except KeyboardInterrupt:
 """
 WARM = """
 import sys
-from bayesmeta.engines.warm import warm_up
+from bayesmeta.engines.sampling.warm import warm_up
 
 thread = warm_up()
 thread.join()

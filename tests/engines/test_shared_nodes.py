@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from scipy import stats
 from scipy.special import logsumexp
 
-from bayesmeta.engines.curves import tabulate
-from bayesmeta.engines.shared_nodes import total
+from bayesmeta.engines.exact.curves import tabulate
+from bayesmeta.engines.exact.shared_nodes import total
 from bayesmeta.likelihoods import hypergeometric_loglik, hypergeometric_support
 from bayesmeta.model import StudyLikelihoods
 from bayesmeta.priors import HalfNormal, Normal

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import optimize, special, stats
 
-from bayesmeta.engines.program_cache import builder
+from bayesmeta.engines.sampling.program_cache import builder
 from bayesmeta.model import list_models, load_model
 
 type Point = dict[str, Any]

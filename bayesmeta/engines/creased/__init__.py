@@ -1,0 +1,1 @@
+"""Exact likelihoods with creases, or that do not vanish at a limit: the same two integrals, on panels."""

@@ -1,0 +1,140 @@
+"""Independent draws from a solved model with creases: tau, then mu, then every theta, each by its quantiles."""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtr
+
+from bayesmeta.engines.creased.blur import PRESSED, Normal, cut, subnodes
+from bayesmeta.engines.creased.line import Pieces
+from bayesmeta.engines.creased.sheet import Layer
+from bayesmeta.engines.creased.solution import CreasedSolution
+from bayesmeta.engines.exact.convolve import STEP as THETA_STEP
+from bayesmeta.engines.exact.convolve import conditional_grid
+from bayesmeta.engines.nodes import BARYCENTRIC, NODES, ORDER, TO_LEGENDRE, Rule
+from bayesmeta.engines.normal.draws import draw_tau
+from bayesmeta.engines.sinc_quantiles import quantiles
+from bayesmeta.marginals.axis import from_axis, to_axis
+from bayesmeta.truncated import quantile
+from bayesmeta.values import Array
+
+# Draws of theta that share their panels: their values of tau are alike.
+GROUP = 64
+
+
+def draw(solution: CreasedSolution, n: int, rng: np.random.Generator) -> dict[str, Array]:
+    """Return n joint draws of tau, mu, theta ``(n, k)`` and theta_new."""
+    rule, layers = solution.rule, solution.sheet.layers
+    k, average = len(solution.given.study), solution.sheet.averages
+    if rule is None:
+        tau = np.full(n, layers[0].tau[0])
+        mu = _draw_mu(layers[0], np.ones((n, 1)), rng)
+    else:
+        tau, mu = draw_tau(rule, rng.random(n)), np.empty(n)
+        panel, terms = _between(rule, tau)
+        for index in np.unique(panel):
+            rows = panel == index
+            mu[rows] = _draw_mu(layers[index], terms[rows], rng)
+    if tau[0] == 0.0:
+        return {"mu": mu, "theta": np.repeat(mu[:, None], k, axis=1), "theta_new": mu}
+    theta = np.column_stack([_theta(solution, i, mu, tau, rng) for i in range(k)])
+    new = rng.standard_normal(n)
+    theta_new = quantile(mu, tau, average.limits, ndtr(new)) if average.limited else mu + tau * new
+    known = {} if rule is None else {"tau": tau, "tau2": tau**2}
+    return {**known, "mu": mu, "theta": theta, "theta_new": theta_new}
+
+
+def _between(rule: Rule, tau: Array) -> tuple[NDArray[np.intp], Array]:
+    """Return the panel of each tau, and the weights of its nodes that interpolate there."""
+    panels = rule.panels
+    panel = np.clip(np.searchsorted(rule.x[:, 0], tau, side="right") - 1, 0, len(panels) - 1)
+    u = to_axis(tau, panels.lower[panel], panels.upper[panel])
+    # Between the last node of a panel and the first of the next lies their common end.
+    panel = np.where((u > panels.right[panel]) & (panel + 1 < len(panels)), panel + 1, panel)
+    u = np.clip(to_axis(tau, panels.lower[panel], panels.upper[panel]), panels.left[panel], panels.right[panel])
+    half = 0.5 * (panels.right - panels.left)[panel]
+    gap = ((u - panels.left[panel]) / half - 1.0)[:, None] - NODES
+    terms = BARYCENTRIC / np.where(gap == 0.0, 1e-300, gap)
+    return panel, terms / terms.sum(axis=1, keepdims=True)
+
+
+def _draw_mu(layer: Layer, terms: Array, rng: np.random.Generator) -> Array:
+    """Draw mu given tau, whose place between the layer's nodes `terms` says."""
+    log = (terms @ layer.mu.log.reshape(len(layer.tau), -1)).reshape(len(terms), -1, ORDER)
+    panels = layer.mu.panels
+    half = 0.5 * (panels.right - panels.left)
+    slope = np.log(layer.mu.weights / panels.weights())
+    u = _invert(log + slope, half, rng.random(len(terms)))
+    place = panels.left[u[0]] + half[u[0]] * (1.0 + u[1])
+    return from_axis(place, panels.lower[u[0]], panels.upper[u[0]])
+
+
+def _invert(log: Array, half: Array, uniform: Array) -> tuple[NDArray[np.intp], Array]:
+    """Return the panel and the place in it, from -1 to 1, of quantiles of densities.
+
+    Parameters
+    ----------
+    log
+        ``(n, P, ORDER)`` log densities per unit of the panels' axis, up to a constant a row.
+    half
+        ``(P,)`` half the panels' lengths.
+    uniform
+        ``(n,)`` probabilities.
+    """
+    density = np.exp(log - log.max(axis=(1, 2), keepdims=True))
+    mass = np.maximum((density @ TO_LEGENDRE[0]) * 2.0 * half, 0.0)
+    below = np.cumsum(mass, axis=1)
+    target = uniform * below[:, -1]
+    rows = np.arange(len(log))
+    panel = np.minimum((below < target[:, None]).sum(axis=1), len(half) - 1)
+    rest = (target - (below[rows, panel] - mass[rows, panel])) / half[panel]
+    series = np.polynomial.legendre.legint((density[rows, panel] @ TO_LEGENDRE.T).T, lbnd=-1)
+    low, high = np.full(len(log), -1.0), np.full(len(log), 1.0)
+    for _ in range(52):
+        middle = 0.5 * (low + high)
+        over = np.polynomial.legendre.legval(middle, series, tensor=False) > rest
+        low, high = np.where(over, low, middle), np.where(over, middle, high)
+    return panel, 0.5 * (low + high)
+
+
+def _theta(solution: CreasedSolution, i: int, mu: Array, tau: Array, rng: np.random.Generator) -> Array:
+    """Draw study i's true effect given mu and tau: its likelihood times a normal, by quantiles."""
+    one = solution.sheet.averages.one(i)
+    if one.smooth is None:
+        return _creased_theta(one.pieces, one.limits, mu, tau, rng)
+    out, inside = np.empty(len(mu)), (mu >= one.limits[0]) & (mu <= one.limits[1])
+    if inside.any():
+        mode, width, first, mass = conditional_grid(one.smooth.curves, mu[inside], tau[inside])
+        place = quantiles(mass, rng.random(int(inside.sum())))
+        out[inside] = mode + width * np.sinh(first + THETA_STEP * place)
+    if not inside.all():
+        assert one.pressed is not None
+        out[~inside] = _creased_theta(one.pressed, one.limits, mu[~inside], tau[~inside], rng)
+    return out
+
+
+def _creased_theta(
+    pieces: Pieces, limits: tuple[float, float], mu: Array, tau: Array, rng: np.random.Generator
+) -> Array:
+    """Draw effects with one of a study's likelihoods on panels, in groups of similar tau."""
+    uniform, near = rng.random(len(mu)), np.clip(mu, *limits)
+    reach = float(np.ptp(pieces.x))
+    # Closer to mu, or to a limit, than doubles resolve.
+    out = near.copy()
+    left_over = np.where(near == mu, tau, tau * (tau / np.maximum(np.abs(mu - near), 1e-300)))
+    wide = np.flatnonzero((tau > 1e-12 * reach) & (left_over > 1e3 * PRESSED * reach))
+    order = wide[np.lexsort((tau[wide], near[wide] != mu[wide]))]
+    for start in range(0, len(order), GROUP):
+        rows = order[start : start + GROUP]
+        # Outside the limits and inside are not mixed, nor very different values of tau.
+        rest = rows
+        while rest.size:
+            same = (tau[rest] <= 4.0 * tau[rest[0]]) & ((near[rest] == mu[rest]) == (near[rest[0]] == mu[rest[0]]))
+            chosen, rest = rest[same], rest[~same]
+            normal = Normal(float(tau[chosen].min()), limits)
+            parent, u_left, u_right = cut(pieces, normal, np.sort(mu[chosen]))
+            x, log, half = subnodes(pieces, parent, u_left, u_right)
+            kernel = np.stack([Normal(float(tau[r]), limits).log(x, mu[r]) for r in chosen])
+            panel, place = _invert((log + kernel).reshape(len(chosen), -1, ORDER), half, uniform[chosen])
+            u = u_left[panel] + half[panel] * (1.0 + place)
+            out[chosen] = from_axis(u, pieces.panels.lower[parent][panel], pieces.panels.upper[parent][panel])
+    return out

@@ -1,0 +1,151 @@
+"""A solved model of studies whose likelihoods have creases: its marginals, on panels with cuts at the creases."""
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from scipy.special import logsumexp
+
+from bayesmeta.engines.creased.blur import Normal, blur
+from bayesmeta.engines.creased.line import Pieces
+from bayesmeta.engines.creased.line_marginals import line_density, line_pieces, marginal
+from bayesmeta.engines.creased.sheet import Layer, Sheet
+from bayesmeta.engines.nodes import Rule
+from bayesmeta.engines.tau_marginals import tau2_density, tau_density
+from bayesmeta.marginals import Density, LineDensity, Transformed
+from bayesmeta.model import StudyLikelihoods
+from bayesmeta.values import Array
+
+# Nodes of tau with less probability are left out of predictions.
+LEAST_WEIGHT = 1e-17
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CreasedSolution:
+    """A solved exact-likelihood model with creases.
+
+    Parameters
+    ----------
+    given
+        The studies' likelihoods and the priors.
+    sheet
+        Joint posterior of mu and tau.
+    tail_exponent
+        The posterior density of tau falls as ``tau ** -tail_exponent``.
+    error_estimate
+        Largest relative error that the checks found.
+    known
+        What `effects` returned, once it was asked for.
+    """
+
+    given: StudyLikelihoods
+    sheet: Sheet
+    tail_exponent: float
+    error_estimate: float
+    known: list[Pieces] = field(default_factory=list)
+
+    @property
+    def rule(self) -> Rule | None:
+        """Panels of tau with the log marginal posterior on their nodes; None where tau is known."""
+        return self.sheet.rule
+
+    @property
+    def log_evidence(self) -> float:
+        """Log marginal likelihood."""
+        return self.sheet.log_evidence
+
+    @property
+    def nodes(self) -> int:
+        """Number of nodes of mu and tau."""
+        return sum(layer.mu.log.size for layer in self.sheet.layers)
+
+    def mu(self) -> LineDensity:
+        """Return the posterior of the pooled effect."""
+        parts = []
+        for layer in self.sheet.layers:
+            log = logsumexp(layer.mu.log + (layer.log_prior - self.log_evidence)[:, None, None], axis=0)
+            parts.append(Pieces(layer.mu.panels, log[None]))
+
+        def logf(x: Array) -> Array:
+            with np.errstate(divide="ignore"):
+                return np.log(sum(np.exp(part.at(x)) for part in parts))
+
+        pooled = line_density(logf, self.sheet.cuts, self._landmarks(0.0), support=self.given.mu.support)
+        if self.sheet.averages.limited or self.given.mu.proper or self.tail_exponent > 3.05:
+            return pooled
+        note = f"The variance is infinite: the posterior density of tau falls only as tau^-{self.tail_exponent:.3g}."
+        return replace(pooled, infinite_sd=True, notes=(note,))
+
+    def _landmarks(self, spread: float) -> Array:
+        """Return places about which mu, plus `spread` times the random effect, lies for every likely tau."""
+        places = []
+        for layer in self.sheet.layers:
+            mass = np.exp(layer.log - self.log_evidence)
+            if mass.sum() > 1e-6:
+                x = layer.mu.x.ravel()
+                mean = float((mass @ x).sum() / mass.sum())
+                sd = float(np.sqrt((mass @ (x - mean) ** 2).sum() / mass.sum() + (spread * layer.tau[0]) ** 2))
+                places.append(mean + sd * np.array([-6.0, -2.0, 0.0, 2.0, 6.0]))
+        return np.concatenate(places)
+
+    def line(self) -> Array:
+        """Return the ends of what a true effect can be, and its creases."""
+        panels = self.sheet.averages.pieces.panels
+        return np.unique(np.concatenate([panels.lower, panels.upper]))
+
+    def effects(self) -> Pieces:
+        r"""Return the log densities of every study's true effect and, last, of a new study's, up to constants.
+
+        That of study i is its own likelihood times what the others make its effect to be,
+        :math:`\int p(\mu, \tau \mid y) / \bar L_i(\mu, \tau)\, N(\theta; \mu, \tau^2)\, d\mu\, d\tau`.
+        """
+        if not self.known:
+            self.known.append(self._effects())
+        return self.known[0]
+
+    def _effects(self) -> Pieces:
+        layers = [(layer, self._weighed(layer)) for layer in self.sheet.layers]
+        averages, k = self.sheet.averages, len(self.given.study)
+
+        def logf(x: Array) -> Array:
+            total = np.full((k + 1, len(x)), -np.inf)
+            for layer, log in layers:
+                for t, tau in enumerate(layer.tau):
+                    if logsumexp(layer.log[t]) - self.log_evidence > np.log(LEAST_WEIGHT):
+                        normal = Normal(float(tau), averages.limits, reverse=True)
+                        total = np.logaddexp(total, blur(Pieces(layer.mu.panels, log[:, t]), normal, x))
+            total[:-1] += averages.likelihoods(x)
+            return total
+
+        spread = averages.place[0] + averages.place[1] * np.array([-3.0, -1.0, 0.0, 1.0, 3.0])[:, None]
+        return line_pieces(logf, self.line(), np.concatenate([spread.ravel(), self._landmarks(1.0)]))
+
+    def _weighed(self, layer: Layer) -> Array:
+        """Return ``(k + 1, T, P, ORDER)`` logs of the posterior, each study's own average taken out."""
+        averages, x = self.sheet.averages, layer.mu.x
+        own = averages.each(x.ravel(), layer.tau).reshape(-1, len(layer.tau), *x.shape)
+        own = np.concatenate([own, averages.near(x.ravel(), layer.tau).reshape(1, len(layer.tau), *x.shape)])
+        return np.asarray(layer.mu.log + (layer.log_prior - self.log_evidence)[:, None, None] - own)
+
+    def theta_new(self) -> LineDensity:
+        """Return the posterior predictive distribution of a new study's true effect."""
+        effects = self.effects()
+        new = marginal(Pieces(effects.panels, effects.log[-1:]), self.given.support, "posterior prediction")
+        if self.sheet.averages.limited or self.tail_exponent > 3.05:
+            return new
+        note = f"The variance is infinite: the posterior density of tau falls only as tau^-{self.tail_exponent:.3g}."
+        return replace(new, infinite_sd=True, notes=(note,))
+
+    def true_effect(self, i: int) -> LineDensity:
+        """Return the posterior of study i's true effect."""
+        effects = self.effects()
+        return marginal(Pieces(effects.panels, effects.log[i : i + 1]), self.given.support)
+
+    def tau(self) -> Density:
+        """Return the posterior of tau."""
+        assert self.rule is not None
+        assert self.given.tau is not None
+        return tau_density(self.rule, self.given.tau.support, self.tail_exponent)
+
+    def tau2(self) -> Transformed:
+        """Return the posterior of tau squared."""
+        return tau2_density(self.tau(), self.tail_exponent)

@@ -1,0 +1,1 @@
+"""Exact likelihoods that are smooth: two integrals, over mu and tau."""

@@ -1,0 +1,179 @@
+"""The studies' log likelihoods as one table of polynomials that is fast to look up."""
+
+from dataclasses import dataclass
+from math import factorial
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.interpolate import make_interp_spline
+
+from bayesmeta.engines.exact.row_splines import DEGREE, Index, taylor
+from bayesmeta.errors import ConvergenceError
+from bayesmeta.model import StudyLikelihoods
+from bayesmeta.values import Array
+
+# The table is refined until it is this good, absolutely, where the likelihood is near its maximum.
+TOLERANCE = 1e-11
+# On a spline of degree 7 half the spacing gains a factor 2^8; a quarter of that is counted on.
+GAIN = 64.0
+MAX_CELLS = 2**14
+
+
+class RoughError(ConvergenceError):
+    """Likelihoods that no smooth table represents.
+
+    Parameters
+    ----------
+    message
+        In words.
+    rough
+        ``(k,)`` which studies' they are.
+    """
+
+    def __init__(self, message: str, rough: NDArray[np.bool_]) -> None:
+        super().__init__(message)
+        self.rough = rough
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Curves:
+    """Log likelihoods of ``k`` studies as functions of theta, with two derivatives.
+
+    Polynomials on a uniform grid in ``u = asinh((theta - center) / scale)``, study after study.
+    ``tables[d]`` holds the d-th derivative's coefficients in the cell coordinate, one contiguous
+    column a power: looked up that way a value costs about 10 ns, a tenth of a general spline's.
+
+    Parameters
+    ----------
+    center, scale
+        ``(k,)`` rough place and width of each likelihood.
+    low, step
+        ``(k,)`` start and spacing of the grid in u.
+    first, cells
+        ``(k,)`` place of each study's cells in the tables, and their number.
+    """
+
+    center: Array
+    scale: Array
+    low: Array
+    step: Array
+    first: Array
+    cells: Array
+    tables: tuple[tuple[Array, ...], ...]
+
+    def _place(self, u: Array) -> tuple[Index, Array]:
+        """Return the table row and the cell coordinate; constant beyond the range of the grid."""
+        shape = (-1,) + (1,) * (u.ndim - 1)
+        cells = self.cells.reshape(shape)
+        cell = np.clip((u - self.low.reshape(shape)) / self.step.reshape(shape), 0.0, cells)
+        row = np.minimum(np.floor(cell), cells - 1)
+        cell -= row
+        return (row + self.first.reshape(shape)).astype(np.intp), cell
+
+    def _at(self, row: Index, cell: Array, derivative: int) -> Array:
+        table = self.tables[derivative]
+        value: Array = table[0].take(row)
+        for column in table[1:]:
+            value *= cell
+            value += column.take(row)
+        return value
+
+    def _z(self, theta: Array) -> Array:
+        shape = (-1,) + (1,) * (theta.ndim - 1)
+        return np.asarray((theta - self.center.reshape(shape)) / self.scale.reshape(shape))
+
+    def __call__(self, theta: Array) -> Array:
+        """Return the log likelihoods at `theta`, ``(k, ...)``, one row a study."""
+        return self._at(*self._place(np.arcsinh(self._z(theta))), 0)
+
+    def derivatives(self, theta: Array) -> tuple[Array, Array]:
+        """Return the first and second derivatives with respect to theta, ``(k, ...)`` each."""
+        z = self._z(theta)
+        place = self._place(np.arcsinh(z))
+        first, second = self._at(*place, 1), self._at(*place, 2)
+        shape = (-1,) + (1,) * (theta.ndim - 1)
+        step = self.step.reshape(shape)
+        root = 1.0 + z * z
+        du = 1.0 / (self.scale.reshape(shape) * np.sqrt(root))
+        return first / step * du, (second / step**2 - first / step * z / np.sqrt(root)) * du**2
+
+    def take(self, index: Index) -> "Curves":
+        """Return the tables of the studies at `index` alone."""
+        return Curves(
+            self.center[index],
+            self.scale[index],
+            self.low[index],
+            self.step[index],
+            self.first[index],
+            self.cells[index],
+            self.tables,
+        )
+
+    def one(self, i: int) -> "Curves":
+        """Return the table of study `i` alone."""
+        return self.take(np.array([i]))
+
+
+def tabulate(likelihoods: StudyLikelihoods, low: Array, high: Array, *, max_cells: int = MAX_CELLS) -> Curves:
+    """Return the studies' log likelihoods as checked tables, each on its own ``[low, high]``, ``(k,)``.
+
+    Raises
+    ------
+    RoughError
+        If a likelihood is too rough to be represented; the message names the study.
+    """
+    k = len(likelihoods.study)
+    scale = np.where(np.isfinite(likelihoods.scale), likelihoods.scale, 1.0)
+    center = np.clip(likelihoods.center, low, high)
+    ends = np.arcsinh((np.stack([low, high]) - center) / scale)
+
+    def at(x: Array) -> Array:
+        u = ends[0] + (ends[1] - ends[0]) * x[:, None]
+        return likelihoods.loglik(np.ascontiguousarray((center + scale * np.sinh(u)).T))
+
+    parts: list[list[list[Array]]] = [[]] * k
+    cells, pending, m = np.zeros(k), np.arange(k), 128
+    values = at(np.linspace(0.0, 1.0, 2 * m + 1))
+    while True:
+        fine = _represented(values[pending])
+        for i, part in zip(pending[fine], _columns(values[pending[fine]]), strict=True):
+            parts[i], cells[i] = part, 2 * m
+        pending = pending[~fine]
+        if not pending.size:
+            break
+        m *= 2
+        if m > max_cells:
+            study = likelihoods.study[pending[0]]
+            raise RoughError(
+                f"Study {study!r}: its likelihood is too rough to be tabulated. Use engine='nuts'.",
+                np.isin(np.arange(k), pending),
+            )
+        # Half of a grid twice as fine is known already.
+        finer = np.empty((k, 2 * m + 1))
+        finer[:, ::2], finer[:, 1::2] = values, at((np.arange(m) + 0.5) / m)
+        values = finer
+    tables = tuple(tuple(np.concatenate([p[d][r] for p in parts]) for r in range(DEGREE - d + 1)) for d in range(3))
+    first = np.concatenate([[0.0], np.cumsum(cells)[:-1]])
+    return Curves(center, scale, ends[0], (ends[1] - ends[0]) / cells, first, cells, tables)
+
+
+def _represented(values: Array) -> NDArray[np.bool_]:
+    """Fit the even points of ``(k, 2 m + 1)`` values and judge by the odd ones which studies are resolved."""
+    points = np.arange(float(values.shape[1]))
+    if not len(values):
+        return np.zeros(0, dtype=bool)
+    trial = make_interp_spline(points[::2], values[:, ::2], k=DEGREE, axis=1)
+    # Far below its maximum a likelihood hardly counts, and its own rounding grows with its size.
+    allowed = GAIN * TOLERANCE * (1.0 + np.maximum(0.0, values.max(axis=1)[:, None] - values[:, 1::2]))
+    return np.asarray((np.abs(trial(points[1::2]) - values[:, 1::2]) <= allowed).all(axis=1))
+
+
+def _columns(values: Array) -> list[list[list[Array]]]:
+    """Return per study and derivative the coefficients in the cell coordinate, highest power first."""
+    if not len(values):
+        return []
+    terms = taylor(values)
+    return [
+        [[terms[r][i] * (factorial(r) // factorial(r - d)) for r in range(DEGREE, d - 1, -1)] for d in range(3)]
+        for i in range(len(values))
+    ]

@@ -1,0 +1,101 @@
+"""Independent draws from a solved exact-likelihood model: tau, then mu, then every theta, each by its quantiles."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy.special import ndtr
+
+from bayesmeta.engines.creased.draws import draw as draw_creased
+from bayesmeta.engines.creased.solution import CreasedSolution
+from bayesmeta.engines.exact.averages import StudentEffects
+from bayesmeta.engines.exact.convolve import STEP as THETA_STEP
+from bayesmeta.engines.exact.convolve import conditional_grid
+from bayesmeta.engines.exact.limited import LimitedEffects
+from bayesmeta.engines.exact.solve import ExactSolution
+from bayesmeta.engines.nodes import BARYCENTRIC, NODES, ORDER
+from bayesmeta.engines.normal.draws import draw_tau, tree_of
+from bayesmeta.engines.sinc_quantiles import quantiles
+from bayesmeta.marginals.axis import to_axis
+from bayesmeta.truncated import quantile
+from bayesmeta.values import Array
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+
+def _interpolated_rows(solution: ExactSolution, tau: Array) -> tuple[Array, Array, Array]:
+    """Return centre, unit and grid densities of mu given each tau, between the nodes of tau.
+
+    All three are smooth in tau, and each panel holds 16 Legendre nodes of it.
+    """
+    at, rule = solution.plane, solution.rule
+    assert rule is not None
+    panels = rule.panels
+    panel = np.clip(np.searchsorted(rule.x[:, 0], tau, side="right") - 1, 0, len(panels) - 1)
+    u = to_axis(tau, panels.lower[panel], panels.upper[panel])
+    half = 0.5 * (panels.right - panels.left)[panel]
+    place = (u - panels.left[panel]) / half - 1.0
+    with np.errstate(divide="ignore"):
+        weight = BARYCENTRIC / (place[:, None] - NODES)
+    hit = ~np.isfinite(weight)
+    weight = np.where(hit.any(axis=1, keepdims=True), hit.astype(float), weight)
+    weight /= weight.sum(axis=1, keepdims=True)
+    rows = panel[:, None] * ORDER + np.arange(ORDER)
+    with np.errstate(divide="ignore"):
+        shape = np.log(np.maximum(at.mass / at.mass.max(axis=1, keepdims=True), 1e-300))
+    density = np.exp(np.einsum("nj,njm->nm", weight, shape[rows]))
+    center = np.einsum("nj,nj->n", weight, at.center[rows])
+    scale = np.exp(np.einsum("nj,nj->n", weight, np.log(at.scale)[rows]))
+    return center, scale, density
+
+
+def draw(solution: ExactSolution, n: int, rng: np.random.Generator) -> dict[str, Array]:
+    """Return n joint draws of tau, mu, theta ``(n, k)`` and theta_new."""
+    at = solution.plane
+    k = len(solution.given.study)
+    if solution.rule is None:
+        tau = np.full(n, at.tau[0])
+        center, scale, density = at.center[0], at.scale[0], np.broadcast_to(at.mass, (n, len(at.u)))
+    else:
+        tau = draw_tau(solution.rule, rng.random(n))
+        center, scale, density = _interpolated_rows(solution, tau)
+    mu = center + scale * (at.u[0] + at.step * quantiles(density, rng.random(n)))
+    if at.tau[-1] == 0.0:
+        return {"mu": mu, "theta": np.repeat(mu[:, None], k, axis=1), "theta_new": mu}
+    if isinstance(at.averages, StudentEffects):
+        theta = np.column_stack([_student_theta(at.averages, i, mu, tau, rng) for i in range(k)])
+        new = rng.standard_t(at.averages.df, n)
+    else:
+        theta = np.column_stack([_theta(solution, i, mu, tau, rng) for i in range(k)])
+        new = rng.standard_normal(n)
+    known = {} if solution.rule is None else {"tau": tau, "tau2": tau**2}
+    theta_new = mu + tau * new
+    if isinstance(at.averages, LimitedEffects):
+        theta_new = quantile(mu, tau, solution.given.support, ndtr(new))
+    return {**known, "mu": mu, "theta": theta, "theta_new": theta_new}
+
+
+def _theta(solution: ExactSolution, i: int, mu: Array, tau: Array, rng: np.random.Generator) -> Array:
+    """Draw study i's true effect given mu and tau: its likelihood times a normal, by quantiles."""
+    mode, width, first, mass = conditional_grid(solution.plane.curves.one(i), mu, tau)
+    return np.asarray(mode + width * np.sinh(first + THETA_STEP * quantiles(mass, rng.random(len(mu)))))
+
+
+def _student_theta(effects: StudentEffects, i: int, mu: Array, tau: Array, rng: np.random.Generator) -> Array:
+    """Draw study i's true effect given mu and tau: first its mixing variable, then a normal."""
+    y, s = float(effects.y[i]), float(effects.s[i])
+    lam, log_weight = effects.mixing(effects.least(mu, tau))
+    v = s**2 + tau[:, None] ** 2 / lam
+    log = log_weight - 0.5 * (y - mu[:, None]) ** 2 / v - 0.5 * np.log(v)
+    place = quantiles(np.exp(log - log.max(axis=1, keepdims=True)), rng.random(len(mu)))
+    drawn = lam[0] * (lam[1] / lam[0]) ** place
+    kept = s**2 / (s**2 + tau**2 / drawn)
+    mean = kept * mu + (1.0 - kept) * y
+    return np.asarray(mean + s * np.sqrt(1.0 - kept) * rng.standard_normal(len(mu)))
+
+
+def datatree(solution: ExactSolution | CreasedSolution, data: Any, draws: int, seed: int | None) -> "xr.DataTree":
+    """Return exact draws as an ArviZ DataTree."""
+    rng = np.random.default_rng(seed)
+    values = draw_creased(solution, draws, rng) if isinstance(solution, CreasedSolution) else draw(solution, draws, rng)
+    return tree_of(values, {"theta": ("study", list(solution.given.study))}, data, seed)

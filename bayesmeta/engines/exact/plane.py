@@ -1,0 +1,361 @@
+r"""The joint posterior of (mu, tau) on nodes, for models that give each study's likelihood.
+
+Given tau the posterior of mu is put on a uniform grid about its own mode, on which the trapezoidal
+rule and sinc interpolation converge geometrically; tau lies on the panels of `engines.nodes`, placed
+by a Laplace approximation and then evaluated in full.
+"""
+
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import logsumexp, ndtr
+
+from bayesmeta.engines import nodes
+from bayesmeta.engines.exact.averages import Averages, averages
+from bayesmeta.engines.exact.bounded import Bounded, tabulate
+from bayesmeta.engines.exact.curves import Curves
+from bayesmeta.engines.tau import known_tau
+from bayesmeta.errors import ConvergenceError
+from bayesmeta.marginals.axis import log_jacobian
+from bayesmeta.marginals.sinc import sinc_basis
+from bayesmeta.model import StudyLikelihoods
+from bayesmeta.priors import Prior
+from bayesmeta.values import Array
+
+# Sinc interpolation of a Gaussian errs by exp(-pi^2 / (2 step^2)) = 7e-13 with this step.
+STEP = 0.42
+# The grid of mu grows until what lies at its ends is less than this.
+EDGE = 1e-13
+# Panels of tau that the Laplace approximation gives less mass than this are left out.
+NEGLIGIBLE_PANEL = 1e-14
+NEGLIGIBLE_SECOND = 1e-11
+MAX_GRID = 2048
+# Quantiles of the prior of mu at which other modes are looked for.
+FAN = np.array([1e-9, 1e-6, 1e-4, 1e-3, 0.01, 0.03, 0.07, 0.12, 0.18, 0.25, 0.32, 0.4, 0.46])
+# More probability than this per unit of log tau at the ends of the panels says that there is more beyond them.
+OPEN_END = 1e-8
+# A range of theta that exceeds the studies and the prior by no more than so many standard errors is taken whole.
+NEARBY = 200.0
+# A likelihood this far below its maximum (log scale) has no part in an average over random effects.
+FALLEN = 1000.0
+# Quantiles of tau at which the interpolation of mu is checked.
+SINC_CHECKS = (1e-6, 1e-3, 0.05, 0.3, 0.5, 0.7, 0.95, 1.0 - 1e-3, 1.0 - 1e-6, 1.0 - 1e-8)
+# Agreement asked of sums over the random effects when their step is halved, and how often it may be.
+RESOLVED = 2e-11
+MAX_HALVINGS = 4
+# Largest error of the interpolated density of mu given tau, relative to its peak.
+TOLERANCE = 1e-10
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Plane:
+    """The joint posterior of mu and tau on ``(T, M)`` nodes.
+
+    Parameters
+    ----------
+    curves, averages
+        The studies' log likelihoods, and their averages over the random effects.
+    rule
+        Panels and nodes of tau; None for a common-effect model.
+    tau
+        ``(T,)`` nodes; zero for a common-effect model.
+    center, scale
+        ``(T,)`` place and unit of the grid of mu given each tau.
+    u
+        ``(M,)`` uniform grid: ``mu = center + scale * u``.
+    mass
+        ``(T, M)`` posterior mass of the nodes, adding up to one.
+    log_weight
+        ``(T,)`` log posterior mass of the nodes of tau, also where `mass` underflows.
+    log_evidence
+        Log marginal likelihood (of the priors as given; meaningless if one is improper).
+    error
+        Estimate of the error of the density of mu given tau, relative to its peak.
+    """
+
+    curves: Curves | Bounded
+    averages: Averages
+    rule: nodes.Rule | None
+    tau: Array
+    center: Array
+    scale: Array
+    u: Array
+    mass: Array
+    log_weight: Array
+    log_evidence: float
+    error: float
+
+    @property
+    def mu(self) -> Array:
+        """``(T, M)`` nodes of mu."""
+        return np.asarray(self.center[:, None] + self.scale[:, None] * self.u)
+
+    @property
+    def step(self) -> float:
+        """Spacing of `u`."""
+        return float(self.u[1] - self.u[0])
+
+    @property
+    def m(self) -> Array:
+        """``(M,)`` the grid of `u` in whole steps."""
+        return np.rint(self.u / self.step)
+
+    @property
+    def weight(self) -> Array:
+        """``(T,)`` posterior mass of the nodes of tau."""
+        return np.asarray(self.mass.sum(axis=1))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Posed:
+    """What is to be integrated: averages, prior of mu, and the nodes of tau with their log prior mass."""
+
+    averages: Averages
+    prior: Prior
+    tau: Array
+    log_weight: Array
+    center: Array
+    scale: Array
+
+    def mu_at(self, rows: NDArray[np.intp], u: Array) -> Array:
+        """Return ``(rows, M)`` values of mu."""
+        return np.asarray(self.center[rows, None] + self.scale[rows, None] * u)
+
+    def log_density(self, rows: NDArray[np.intp], u: Array) -> Array:
+        """Return ``(rows, M)`` log of likelihood times prior of mu, at the given rows of tau."""
+        mu = self.mu_at(rows, u)
+        return np.asarray(self.averages.grid(mu, self.tau[rows]) + self.prior.logpdf(mu))
+
+
+def plane(likelihoods: StudyLikelihoods) -> Plane:
+    """Return the joint posterior of mu and tau on nodes.
+
+    Raises
+    ------
+    ConvergenceError
+        If the posterior cannot be enclosed or resolved.
+    """
+    curves = tabulate(likelihoods, *theta_range(likelihoods))
+    average = averages(likelihoods, curves)
+    known = known_tau(likelihoods.tau)
+    if known is not None:
+        rule, tau, log_weight = None, np.array([known]), np.zeros(1)
+    else:
+        assert likelihoods.tau is not None
+        rule = tau_rule(likelihoods, average)
+        tau, log_weight = rule.x.ravel(), log_prior_mass(rule, likelihoods.tau)
+    placed = average.place(tau)
+    posed = _Posed(average, likelihoods.mu, tau, log_weight, placed.center, placed.scale)
+    places = _places(likelihoods)
+    step, reach, last, halvings = STEP, [placed.reach, placed.reach], np.inf, 0
+    while True:
+        u = step * np.arange(-np.ceil(reach[0] / step), np.ceil(reach[1] / step) + 1)
+        if len(u) > MAX_GRID:
+            raise ConvergenceError(
+                "The posterior of mu was not enclosed or resolved. Use a prior of mu with lighter tails, "
+                "or engine='nuts'."
+            )
+        density = posed.log_density(np.arange(len(tau)), u)
+        log = density + (log_weight + np.log(posed.scale * step))[:, None]
+        top = float(log.max())
+        mass = np.exp(log - top)
+        total = float(mass.sum())
+        edges = [float(mass[:, 0].sum()) / total, float(mass[:, -1].sum()) / total]
+        if max(edges) > EDGE:
+            reach = [1.6 * r if e > EDGE else r for r, e in zip(reach, edges, strict=True)]
+            continue
+        farther = _elsewhere(posed, places, u, mass, top)
+        if farther != (0.0, 0.0):
+            reach = [max(r, f) for r, f in zip(reach, farther, strict=True)]
+            continue
+        if _average_error(posed, u, density, mass) > RESOLVED:
+            posed, halvings = _halved(posed, halvings)
+            continue
+        error = _sinc_error(posed, u, mass, top)
+        if error > TOLERANCE:
+            # A finer grid does not help where it is the sums over the random effects that are rough.
+            if error > 0.3 * last:
+                (posed, halvings), last = _halved(posed, halvings), np.inf
+            else:
+                step, last = step / 1.4, error
+            continue
+        if rule is not None:
+            _check_tau(rule, likelihoods, mass.sum(axis=1) / total)
+        evidence = top + float(np.log(total))
+        log_weight = np.asarray(logsumexp(log, axis=1)) - evidence
+        return Plane(
+            curves, posed.averages, rule, tau, posed.center, posed.scale, u, mass / total, log_weight, evidence, error
+        )
+
+
+def _places(likelihoods: StudyLikelihoods) -> Array:
+    """Return places of mu from all over its prior and the studies, with points between them."""
+    places = [np.quantile(likelihoods.center, np.linspace(0.0, 1.0, 11))]
+    if likelihoods.mu.proper:
+        places.append(np.asarray(likelihoods.mu.ppf(np.concatenate([FAN, [0.5], 1.0 - FAN]))))
+    at = np.unique(np.concatenate(places)[np.isfinite(np.concatenate(places))])
+    return np.unique(np.concatenate([at, 0.5 * (at[1:] + at[:-1])]))
+
+
+def _elsewhere(posed: _Posed, places: Array, u: Array, mass: Array, top: float) -> tuple[float, float]:
+    """Return how far below and above its center the grid of mu must reach to hold all modes that were found; or zeros.
+
+    The grid grows from one mode until nothing is left at its ends, and would not see another one beyond a valley.
+    """
+    rows = np.unique(np.concatenate([_typical(mass)[0], np.linspace(0, len(mass) - 1, 5).astype(np.intp)]))
+    at = (places - posed.center[rows, None]) / posed.scale[rows, None]
+    mu = np.broadcast_to(places, at.shape)
+    log = posed.averages.rough(mu, posed.tau[rows]) + posed.prior.logpdf(mu)
+    log += (posed.log_weight[rows] + np.log(posed.scale[rows] * (u[1] - u[0])))[:, None]
+    counts = (log > top + np.log(EDGE)) & ((at < u[0]) | (at > u[-1]))
+    return -min(0.0, float(at[counts].min(initial=0.0))), max(0.0, float(at[counts].max(initial=0.0)))
+
+
+def _check_tau(rule: nodes.Rule, likelihoods: StudyLikelihoods, weight: Array) -> None:
+    """Refuse a posterior of tau whose panels, placed by an approximation to it, do not hold it."""
+    assert likelihoods.tau is not None
+    density = (weight.reshape(rule.x.shape) / rule.panels.weights()).ravel()
+    low, high = likelihoods.tau.support
+    near = (float(rule.x[0, 0]) <= low + 1e-100, float(rule.x[-1, -1]) >= min(high, 1e100) * (1.0 - 1e-6))
+    if any(end > OPEN_END and not at for end, at in zip(density[[0, -1]], near, strict=True)):
+        raise ConvergenceError(
+            f"The posterior of tau was not enclosed: with the priors {likelihoods.mu!r} of mu and {likelihoods.tau!r} "
+            "of tau it is not where an approximation placed it. Use priors that contradict the studies less, or "
+            "engine='nuts'."
+        )
+
+
+def _halved(posed: _Posed, halvings: int) -> tuple[_Posed, int]:
+    """Return what is to be integrated with sums over the random effects of half the step, and one halving more."""
+    if halvings == MAX_HALVINGS:
+        raise ConvergenceError(
+            "The averages over the random effects were not resolved: the likelihoods change too abruptly. "
+            "Use engine='nuts'."
+        )
+    return replace(posed, averages=posed.averages.finer()), halvings + 1
+
+
+def _sinc_error(posed: _Posed, u: Array, mass: Array, top: float) -> float:
+    """Compare the sinc interpolant half-way between nodes with the density itself, for typical values of tau."""
+    rows, extreme = _typical(mass)
+    step = float(u[1] - u[0])
+    between = u[:-1] + 0.5 * step
+    shift = (posed.log_weight[rows] + np.log(posed.scale[rows] * step))[:, None] - top
+    known = np.exp(posed.log_density(rows, between) + shift)
+    guess = mass[rows] @ sinc_basis(between / step, np.rint(u / step)).T
+    error = np.max(np.abs(guess - known), axis=1) / mass[rows].max(axis=1)
+    return float(np.max(error * extreme))
+
+
+def _average_error(posed: _Posed, u: Array, log: Array, mass: Array) -> float:
+    """Compare sums over the random effects with finer ones, at typical values of mu and tau."""
+    rows, extreme = _typical(mass)
+    columns = np.unique(np.searchsorted(u, (-3.0, -1.5, 0.0, 1.5, 3.0)).clip(0, len(u) - 1))
+    known = replace(posed, averages=posed.averages.finer()).log_density(rows, u[columns])
+    return float(np.max(np.abs(log[np.ix_(rows, columns)] - known) * np.exp(-0.5 * u[columns] ** 2) * extreme[:, None]))
+
+
+def _typical(mass: Array) -> tuple[NDArray[np.intp], Array]:
+    """Return rows of the plane from all over the posterior of tau, and how much an error there counts."""
+    weight = mass.sum(axis=1)
+    share = np.cumsum(weight) / weight.sum()
+    rows = np.unique(np.searchsorted(share, SINC_CHECKS).clip(0, len(share) - 1))
+    # A value of tau counts as much as the probability of values as extreme as it.
+    tail = np.minimum(share[rows], 1.0 - share[rows] + weight[rows] / weight.sum())
+    return rows, np.minimum(1.0, 20.0 * tail)
+
+
+def theta_range(likelihoods: StudyLikelihoods) -> tuple[Array, Array]:
+    """Return ``(k,)`` ends of the range of theta in which each study's likelihood could matter."""
+    finite = np.where(np.isfinite(likelihoods.scale), likelihoods.scale, 1.0)
+    limit = 1e6 * float(finite.max())
+    first = float(np.min(likelihoods.center - 40.0 * finite))
+    last = float(np.max(likelihoods.center + 40.0 * finite))
+    low, high = (float(end) for end in np.clip(likelihoods.mu.support, -limit, limit))
+    if likelihoods.mu.proper:
+        tails = [float(q) for q in likelihoods.mu.ppf(np.array([1e-15, 1e-3, 1.0 - 1e-3, 1.0 - 1e-15]))]
+        low, high = max(low, tails[0]), min(high, tails[3])
+        first, last = min(first, tails[1]), max(last, tails[2])
+    spread = 0.0
+    if likelihoods.tau is not None:
+        spread = limit
+        if likelihoods.tau.proper:
+            spread = min(limit, 9.0 * float(likelihoods.tau.ppf(np.array(1.0 - 1e-14))))
+    ends = min(first, low) - spread, max(last, high) + spread
+    return _fallen(likelihoods, first, ends[0]), _fallen(likelihoods, last, ends[1])
+
+
+def _fallen(likelihoods: StudyLikelihoods, inner: float, outer: float) -> Array:
+    """Return ``(k,)`` how far out, between `inner` and `outer`, each study's likelihood is worth knowing.
+
+    Where mu lies between the studies and its prior, theta gets beyond only by a random effect, and a likelihood
+    that has fallen to nothing there stays nothing.
+    """
+    finite = np.where(np.isfinite(likelihoods.scale), likelihoods.scale, 1.0)
+    if any(np.isfinite(likelihoods.support)) or abs(outer - inner) <= NEARBY * finite.min():
+        return np.full(len(likelihoods.center), outer)
+    farthest = abs(outer - inner)
+    away = np.full(len(likelihoods.center), float(np.abs(inner - likelihoods.center).max()))
+    peak = likelihoods.loglik(likelihoods.center[:, None])[:, 0]
+    known, theta = likelihoods.loglik(np.full((len(away), 1), inner))[:, 0], np.full(len(away), inner)
+    going = np.ones(len(away), dtype=bool)
+    while going.any():
+        # A study whose end is found stays there: farther out its baseline could be past integrating.
+        theta = np.where(going, inner + np.copysign(np.minimum(away, farthest), outer - inner), theta)
+        value = likelihoods.loglik(theta[:, None])[:, 0]
+        going &= ((value > peak - FALLEN) | (value > known - 1.0)) & (away < farthest)
+        away = np.where(going, 2.0 * away, away)
+    return theta
+
+
+def log_prior_mass(rule: nodes.Rule, prior: Prior) -> Array:
+    """Return ``(T,)`` logs of the prior's masses of the nodes of tau."""
+    panels = rule.panels
+    slope = log_jacobian(panels.points(), panels.lower[:, None], panels.upper[:, None])
+    return np.asarray((slope + np.log(panels.weights())).ravel() + prior.logpdf(rule.x.ravel()))
+
+
+def tau_rule(likelihoods: StudyLikelihoods, average: Averages, slack: float = 0.0) -> nodes.Rule:
+    """Return panels of tau on which the posterior is smooth, placed by an approximation to it.
+
+    With `slack` the approximation may be wrong by that much (log scale) about which panels count.
+    """
+    prior = likelihoods.tau
+    assert prior is not None
+
+    def approximate(tau: Array) -> tuple[Array, Array]:
+        placed = average.place(tau)
+        return np.asarray(prior.logpdf(tau)) + placed.log, np.column_stack([placed.center, placed.scale])
+
+    widths = np.where(np.isfinite(likelihoods.scale), likelihoods.scale, 1.0)
+    smallest, k = float(widths.min()), len(widths)
+    landmarks = [smallest / np.sqrt(k), float(widths.max()), float(np.ptp(likelihoods.center)) + smallest]
+    if prior.proper:
+        landmarks += [float(q) for q in prior.ppf(np.array([0.05, 0.5, 0.95]))]
+    low, high = prior.support
+    cuts = sorted({low, *(b for b in prior.breaks if low < b < high), high})
+    first = nodes.first_panels(list(pairwise(cuts)), np.array(landmarks))
+    rule = nodes.refine(approximate, nodes.evaluate(approximate, first))
+    nodes.check_enclosed(rule)
+    rule = nodes.refine(approximate, rule, features)
+    share = rule.masses().sum(axis=1)
+    # A panel may matter to the variance of a new study's effect where it does not to any probability.
+    second = (rule.masses() * rule.x**2).sum(axis=1)
+    least = np.exp(-slack)
+    used = (share > least * NEGLIGIBLE_PANEL * share.sum()) | (second > least * NEGLIGIBLE_SECOND * second.sum())
+    return nodes.keep(rule, np.flatnonzero(used))
+
+
+def features(rule: nodes.Rule) -> Array:
+    """Return approximate probabilities of mu and of a new study's effect given tau, at a few places of each."""
+    mu, scale = rule.extra[..., 0], rule.extra[..., 1]
+    mass = rule.masses()
+    mass = mass / mass.sum()
+    center = np.sum(mass * mu)
+    found = []
+    for sd in (scale, np.sqrt(scale**2 + rule.x**2)):
+        width = np.exp(np.sum(mass * np.log(sd)))
+        found += [ndtr((center + s * width - mu) / sd) for s in (-6.0, -2.0, 0.0, 2.0, 6.0)]
+    return np.stack(found, axis=-1)

@@ -1,0 +1,376 @@
+"""Exact likelihoods: the posterior of mu and tau in two dimensions, and the marginals it makes.
+
+Nothing is approximated by a normal: each study enters with its own likelihood. Studies without
+events need no correction.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayesmeta.engines.creased.averages import creased
+from bayesmeta.engines.creased.line_marginals import limited_prediction
+from bayesmeta.engines.creased.sheet import sheet
+from bayesmeta.engines.creased.solution import CreasedSolution
+from bayesmeta.engines.exact.averages import one_study
+from bayesmeta.engines.exact.curves import RoughError
+from bayesmeta.engines.exact.limited import LimitedEffects, check_limited
+from bayesmeta.engines.exact.plane import Plane, plane, theta_range
+from bayesmeta.engines.exact.smooth import Kernel, Smoother
+from bayesmeta.engines.lazy import Lazy
+from bayesmeta.engines.nodes import TO_LEGENDRE, Rule
+from bayesmeta.engines.tau import barely_proper, gathered, known_tau
+from bayesmeta.engines.tau_marginals import log_density
+from bayesmeta.engines.versions import versions
+from bayesmeta.errors import ConvergenceError, ModelError
+from bayesmeta.marginals import Density, LineDensity, SincDensity, Transformed
+from bayesmeta.marginals.axis import from_axis
+from bayesmeta.marginals.sinc import sinc_basis, tabulate
+from bayesmeta.model import Model, StudyLikelihoods
+from bayesmeta.posterior import Diagnostics, Marginal, Posterior
+from bayesmeta.priors import Prior
+from bayesmeta.values import Array
+
+TOLERANCE = 1e-8
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ExactSolution:
+    """A solved exact-likelihood model.
+
+    Parameters
+    ----------
+    given
+        The studies' likelihoods and the priors.
+    plane
+        Joint posterior of mu and tau on nodes.
+    rule
+        Panels of tau with the log marginal posterior on their nodes, normalised; None where tau is 0.
+    tail_exponent
+        The posterior density of tau falls as ``tau ** -tail_exponent``.
+    error_estimate
+        Largest relative error that the checks found.
+    """
+
+    given: StudyLikelihoods
+    plane: Plane
+    rule: Rule | None
+    tail_exponent: float
+    error_estimate: float
+
+    @property
+    def log_evidence(self) -> float:
+        """Log marginal likelihood."""
+        return self.plane.log_evidence
+
+    @property
+    def nodes(self) -> int:
+        """Number of nodes of mu and tau."""
+        return self.plane.mass.size
+
+    def mu(self) -> SincDensity:
+        """Return the posterior of the pooled effect."""
+        # Far out a flat prior leaves mu the mean of the studies' true effects; those between limits say nothing of it.
+        free = not self.given.mu.proper and not math.isfinite(self.given.support[0])
+        spread = 1.0 / len(self.given.study) if free else 0.0
+        return self._noted(tabulate(self._density_mu, *self._rough(0.0)), spread)
+
+    def _rough(self, spread: float) -> tuple[float, float]:
+        """Return a middle and a width of mu, plus `spread` times the random effect, that heavy tails do not move."""
+        at = self.plane
+        sd = np.sqrt(at.scale**2 + (spread * at.tau) ** 2)
+        return float(np.sum(at.mass * at.mu)), float(np.exp(at.weight @ np.log(sd)))
+
+    def _exists(self, power: float) -> bool:
+        """Return whether ``tau ** power`` has an expectation; see `engines.normal.solution.Solution.exists`."""
+        return self.tail_exponent - 1.0 - power > 0.05 or self._barely(power)
+
+    def _barely(self, power: float) -> bool:
+        tau = self.given.tau
+        return tau is not None and barely_proper(tau) and abs(self.tail_exponent - 1.0 - power) <= 0.05
+
+    def _noted(self, marginal: SincDensity, spread: float) -> SincDensity:
+        """Say what becomes of the variance, far out `spread` times that of a random effect, if tau has a heavy tail."""
+        if spread == 0.0:
+            return marginal
+        if self._barely(2.0):
+            # What the plane and the tail of tau add up to, less what the grid of the marginal holds of it.
+            at = self.plane
+            mean = float(np.sum(at.mass * at.mu))
+            second = float(np.sum(at.mass * (at.mu - mean) ** 2)) + spread * self._beyond(2.0)
+            if spread == 1.0:
+                second += float(at.weight @ at.tau**2)
+            return replace(marginal, extra_second=max(0.0, second - marginal.sd() ** 2))
+        if self._exists(2.0):
+            return marginal
+        why = f"the posterior density of tau falls only as tau^-{self.tail_exponent:.3g}"
+        notes = [f"The variance is infinite: {why}."]
+        if not self._exists(1.0):
+            notes.append(
+                f"The mean does not exist as an absolutely convergent integral ({why}); what is given is infinite "
+                "where one tail is the heavier, and a principal value otherwise. Use the median."
+            )
+        return replace(marginal, infinite_sd=True, notes=tuple(notes))
+
+    def _density_mu(self, x: Array) -> Array:
+        at = self.plane
+        out = np.empty(len(x))
+        rows = at.weight > 1e-17
+        size = max(1, 2_000_000 // (int(rows.sum()) * len(at.u)))
+        scaled = at.mass[rows] / (at.step * at.scale[rows, None])
+        for start in range(0, len(x), size):
+            u = (x[start : start + size, None] - at.center[rows]) / at.scale[rows]
+            basis = sinc_basis(u / at.step, at.m)
+            # Beyond its grid the density is negligible, but its sinc interpolant rings.
+            basis *= ((u >= at.u[0]) & (u <= at.u[-1]))[:, :, None]
+            out[start : start + size] = np.einsum("xtm,tm->x", basis, scaled)
+        return np.maximum(out, 0.0)
+
+    def theta_new(self) -> SincDensity | LineDensity:
+        """Return the posterior predictive distribution of a new study's true effect."""
+        if isinstance(self.plane.averages, LimitedEffects):
+            return limited_prediction(self.plane, self.given.support, self._rough(1.0))
+        smoother = Smoother(self.plane, np.zeros_like(self.plane.mass), Kernel(self.given.df))
+        return self._noted(tabulate(smoother.density, *self._rough(1.0), kind="posterior prediction"), 1.0)
+
+    def true_effect(self, i: int) -> SincDensity:
+        """Return the posterior of study i's true effect."""
+        at = self.plane
+        own = at.curves.one(i)
+        log_own = one_study(at.averages, i).grid(at.mu, at.tau)
+        used = at.mass > 1e-22
+        # With the largest ratio at 1 nothing overflows, however much this study contradicts the others.
+        top = float(np.max(np.log(at.mass[used]) - log_own[used]))
+        smoother = Smoother(at, log_own + top, Kernel(self.given.df))
+
+        def density(x: Array) -> Array:
+            log_likelihood = own(x[None, :])[0]
+            with np.errstate(divide="ignore"):
+                value = log_likelihood + np.log(smoother.density(x))
+            return np.asarray(np.exp(value - peak))
+
+        # A normal study with this center and scale would be shrunk to this mean.
+        kept = at.tau**2 / (at.tau**2 + float(own.scale[0]) ** 2)
+        mean = float(np.sum(at.mass * ((1.0 - kept)[:, None] * at.mu + kept[:, None] * float(own.center[0]))))
+        sd = float(np.sqrt(np.sum(at.mass * (at.mu - mean) ** 2) * 0.25 + at.weight @ (kept * own.scale[0] ** 2)))
+        peak = 0.0
+        with np.errstate(divide="ignore"):
+            peak = float(np.log(np.max(density(mean + sd * np.linspace(-3.0, 3.0, 25)))))
+        falls = _bounded(self.given)[i]
+        marginal = self._noted(tabulate(density, mean, sd), 0.0 if falls.all() else 1.0)
+        if falls.all() or self._exists(1.0) or not falls.any():
+            return marginal
+        # On the side where the likelihood does not fall the tail is that of tau.
+        return replace(marginal, infinite_mean=-math.inf if falls[1] else math.inf)
+
+    def tau(self) -> Density:
+        """Return the posterior of tau."""
+        assert self.rule is not None
+        assert self.given.tau is not None
+        panels, mass = self.rule.panels, self.plane.weight
+        a = self.tail_exponent
+        note = f"the posterior density of tau falls only as tau^-{a:.3g}"
+        infinite = [name for name, power in (("mean", 1.0), ("SD", 2.0)) if not self._exists(power)]
+        return Density(
+            partial(log_density, self.rule),
+            self.plane.tau,
+            mass,
+            panels.lower,
+            panels.upper,
+            panels.left,
+            panels.right,
+            mass.reshape(self.rule.x.shape).sum(axis=1),
+            self.given.tau.support,
+            infinite_mean=not self._exists(1.0),
+            infinite_sd=not self._exists(2.0),
+            notes=tuple(f"The {name} is infinite: {note}." for name in infinite),
+            extra_first=self._beyond(1.0),
+            extra_second=self._beyond(2.0),
+        )
+
+    def _beyond(self, power: float) -> float:
+        """Return the share of ``tau ** power`` beyond the panels, where it falls as slowly as the prior's 1 / tau.
+
+        Likelihood times power is constant there, and what is left is the prior's own upper tail.
+        """
+        if not self._barely(power):
+            return 0.0
+        assert self.rule is not None
+        assert self.given.tau is not None
+        panels, last = self.rule.panels, self.rule.x[-1, -1:]
+        end = float(from_axis(panels.right[-1:], panels.lower[-1:], panels.upper[-1:])[0])
+        share = log_density(self.rule, last) + power * np.log(last) - self.given.tau.logpdf(last)
+        return float(np.exp(share[0])) * float(self.given.tau.sf(end))
+
+    def tau2(self) -> Transformed:
+        """Return the posterior of tau squared."""
+        return Transformed(
+            self.tau(),
+            np.square,
+            np.sqrt,
+            lambda value: -np.log(2.0) - 0.5 * np.log(value),
+            infinite_mean=not self._exists(2.0),
+            infinite_sd=not self._exists(4.0),
+        )
+
+
+def integrate(given: StudyLikelihoods, *, tolerance: float = TOLERANCE) -> "ExactSolution | CreasedSolution":
+    """Return the solved posterior of an exact-likelihood model.
+
+    Raises
+    ------
+    ModelError
+        If the random effects are of a kind this engine does not do, or the posterior is improper.
+    ConvergenceError
+        If the error estimate stays above `tolerance`.
+    """
+    if math.isfinite(given.support[0]):
+        exponent = check_limited(given)
+    else:
+        _check_mu(given)
+        exponent = _tail_exponent(given)
+    given = replace(given, tau=gathered(given.tau))
+    try:
+        at = plane(given)
+    except RoughError as found:
+        return integrate_creased(given, found.rough, exponent, tolerance=tolerance)
+    if at.rule is None:
+        return ExactSolution(given, at, None, math.inf, at.error)
+    logg = at.log_weight.reshape(at.rule.x.shape) - np.log(at.rule.panels.weights())
+    rule = Rule(at.rule.panels, at.rule.x, logg, at.rule.extra)
+    error = _tolerable(max(at.error, _panel_error(rule)), tolerance)
+    return ExactSolution(given, at, rule, exponent, error)
+
+
+def integrate_creased(
+    given: StudyLikelihoods, rough: NDArray[np.bool_], exponent: float, *, tolerance: float
+) -> CreasedSolution:
+    """Return the solved posterior where the likelihoods of some studies are known to be rough."""
+    at = sheet(given, creased(given, rough, *theta_range(given)))
+    error = at.error if at.rule is None else max(at.error, _panel_error(at.rule))
+    return CreasedSolution(given, at, exponent, _tolerable(error, tolerance))
+
+
+def _tolerable(error: float, tolerance: float) -> float:
+    """Return the error, if it is tolerable."""
+    if not error <= tolerance:
+        raise ConvergenceError(
+            f"The error estimate of the posterior is {error:.1e}, above {tolerance:g}. "
+            "Check the priors, raise tolerance=, or use engine='nuts'."
+        )
+    return error
+
+
+def _panel_error(rule: Rule) -> float:
+    """Return the size of the last Legendre coefficients of the density of tau, squared: what Gauss's rule errs by."""
+    density = np.exp(rule.logg - rule.logg.max())
+    half = 0.5 * (rule.panels.right - rule.panels.left)
+    tail = np.abs(density @ TO_LEGENDRE[-3:].T).max(axis=1) * half
+    return float((tail.max() / (density * rule.panels.weights()).sum()) ** 2)
+
+
+def _bounded(given: StudyLikelihoods) -> NDArray[np.bool_]:
+    """Return ``(k, 2)``: whether each study's likelihood dies away far below and far above its center."""
+    far = 60.0 * np.where(np.isfinite(given.scale), given.scale, 1.0)
+    value = given.loglik(np.stack([given.center - far, given.center, given.center + far], axis=1))
+    return np.asarray(value[:, [0, 2]] < value[:, [1]] - 30.0)
+
+
+def _check_mu(given: StudyLikelihoods) -> None:
+    """Refuse a flat prior of mu where no study bounds the effect on one side: the posterior is improper."""
+    if given.mu.proper:
+        return
+    for side, held in zip(("below", "above"), _bounded(given).any(axis=0), strict=True):
+        if not held:
+            raise ModelError(
+                f"The posterior is improper: with the prior {given.mu!r} of mu at least one study must bound the "
+                f"effect from {side}, and none does (one arm has no events, or only events, in every study). "
+                "Use a proper prior of mu, e.g. normal(0, 2.82)."
+            )
+
+
+def _tail_exponent(given: StudyLikelihoods) -> float:
+    """Return a where the posterior density of tau falls as tau^-a.
+
+    That is the prior's exponent, and one for each study that bounds its theta on both sides. A study
+    whose likelihood stays positive towards one side (no events in one arm) does not.
+
+    Raises
+    ------
+    ModelError
+        If the posterior of tau has no finite mass.
+    """
+    if given.tau is None or math.isfinite(given.tau.support[1]) or math.isinf(given.tau.tail_exponent):
+        return math.inf
+    bounded = _bounded(given).all(axis=1)
+    flat = 0 if given.mu.proper else 1
+    exponent = given.tau.tail_exponent + float(bounded.sum()) - flat
+    if exponent <= 1.0 and not (barely_proper(given.tau) and exponent == 1.0):
+        raise ModelError(
+            f"The posterior is improper: {int(bounded.sum())} of {len(bounded)} studies bound their true effect on "
+            f"both sides, too few for the prior {given.tau!r} of tau. Use a proper one, e.g. half_normal(0.5)."
+        )
+    return exponent
+
+
+def solve(
+    model: Model,
+    data: Any,
+    priors: Mapping[str, Prior],
+    given: StudyLikelihoods,
+    *,
+    seed: int | None = None,
+    tolerance: float = TOLERANCE,
+) -> Posterior:
+    """Return the posterior of a model that gives each study's likelihood."""
+    solution = integrate(given, tolerance=tolerance)
+    # The prior of a baseline counts too: an improper one leaves an arbitrary factor in the evidence.
+    proper = all(prior.proper for prior in priors.values())
+    mu = Lazy({"mu": solution.mu})
+    names: dict[str, Callable[[], Marginal]] = {"mu": lambda: mu["mu"]}
+    if known_tau(given.tau) == 0.0:
+        # Without heterogeneity every true effect is the pooled one.
+        names["theta_new"] = names["mu"]
+        theta = dict.fromkeys(given.study, names["mu"])
+    else:
+        names["theta_new"] = solution.theta_new
+        theta = {study: partial(solution.true_effect, i) for i, study in enumerate(given.study)}
+    if solution.rule is not None:
+        names |= {"tau": solution.tau, "tau2": solution.tau2}
+    return Posterior(
+        data=data,
+        model=model,
+        priors=priors,
+        engine="quadrature",
+        marginals=Lazy(names),
+        theta=Lazy(theta),
+        diagnostics=_diagnostics(solution),
+        datatree=partial(_datatree, solution, data),
+        log_evidence=solution.log_evidence if proper else None,
+        seed=seed,
+        options=MappingProxyType({"tolerance": tolerance}),
+        versions=versions(),
+        details=solution,
+    )
+
+
+def _diagnostics(solution: ExactSolution | CreasedSolution) -> Diagnostics:
+    nodes = solution.nodes
+    verdict = (
+        f"Deterministic integration over {nodes} nodes of mu and tau, exact likelihood; "
+        f"estimated error {solution.error_estimate:.1e} (relative)."
+    )
+    figures = {"error_estimate": solution.error_estimate, "nodes": float(nodes)}
+    return Diagnostics(ok=True, verdict=verdict, figures=MappingProxyType(figures))
+
+
+def _datatree(solution: ExactSolution | CreasedSolution, data: Any, draws: int, seed: int | None) -> Any:
+    from bayesmeta.engines.exact.draws import datatree
+
+    return datatree(solution, data, draws, seed)

@@ -1,0 +1,1 @@
+"""What NUTS needs: compiled programs and their cache, chains, diagnostics, and the results as an ArviZ tree."""
