@@ -31,6 +31,9 @@ PLACE_STEP = 0.4
 PLACE_REACH = 9.0
 MAX_PLACE = 4096
 CHUNK = 2_000_000
+# Elements at a time of a sum over lambda, few enough to stay near the processor; sums below FAINT are done by logs.
+MIXED = 100_000
+FAINT = 1e-280
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -145,6 +148,28 @@ class NoEffects:
         return self
 
 
+def _mixed(mu: Array, tau: Array, y: float, s: float, lam: Array, log_weight: Array) -> Array:
+    """Return ``(T, M)`` logs of ``sum_l exp(log_weight_l) N(y | mu, s^2 + tau^2 / lam_l)``.
+
+    The variances of a row are those of its tau, so that an element costs one product and one exponential.
+    """
+    out = np.empty(mu.shape)
+    size = max(1, MIXED // (mu.shape[1] * len(lam)))
+    for start in range(0, len(mu), size):
+        rows = slice(start, start + size)
+        v = s**2 + tau[rows, None] ** 2 / lam
+        log_factor = log_weight - 0.5 * np.log(2.0 * np.pi * v)
+        d2 = (y - mu[rows]) ** 2
+        term = d2[:, :, None] * (-0.5 / v)[:, None, :]
+        value = (np.exp(term, out=term) @ np.exp(log_factor)[:, :, None])[:, :, 0]
+        lost = np.nonzero(value < FAINT)
+        with np.errstate(divide="ignore"):
+            out[rows] = np.log(value)
+        if lost[0].size:
+            out[rows][lost] = logsumexp(log_factor[lost[0]] - 0.5 * d2[lost][:, None] / v[lost[0]], axis=1)
+    return out
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class StudentEffects:
     r"""``theta ~ t_df(mu, tau)`` and normal likelihoods.
@@ -178,16 +203,8 @@ class StudentEffects:
     def each(self, mu: Array, tau: Array) -> Array:
         """Return ``(k, n)`` log averaged likelihoods."""
         lam, log_weight = self.mixing(self.least(mu, tau))
-        out = np.empty((len(self.y), len(mu)))
-        size = max(1, CHUNK // len(lam))
-        for start in range(0, len(mu), size):
-            block = slice(start, start + size)
-            tau2 = tau[block, None] ** 2 / lam
-            for i, (y, s) in enumerate(zip(self.y, self.s, strict=True)):
-                v = s**2 + tau2
-                term = log_weight - 0.5 * ((y - mu[block]) ** 2)[:, None] / v - 0.5 * np.log(2.0 * np.pi * v)
-                out[i, block] = logsumexp(term, axis=1)
-        return out
+        studies = zip(self.y, self.s, strict=True)
+        return np.stack([_mixed(mu[:, None], tau, y, s, lam, log_weight)[:, 0] for y, s in studies])
 
     def least(self, mu: Array, tau: Array) -> float:
         """Return the log of the smallest lambda that counts.
@@ -204,10 +221,11 @@ class StudentEffects:
 
     def grid(self, mu: Array, tau: Array) -> Array:
         """Return ``(T, M)`` log averaged likelihoods of all studies together."""
-        out = np.empty(mu.shape)
+        out = np.zeros(mu.shape)
         for rows in alike(tau, len(tau)):
-            pairs = self.each(mu[rows].ravel(), np.repeat(tau[rows], mu.shape[1]))
-            out[rows] = pairs.sum(axis=0).reshape(mu[rows].shape)
+            lam, log_weight = self.mixing(self.least(mu[rows], tau[rows]))
+            for y, s in zip(self.y, self.s, strict=True):
+                out[rows] += _mixed(mu[rows], tau[rows], y, s, lam, log_weight)
         return out
 
     rough = grid
