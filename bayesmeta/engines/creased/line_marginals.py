@@ -8,7 +8,6 @@ from bayesmeta.engines.creased.line import LogRows, Pieces, evaluate, first_pane
 from bayesmeta.engines.exact.plane import Plane
 from bayesmeta.engines.exact.smooth import Kernel, Smoother
 from bayesmeta.marginals import LineDensity
-from bayesmeta.truncated import log_mass
 from bayesmeta.values import Array, IntervalKind
 
 # Panels on which a density is smooth to this, relative to its integral, and how far down it is followed.
@@ -67,8 +66,7 @@ def marginal(pieces: Pieces, support: tuple[float, float], kind: IntervalKind = 
 
 def limited_prediction(plane: Plane, limits: tuple[float, float], rough: tuple[float, float]) -> LineDensity:
     """Return the posterior predictive distribution of a new study's true effect, between the limits."""
-    log_own = log_mass(plane.mu, np.broadcast_to(plane.tau[:, None], plane.mass.shape), limits)
-    smoother = Smoother(plane, log_own, Kernel(), limits)
+    smoother = Smoother(plane, Kernel(), limits=limits)
 
     def logf(x: Array) -> Array:
         with np.errstate(divide="ignore"):

@@ -21,13 +21,14 @@ from bayesmeta.model import StudyLikelihoods
 from bayesmeta.priors import Prior
 from bayesmeta.values import Array
 
-# Spacing of the grid of log lambda: the gamma density errs by about exp(-9.87 / spacing) = 5e-12.
-MIXING_STEP = 0.38
+# Spacing of the grid of log lambda: the gamma density errs by 2 |Gamma(df / 2 + 2 pi i / spacing)| = 1e-13 for df = 4.
+MIXING_STEP = 0.28
 MIXING_FALL = 38.0
 # Log of the smallest lambda that an outlying study can make count; further out it would be 1e32 tau away.
 MIXING_LEAST = -150.0
-# Spacing and range of the grid of mu that places Student-t effects, in widths.
+# Spacing and range of the grid of mu that places Student-t effects, in widths, and how fine its sums are.
 PLACE_STEP = 0.4
+PLACE_FINE = 1.6
 PLACE_REACH = 9.0
 MAX_PLACE = 4096
 CHUNK = 2_000_000
@@ -243,12 +244,12 @@ class StudentEffects:
                 "Use engine='nuts'."
             )
         u = np.arange(-reach, reach + PLACE_STEP, PLACE_STEP)
-        log = np.empty(len(tau))
+        log, rough = np.empty(len(tau)), replace(self, fine=PLACE_FINE)
         size = max(1, CHUNK // (100 * len(u)))
         for start in range(0, len(tau), size):
             block = slice(start, start + size)
             mu = center[block, None] + scale[block, None] * u
-            density = self.grid(mu, tau[block]) + self.mu.logpdf(mu)
+            density = rough.grid(mu, tau[block]) + self.mu.logpdf(mu)
             log[block] = logsumexp(density, axis=1) + np.log(PLACE_STEP * scale[block])
         return Placed(center, scale, log, reach)
 

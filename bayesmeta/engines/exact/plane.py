@@ -150,6 +150,7 @@ def plane(likelihoods: StudyLikelihoods) -> Plane:
     posed = _Posed(average, likelihoods.mu, tau, log_weight, placed.center, placed.scale)
     places = _places(likelihoods)
     step, reach, last, halvings = STEP, [placed.reach, placed.reach], np.inf, 0
+    known_columns: tuple[Array, Array] | None = None
     while True:
         u = step * np.arange(-np.ceil(reach[0] / step), np.ceil(reach[1] / step) + 1)
         if len(u) > MAX_GRID:
@@ -157,7 +158,8 @@ def plane(likelihoods: StudyLikelihoods) -> Plane:
                 "The posterior of mu was not enclosed or resolved. Use a prior of mu with lighter tails, "
                 "or engine='nuts'."
             )
-        density = posed.log_density(np.arange(len(tau)), u)
+        density = _columns(posed, u, known_columns)
+        known_columns = u, density
         log = density + (log_weight + np.log(posed.scale * step))[:, None]
         top = float(log.max())
         mass = np.exp(log - top)
@@ -170,6 +172,7 @@ def plane(likelihoods: StudyLikelihoods) -> Plane:
         if farther != (0.0, 0.0):
             reach = [max(r, f) for r, f in zip(reach, farther, strict=True)]
             continue
+        known_columns = None
         if _average_error(posed, u, density, mass) > RESOLVED:
             posed, halvings = _halved(posed, halvings)
             continue
@@ -179,7 +182,8 @@ def plane(likelihoods: StudyLikelihoods) -> Plane:
             if error > 0.3 * last:
                 (posed, halvings), last = _halved(posed, halvings), np.inf
             else:
-                step, last = step / 1.4, error
+                # The error falls at least as exp(-c / step): a step that brings it down to a tenth of the tolerance.
+                step, last = step * max(1.0 / 1.4, np.log(min(error, 0.1)) / np.log(0.1 * TOLERANCE)), error
             continue
         if rule is not None:
             _check_tau(rule, likelihoods, mass.sum(axis=1) / total)
@@ -188,6 +192,17 @@ def plane(likelihoods: StudyLikelihoods) -> Plane:
         return Plane(
             curves, posed.averages, rule, tau, posed.center, posed.scale, u, mass / total, log_weight, evidence, error
         )
+
+
+def _columns(posed: _Posed, u: Array, known: tuple[Array, Array] | None) -> Array:
+    """Return `_Posed.log_density` of all rows on the grid `u`; the part of it that is known is not computed again."""
+    rows = np.arange(len(posed.tau))
+    if known is None:
+        return posed.log_density(rows, u)
+    inner, density = known
+    ends = u[u < inner[0] - 1e-9], u[u > inner[-1] + 1e-9]
+    parts = [posed.log_density(rows, end) if end.size else np.empty((len(rows), 0)) for end in ends]
+    return np.concatenate([parts[0], density, parts[1]], axis=1)
 
 
 def _places(likelihoods: StudyLikelihoods) -> Array:

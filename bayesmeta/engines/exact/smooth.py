@@ -1,24 +1,44 @@
 """From (mu, tau) to a true effect: averages over the random effect, row by row of a plane."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bayesmeta.engines.exact.hermite import exponent, hermite
 from bayesmeta.engines.exact.plane import Plane
 from bayesmeta.engines.exact.row_splines import Index, RowSplines, band_limited, through
+from bayesmeta.marginals.sinc import sinc_basis
 from bayesmeta.truncated import log_mass
 from bayesmeta.values import Array
 
 # Rows share nodes where the numbers of them that they need differ by no more than this factor.
 ALIKE = 1.4
-# Spacing of the nodes that average over a t distribution.
-T_STEP = 0.15
+# Spacing of the nodes that average over a t distribution, and how far its density is followed (log scale).
+T_STEP, T_FALL = 0.28, 38.0
+# Nodes with less probability than this are left out.
+NO_MASS = 1e-22
+# Interpolated mass is rounding where it is less than this beside its row's peak.
+ROUNDING = 1e-14
 CHUNK = 100_000
+# Powers of whole degrees of freedom up to this are taken by products.
+MOST_PRODUCTS = 12.0
+# Cost of looking up the posterior of mu and a study's averaged likelihood, in densities of the normal.
+LOOK_UP = 16.0
+
+
+def _root_power(base: Array, n: int) -> Array:
+    """Return ``base ** (n / 2)`` by products and one root, several times as fast as a power."""
+    out = np.sqrt(base) if n % 2 else np.ones_like(base)
+    for _ in range(n // 2):
+        out *= base
+    return out
+
+
+# Maps ``(T, M)`` values of mu and ``(T,)`` of tau to ``(T, M)`` logs of averaged likelihoods.
+type LogAverage = Callable[[Array, Array], Array]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +51,12 @@ class Kernel:
         """Return the ratio of tau to the grid's unit from which on the grid itself resolves the kernel."""
         # Aliasing errs by exp(-(2 pi / step)^2 r^2 / (1 + r^2) / 2) for the normal, and by
         # exp(-2 pi r sqrt(df) / step) for the t, which has poles.
-        return 1.45 * step if math.isinf(self.df) else 4.2 * step / math.sqrt(self.df)
+        return 1.45 * step if math.isinf(self.df) else 4.8 * step / math.sqrt(self.df)
+
+    @property
+    def cost(self) -> float:
+        """Cost of a density, in densities of the normal."""
+        return 1.0 if math.isinf(self.df) or self.df <= MOST_PRODUCTS else 3.0
 
     def density(self, z: Array) -> Array:
         """Return the density, overwriting `z`."""
@@ -40,18 +65,22 @@ class Kernel:
             z *= -0.5
             return np.asarray(np.exp(z, out=z) / math.sqrt(2.0 * math.pi))
         z /= self.df
-        log = -0.5 * (self.df + 1.0) * np.log1p(z, out=z)
+        z += 1.0
         constant = math.lgamma(0.5 * (self.df + 1.0)) - math.lgamma(0.5 * self.df) - 0.5 * math.log(self.df * math.pi)
-        return np.asarray(np.exp(log + constant))
+        if self.df.is_integer() and self.df <= MOST_PRODUCTS:
+            return np.asarray(math.exp(constant) / _root_power(z, int(self.df) + 1))
+        return np.asarray(np.exp(constant - 0.5 * (self.df + 1.0) * np.log(z, out=z)))
 
     def nodes(self, ratio: float) -> tuple[Array, Array]:
         """Return nodes and weights that average a function as smooth as a normal `1 / ratio` times as wide."""
         if math.isinf(self.df):
             return hermite(2 + math.ceil(exponent(ratio)))
         # With z = sqrt(df) sinh(v) the t density becomes cosh(v)^-df, which the trapezoidal rule sums exactly.
+        # Its poles at +-i pi / 2 leave an error of exp(-pi^2 / step).
         step = min(T_STEP, 0.5 / math.sqrt(self.df))
-        half = math.ceil((math.log(2.0) + 34.0 / self.df + math.sqrt(68.0 / self.df)) / step)
-        v = step * np.arange(-half, half + 1)
+        fall = T_FALL / self.df
+        reach = math.acosh(math.exp(fall)) if fall < 300.0 else math.log(2.0) + fall
+        v = step * np.arange(-math.ceil(reach / step), math.ceil(reach / step) + 1)
         weight = np.cosh(v) ** -self.df
         return math.sqrt(self.df) * np.sinh(v), weight / weight.sum()
 
@@ -64,51 +93,86 @@ class Smoother:
     ----------
     plane
         The joint posterior of mu and tau.
-    log_own
-        ``(T, M)`` averaged log likelihood of the study, which is divided out of the posterior because
-        the study's likelihood at theta itself takes its place; zeros for a new study.
+    kernel
+        The distribution of the random effect.
+    own
+        The study's averaged log likelihood, which is divided out of the posterior because the study's likelihood at
+        theta itself takes its place; None for a new study.
     limits
-        Ends of what a new study's effect can be; `log_own` is then the log of the probability between them.
+        Ends of what a new study's effect can be: the probability between them is divided out.
     """
 
     plane: Plane
-    log_own: Array
     kernel: Kernel
+    own: LogAverage | None = None
     limits: tuple[float, float] | None = None
 
-    wide: NDArray[np.bool_] = field(init=False)
+    direct: tuple[Array, Array, Array] = field(init=False)
     narrow: Index = field(init=False)
     groups: list[Index] = field(init=False)
     splines: tuple[RowSplines, RowSplines] | None = field(init=False)
 
     def __post_init__(self) -> None:
-        plane, own = self.plane, self.log_own
-        wide = plane.tau >= self.kernel.wide(plane.step) * plane.scale
-        narrow = np.flatnonzero(~wide & (plane.weight > 1e-15))
+        plane = self.plane
+        with np.errstate(divide="ignore"):
+            times = np.ceil(self.kernel.wide(plane.step) * plane.scale / plane.tau)
+        kept = plane.weight > 1e-15
+        direct, nodes = times <= 1.0, np.zeros(len(times), dtype=np.intp)
+        for row in np.flatnonzero(kept & ~direct).tolist():
+            nodes[row] = len(self.kernel.nodes(self._ratio(row))[0])
+            direct[row] = times[row] * len(plane.u) * self.kernel.cost <= LOOK_UP * nodes[row]
+        narrow = np.flatnonzero(kept & ~direct)
+        log_own = self._log_own(plane.mu, plane.tau)
+        used = plane.mass > NO_MASS
+        # With the largest ratio at 1 nothing overflows, however much this study contradicts the others.
+        top = float(np.max(np.log(plane.mass[used]) - log_own[used]))
         put = partial(object.__setattr__, self)
-        put("wide", wide)
+        parts = [self._nodes(np.flatnonzero(direct & (times <= 1.0)), plane.mass, log_own)]
+        for n in np.unique(times[direct & (times > 1.0)]):
+            parts.append(self._finer_nodes(np.flatnonzero(direct & (times == n)), int(n)))
+        mu, tau, log_value = (np.concatenate(column) for column in zip(*parts, strict=True))
+        put("direct", (mu, tau, np.exp(log_value - top) / tau))
         put("narrow", narrow)
-        put("groups", list(_similar(np.array([len(self.kernel.nodes(self._ratio(t))[0]) for t in narrow.tolist()]))))
-        known = (band_limited(plane.mass[narrow], plane.u), through(own[narrow], plane.u)) if narrow.size else None
-        put("splines", known)
+        put("groups", list(_similar(nodes[narrow])))
+        looked_up = band_limited(plane.mass[narrow], plane.u), through(log_own[narrow] + top, plane.u)
+        put("splines", looked_up if narrow.size else None)
 
     def _ratio(self, row: int) -> float:
         return float(self.plane.tau[row] / self.plane.scale[row])
 
+    def _log_own(self, mu: Array, tau: Array) -> Array:
+        """Return ``(T, M)`` logs of what is divided out."""
+        if self.limits is not None:
+            return log_mass(mu, np.broadcast_to(tau[:, None], mu.shape), self.limits)
+        return np.zeros(mu.shape) if self.own is None else self.own(mu, tau)
+
+    def _nodes(self, rows: Index, mass: Array, log_own: Array) -> tuple[Array, Array, Array]:
+        """Return mu, tau and log weight of some of the plane's own nodes."""
+        used = mass[rows] > NO_MASS
+        tau = np.broadcast_to(self.plane.tau[rows, None], used.shape)[used]
+        return self.plane.mu[rows][used], tau, np.log(mass[rows][used]) - log_own[rows][used]
+
+    def _finer_nodes(self, rows: Index, times: int) -> tuple[Array, Array, Array]:
+        """Return mu, tau and log weight of the nodes of some rows on a grid of mu that many times finer."""
+        plane, tau = self.plane, self.plane.tau[rows]
+        fine = np.linspace(plane.u[0], plane.u[-1], times * (len(plane.u) - 1) + 1)
+        mu = plane.center[rows, None] + plane.scale[rows, None] * fine
+        mass = plane.mass[rows] @ sinc_basis(fine / plane.step, plane.m).T / times
+        # Where the posterior of mu is negligible its interpolant is rounding, which division could blow up.
+        used = (mass > NO_MASS) & (mass > ROUNDING / times * plane.mass[rows].max(axis=1)[:, None])
+        spread = np.broadcast_to(tau[:, None], mass.shape)[used]
+        return mu[used], spread, np.log(mass[used]) - self._log_own(mu, tau)[used]
+
     def density(self, x: Array) -> Array:
         """Return ``sum_t integral p(mu, tau_t) / own(mu, tau_t) p(x | mu, tau_t) dmu`` at each x, up to a constant."""
-        out = self._wide(x, self.wide)
+        out = self._summed(x)
         for members in self.groups:
             out += self._narrow(x, members)
         return out
 
-    def _wide(self, x: Array, rows: NDArray[np.bool_]) -> Array:
-        plane = self.plane
-        mu, tau = plane.mu[rows], np.broadcast_to(plane.tau[:, None], plane.mass.shape)[rows]
-        mass = plane.mass[rows]
-        used = mass > 1e-22
-        mu, tau = mu[used], tau[used]
-        value = mass[used] * np.exp(-self.log_own[rows][used]) / tau
+    def _summed(self, x: Array) -> Array:
+        """Return the part of the rows whose grid resolves the random effect."""
+        mu, tau, value = self.direct
         out = np.empty(len(x))
         size = max(1, CHUNK // max(1, len(mu)))
         for start in range(0, len(x), size):
@@ -123,23 +187,21 @@ class Smoother:
         center, scale = plane.center[rows], plane.scale[rows]
         peak, ratio = plane.mass[rows].max(axis=1)[:, None], (plane.tau[rows] / scale)[:, None]
         z, w = self.kernel.nodes(float(ratio.max()))
-        divides = bool(self.log_own.any())
         size = max(1, CHUNK // (len(z) * len(members)))
         for start in range(0, len(x), size):
             u = ((x[start : start + size, None] - center) / scale)[:, :, None] - ratio * z
             value = mass(members[:, None], u)
-            # Where the posterior of mu is negligible its interpolant is rounding, which division would blow up.
-            real = (value > 1e-16 * peak) & (u >= plane.u[0]) & (u <= plane.u[-1])
+            real = (value > ROUNDING * peak) & (u >= plane.u[0]) & (u <= plane.u[-1])
             if self.limits is not None:
                 log_own = log_mass(center[:, None] + scale[:, None] * u, plane.tau[rows][:, None], self.limits)
                 value *= np.exp(np.where(real, -log_own, 0.0))
-            elif divides:
+            else:
                 value *= np.exp(np.where(real, -own(members[:, None], u), 0.0))
             out[start : start + size] = (np.where(real, value, 0.0) @ w) @ (1.0 / (plane.step * scale))
         return out
 
 
-def _similar(count: Array) -> Iterator[Index]:
+def _similar(count: Index) -> Iterator[Index]:
     """Yield the places of numbers of nodes within a factor of each other."""
     order = np.argsort(count, kind="stable")
     while order.size:

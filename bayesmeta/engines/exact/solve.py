@@ -136,18 +136,14 @@ class ExactSolution:
         """Return the posterior predictive distribution of a new study's true effect."""
         if isinstance(self.plane.averages, LimitedEffects):
             return limited_prediction(self.plane, self.given.support, self._rough(1.0))
-        smoother = Smoother(self.plane, np.zeros_like(self.plane.mass), Kernel(self.given.df))
+        smoother = Smoother(self.plane, Kernel(self.given.df))
         return self._noted(tabulate(smoother.density, *self._rough(1.0), kind="posterior prediction"), 1.0)
 
     def true_effect(self, i: int) -> SincDensity:
         """Return the posterior of study i's true effect."""
         at = self.plane
         own = at.curves.one(i)
-        log_own = one_study(at.averages, i).grid(at.mu, at.tau)
-        used = at.mass > 1e-22
-        # With the largest ratio at 1 nothing overflows, however much this study contradicts the others.
-        top = float(np.max(np.log(at.mass[used]) - log_own[used]))
-        smoother = Smoother(at, log_own + top, Kernel(self.given.df))
+        smoother = Smoother(at, Kernel(self.given.df), one_study(at.averages, i).grid)
 
         def density(x: Array) -> Array:
             log_likelihood = own(x[None, :])[0]
