@@ -9,8 +9,7 @@ import numpy as np
 
 from bayesmeta.engines.exact.hermite import exponent, hermite
 from bayesmeta.engines.exact.plane import Plane
-from bayesmeta.engines.exact.row_splines import Index, RowSplines, band_limited, through
-from bayesmeta.marginals.sinc import sinc_basis
+from bayesmeta.engines.exact.row_splines import Index, RowSplines, band_limited, oversampled, through
 from bayesmeta.truncated import log_mass
 from bayesmeta.values import Array
 
@@ -20,8 +19,6 @@ ALIKE = 1.4
 T_STEP, T_FALL = 0.28, 38.0
 # Nodes with less probability than this are left out.
 NO_MASS = 1e-22
-# Interpolated mass is rounding where it is less than this beside its row's peak.
-ROUNDING = 1e-14
 CHUNK = 100_000
 # Powers of whole degrees of freedom up to this are taken by products.
 MOST_PRODUCTS = 12.0
@@ -155,11 +152,10 @@ class Smoother:
     def _finer_nodes(self, rows: Index, times: int) -> tuple[Array, Array, Array]:
         """Return mu, tau and log weight of the nodes of some rows on a grid of mu that many times finer."""
         plane, tau = self.plane, self.plane.tau[rows]
-        fine = np.linspace(plane.u[0], plane.u[-1], times * (len(plane.u) - 1) + 1)
+        fine, mass = oversampled(plane.mass[rows], plane.u, times)
+        mass /= times
         mu = plane.center[rows, None] + plane.scale[rows, None] * fine
-        mass = plane.mass[rows] @ sinc_basis(fine / plane.step, plane.m).T / times
-        # Where the posterior of mu is negligible its interpolant is rounding, which division could blow up.
-        used = (mass > NO_MASS) & (mass > ROUNDING / times * plane.mass[rows].max(axis=1)[:, None])
+        used = mass > NO_MASS
         spread = np.broadcast_to(tau[:, None], mass.shape)[used]
         return mu[used], spread, np.log(mass[used]) - self._log_own(mu, tau)[used]
 
@@ -191,7 +187,8 @@ class Smoother:
         for start in range(0, len(x), size):
             u = ((x[start : start + size, None] - center) / scale)[:, :, None] - ratio * z
             value = mass(members[:, None], u)
-            real = (value > ROUNDING * peak) & (u >= plane.u[0]) & (u <= plane.u[-1])
+            # Where the posterior of mu is negligible its interpolant is rounding, which division would blow up.
+            real = (value > 1e-14 * peak) & (u >= plane.u[0]) & (u <= plane.u[-1])
             if self.limits is not None:
                 log_own = log_mass(center[:, None] + scale[:, None] * u, plane.tau[rows][:, None], self.limits)
                 value *= np.exp(np.where(real, -log_own, 0.0))
