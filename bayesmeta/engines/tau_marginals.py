@@ -1,57 +1,124 @@
-"""Marginals of tau and its square, from panels that carry the log posterior density of tau."""
+"""The posterior of tau on its panels: how slowly it falls beyond them, which moments that leaves, and the marginals."""
 
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 
 from bayesmeta.engines.nodes import TO_LEGENDRE, Rule
+from bayesmeta.engines.tau import barely_proper
 from bayesmeta.marginals import Density, Transformed
-from bayesmeta.marginals.axis import log_jacobian, to_axis
+from bayesmeta.marginals.axis import from_axis, log_jacobian, to_axis
+from bayesmeta.priors import Prior
 from bayesmeta.values import Array
 
+# Powers of tau closer than this to one that does not converge count as it: growth is measured on the last nodes.
+BARELY = 1e-4
 
-def tau_density(rule: Rule, support: tuple[float, float], exponent: float) -> Density:
-    """Return the posterior of tau.
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TauPosterior:
+    """The posterior of a tau that is not known.
 
     Parameters
     ----------
     rule
-        Panels with the normalised log density.
-    support
-        Of the prior.
+        Panels with the normalised log density (per unit of their axis).
+    prior
+        Of tau.
     exponent
-        The density falls as ``tau ** -exponent``.
+        The posterior density falls as ``tau ** -exponent``.
     """
-    panels = rule.panels
-    mass = np.exp(rule.logg) * panels.weights()
-    note = f"the posterior density of tau falls only as tau^-{exponent:.3g}"
-    infinite = [name for name, power in (("mean", 1.0), ("SD", 2.0)) if exponent <= power + 1.05]
-    return Density(
-        partial(log_density, rule),
-        rule.x.ravel(),
-        mass.ravel(),
-        panels.lower,
-        panels.upper,
-        panels.left,
-        panels.right,
-        mass.sum(axis=1),
-        support,
-        infinite_mean=exponent <= 2.05,
-        infinite_sd=exponent <= 3.05,
-        notes=tuple(f"The {name} is infinite: {note}." for name in infinite),
-    )
 
+    rule: Rule
+    prior: Prior
+    exponent: float
 
-def tau2_density(tau: Density, exponent: float) -> Transformed:
-    """Return the posterior of tau squared."""
-    return Transformed(
-        tau,
-        np.square,
-        np.sqrt,
-        lambda value: -np.log(2.0) - 0.5 * np.log(value),
-        infinite_mean=exponent <= 3.05,
-        infinite_sd=exponent <= 5.05,
-    )
+    @property
+    def why(self) -> str:
+        """Why moments do not exist."""
+        return f"the posterior density of tau falls only as tau^-{self.exponent:.4g}"
+
+    def exists(self, growth: float) -> bool:
+        """Return whether what grows as ``tau ** growth`` has a finite expectation.
+
+        A proper prior whose density falls as 1 / tau, but for a slower factor, can be integrated as far as it goes:
+        so can the posterior where the likelihood just makes up for the growth.
+        """
+        rate = self.exponent - 1.0 - growth
+        return rate >= BARELY or (barely_proper(self.prior) and abs(rate) < BARELY)
+
+    def beyond(self, growth: float, log_last: float | None = None) -> float:
+        """Return the integral beyond the panels of what grows as ``tau ** growth``.
+
+        Its log at the last node is `log_last`, or that of the power itself. Where the posterior falls just as that
+        grows, likelihood times power is constant, and what is left is the prior's own upper tail.
+        """
+        if math.isinf(self.exponent):
+            return 0.0
+        panels, last = self.rule.panels, float(self.rule.x[-1, -1])
+        share = float(self.rule.logg[-1, -1]) + (growth * math.log(last) if log_last is None else log_last)
+        rate = self.exponent - 1.0 - growth
+        if rate >= BARELY:
+            return math.exp(share - rate * float(panels.right[-1] - panels.points()[-1, -1])) / rate
+        end = float(from_axis(panels.right[-1:], panels.lower[-1:], panels.upper[-1:])[0])
+        log_prior = float(self.prior.logpdf(last)) + math.log(last - float(panels.lower[-1]))
+        return math.exp(share - log_prior) * float(self.prior.sf(end))
+
+    def missing(self, growth: float, instead: str) -> tuple[str, ...]:
+        """Return what does not exist of a quantity whose variance grows as ``tau ** growth``.
+
+        Where that is its mean also, `instead` says what is given for it.
+        """
+        if self.exists(growth):
+            return ()
+        notes = [f"The variance is infinite: {self.why}."]
+        if not self.exists(growth / 2.0):
+            notes.append(
+                f"The mean does not exist as an absolutely convergent integral ({self.why}); {instead}. Use the median."
+            )
+        return tuple(notes)
+
+    def _moments(self, power: float) -> dict[str, object]:
+        """Return what marginals say of the mean and SD of ``tau ** power``."""
+        first, second = self.exists(power), self.exists(2.0 * power)
+        infinite = [name for name, exists in (("mean", first), ("SD", second)) if not exists]
+        return {
+            "infinite_mean": not first,
+            "infinite_sd": not second,
+            "notes": tuple(f"The {name} is infinite: {self.why}." for name in infinite),
+            "extra_first": self.beyond(power) if first else 0.0,
+            "extra_second": self.beyond(2.0 * power) if second else 0.0,
+        }
+
+    def density(self, logpdf: Callable[[Array], Array] | None = None) -> Density:
+        """Return the posterior of tau; without `logpdf` its log density between the nodes is a series."""
+        panels = self.rule.panels
+        mass = np.exp(self.rule.logg) * panels.weights()
+        return Density(
+            logpdf or partial(log_density, self.rule),
+            self.rule.x.ravel(),
+            mass.ravel(),
+            panels.lower,
+            panels.upper,
+            panels.left,
+            panels.right,
+            mass.sum(axis=1),
+            self.prior.support,
+            **self._moments(1.0),  # type: ignore[arg-type]  # each value is what its name says
+        )
+
+    def squared(self, tau: Density) -> Transformed:
+        """Return the posterior of tau squared, from that of tau."""
+        return Transformed(
+            tau,
+            np.square,
+            np.sqrt,
+            lambda value: -np.log(2.0) - 0.5 * np.log(value),
+            **self._moments(2.0),  # type: ignore[arg-type]  # each value is what its name says
+        )
 
 
 def log_density(rule: Rule, tau: Array) -> Array:

@@ -10,7 +10,7 @@ from bayesmeta.engines.creased.line import Pieces
 from bayesmeta.engines.creased.line_marginals import line_density, line_pieces, marginal
 from bayesmeta.engines.creased.sheet import Layer, Sheet
 from bayesmeta.engines.nodes import Rule
-from bayesmeta.engines.tau_marginals import tau2_density, tau_density
+from bayesmeta.engines.tau_marginals import TauPosterior
 from bayesmeta.marginals import Density, LineDensity, Transformed
 from bayesmeta.model import StudyLikelihoods
 from bayesmeta.values import Array
@@ -70,10 +70,7 @@ class CreasedSolution:
                 return np.log(sum(np.exp(part.at(x)) for part in parts))
 
         pooled = line_density(logf, self.sheet.cuts, self._landmarks(0.0), support=self.given.mu.support)
-        if self.sheet.averages.limited or self.given.mu.proper or self.tail_exponent > 3.05:
-            return pooled
-        note = f"The variance is infinite: the posterior density of tau falls only as tau^-{self.tail_exponent:.3g}."
-        return replace(pooled, infinite_sd=True, notes=(note,))
+        return pooled if self.given.mu.proper else self._noted(pooled)
 
     def _landmarks(self, spread: float) -> Array:
         """Return places about which mu, plus `spread` times the random effect, lies for every likely tau."""
@@ -129,23 +126,35 @@ class CreasedSolution:
     def theta_new(self) -> LineDensity:
         """Return the posterior predictive distribution of a new study's true effect."""
         effects = self.effects()
-        new = marginal(Pieces(effects.panels, effects.log[-1:]), self.given.support, "posterior prediction")
-        if self.sheet.averages.limited or self.tail_exponent > 3.05:
-            return new
-        note = f"The variance is infinite: the posterior density of tau falls only as tau^-{self.tail_exponent:.3g}."
-        return replace(new, infinite_sd=True, notes=(note,))
+        return self._noted(
+            marginal(Pieces(effects.panels, effects.log[-1:]), self.given.support, "posterior prediction")
+        )
 
     def true_effect(self, i: int) -> LineDensity:
         """Return the posterior of study i's true effect."""
         effects = self.effects()
         return marginal(Pieces(effects.panels, effects.log[i : i + 1]), self.given.support)
 
+    @property
+    def heterogeneity(self) -> TauPosterior | None:
+        """The posterior of tau; None where it is known."""
+        if self.rule is None or self.given.tau is None:
+            return None
+        return TauPosterior(self.rule, self.given.tau, self.tail_exponent)
+
+    def _noted(self, marginal: LineDensity) -> LineDensity:
+        """Say what becomes of the moments of what varies with tau, if that has a heavy tail."""
+        tau = self.heterogeneity
+        if tau is None or self.sheet.averages.limited or tau.exists(2.0):
+            return marginal
+        return replace(marginal, infinite_sd=True, notes=tau.missing(2.0, "what is given is a principal value"))
+
     def tau(self) -> Density:
         """Return the posterior of tau."""
-        assert self.rule is not None
-        assert self.given.tau is not None
-        return tau_density(self.rule, self.given.tau.support, self.tail_exponent)
+        assert self.heterogeneity is not None
+        return self.heterogeneity.density()
 
     def tau2(self) -> Transformed:
         """Return the posterior of tau squared."""
-        return tau2_density(self.tau(), self.tail_exponent)
+        assert self.heterogeneity is not None
+        return self.heterogeneity.squared(self.tau())

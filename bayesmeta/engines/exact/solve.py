@@ -26,11 +26,10 @@ from bayesmeta.engines.exact.smooth import Kernel, Smoother
 from bayesmeta.engines.lazy import Lazy
 from bayesmeta.engines.nodes import TO_LEGENDRE, Rule
 from bayesmeta.engines.tau import barely_proper, gathered, known_tau
-from bayesmeta.engines.tau_marginals import log_density
+from bayesmeta.engines.tau_marginals import TauPosterior
 from bayesmeta.engines.versions import versions
 from bayesmeta.errors import ConvergenceError, ModelError
 from bayesmeta.marginals import Density, LineDensity, SincDensity, Transformed
-from bayesmeta.marginals.axis import from_axis
 from bayesmeta.marginals.sinc import sinc_basis, tabulate
 from bayesmeta.model import Model, StudyLikelihoods
 from bayesmeta.posterior import Diagnostics, Marginal, Posterior
@@ -87,36 +86,27 @@ class ExactSolution:
         sd = np.sqrt(at.scale**2 + (spread * at.tau) ** 2)
         return float(np.sum(at.mass * at.mu)), float(np.exp(at.weight @ np.log(sd)))
 
-    def _exists(self, power: float) -> bool:
-        """Return whether ``tau ** power`` has an expectation; see `engines.normal.solution.Solution.exists`."""
-        return self.tail_exponent - 1.0 - power > 0.05 or self._barely(power)
-
-    def _barely(self, power: float) -> bool:
-        tau = self.given.tau
-        return tau is not None and barely_proper(tau) and abs(self.tail_exponent - 1.0 - power) <= 0.05
+    @property
+    def heterogeneity(self) -> TauPosterior | None:
+        """The posterior of tau; None where it is known."""
+        if self.rule is None or self.given.tau is None:
+            return None
+        return TauPosterior(self.rule, self.given.tau, self.tail_exponent)
 
     def _noted(self, marginal: SincDensity, spread: float) -> SincDensity:
         """Say what becomes of the variance, far out `spread` times that of a random effect, if tau has a heavy tail."""
-        if spread == 0.0:
+        tau, at = self.heterogeneity, self.plane
+        if tau is None or spread == 0.0 or math.isinf(tau.exponent):
             return marginal
-        if self._barely(2.0):
-            # What the plane and the tail of tau add up to, less what the grid of the marginal holds of it.
-            at = self.plane
-            mean = float(np.sum(at.mass * at.mu))
-            second = float(np.sum(at.mass * (at.mu - mean) ** 2)) + spread * self._beyond(2.0)
-            if spread == 1.0:
-                second += float(at.weight @ at.tau**2)
-            return replace(marginal, extra_second=max(0.0, second - marginal.sd() ** 2))
-        if self._exists(2.0):
-            return marginal
-        why = f"the posterior density of tau falls only as tau^-{self.tail_exponent:.3g}"
-        notes = [f"The variance is infinite: {why}."]
-        if not self._exists(1.0):
-            notes.append(
-                f"The mean does not exist as an absolutely convergent integral ({why}); what is given is infinite "
-                "where one tail is the heavier, and a principal value otherwise. Use the median."
-            )
-        return replace(marginal, infinite_sd=True, notes=tuple(notes))
+        if not tau.exists(2.0):
+            instead = "what is given is infinite where one tail is the heavier, and a principal value otherwise"
+            return replace(marginal, infinite_sd=True, notes=tau.missing(2.0, instead))
+        # What the plane and the tail of tau add up to, less what the grid of the marginal holds of it.
+        mean = float(np.sum(at.mass * at.mu))
+        second = float(np.sum(at.mass * (at.mu - mean) ** 2)) + spread * tau.beyond(2.0)
+        if spread == 1.0:
+            second += float(at.weight @ at.tau**2)
+        return replace(marginal, extra_second=max(0.0, second - marginal.sd() ** 2))
 
     def _density_mu(self, x: Array) -> Array:
         at = self.plane
@@ -160,60 +150,20 @@ class ExactSolution:
             peak = float(np.log(np.max(density(mean + sd * np.linspace(-3.0, 3.0, 25)))))
         falls = _bounded(self.given)[i]
         marginal = self._noted(tabulate(density, mean, sd), 0.0 if falls.all() else 1.0)
-        if falls.all() or self._exists(1.0) or not falls.any():
+        if self.heterogeneity is None or falls.all() or self.heterogeneity.exists(1.0) or not falls.any():
             return marginal
         # On the side where the likelihood does not fall the tail is that of tau.
         return replace(marginal, infinite_mean=-math.inf if falls[1] else math.inf)
 
     def tau(self) -> Density:
         """Return the posterior of tau."""
-        assert self.rule is not None
-        assert self.given.tau is not None
-        panels, mass = self.rule.panels, self.plane.weight
-        a = self.tail_exponent
-        note = f"the posterior density of tau falls only as tau^-{a:.3g}"
-        infinite = [name for name, power in (("mean", 1.0), ("SD", 2.0)) if not self._exists(power)]
-        return Density(
-            partial(log_density, self.rule),
-            self.plane.tau,
-            mass,
-            panels.lower,
-            panels.upper,
-            panels.left,
-            panels.right,
-            mass.reshape(self.rule.x.shape).sum(axis=1),
-            self.given.tau.support,
-            infinite_mean=not self._exists(1.0),
-            infinite_sd=not self._exists(2.0),
-            notes=tuple(f"The {name} is infinite: {note}." for name in infinite),
-            extra_first=self._beyond(1.0),
-            extra_second=self._beyond(2.0),
-        )
-
-    def _beyond(self, power: float) -> float:
-        """Return the share of ``tau ** power`` beyond the panels, where it falls as slowly as the prior's 1 / tau.
-
-        Likelihood times power is constant there, and what is left is the prior's own upper tail.
-        """
-        if not self._barely(power):
-            return 0.0
-        assert self.rule is not None
-        assert self.given.tau is not None
-        panels, last = self.rule.panels, self.rule.x[-1, -1:]
-        end = float(from_axis(panels.right[-1:], panels.lower[-1:], panels.upper[-1:])[0])
-        share = log_density(self.rule, last) + power * np.log(last) - self.given.tau.logpdf(last)
-        return float(np.exp(share[0])) * float(self.given.tau.sf(end))
+        assert self.heterogeneity is not None
+        return self.heterogeneity.density()
 
     def tau2(self) -> Transformed:
         """Return the posterior of tau squared."""
-        return Transformed(
-            self.tau(),
-            np.square,
-            np.sqrt,
-            lambda value: -np.log(2.0) - 0.5 * np.log(value),
-            infinite_mean=not self._exists(2.0),
-            infinite_sd=not self._exists(4.0),
-        )
+        assert self.heterogeneity is not None
+        return self.heterogeneity.squared(self.tau())
 
 
 def integrate(given: StudyLikelihoods, *, tolerance: float = TOLERANCE) -> "ExactSolution | CreasedSolution":

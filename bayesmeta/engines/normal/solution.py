@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
@@ -12,7 +12,7 @@ from bayesmeta.engines.lazy import Lazy
 from bayesmeta.engines.nodes import Rule
 from bayesmeta.engines.normal.gaussian import CHUNK, Conditional, Problem, condition, true_effect
 from bayesmeta.engines.sampling.quantities import typical_variance
-from bayesmeta.engines.tau import barely_proper
+from bayesmeta.engines.tau_marginals import TauPosterior
 from bayesmeta.errors import ModelError, UnknownNameError, unknown
 from bayesmeta.marginals import Density, NormalMixture, Transformed
 from bayesmeta.model import GaussianMarginal
@@ -21,8 +21,6 @@ from bayesmeta.values import Array, IntervalKind
 
 # From here on the likelihood is interpolated between its nodes: to 1e-13, at a cost that does not depend on k.
 INTERPOLATE = 300
-# Powers of tau closer than this to one that does not converge count as it: growth is measured on the last nodes.
-BARELY = 1e-4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,38 +62,13 @@ class Solution:
         """``(n, C)`` posterior probabilities of node and prior component."""
         return self.mass[:, None] * np.exp(self.at.logw - self.at.loglik[:, None])
 
-    def tail(self, growth: float, log_last: float) -> float:
-        """Return the integral beyond the panels of what grows as ``tau ** growth``, its log at the last node given."""
-        a = self.tail_exponent
-        if self.rule is None or math.isinf(a):
-            return 0.0
-        rest = float(self.rule.panels.right[-1] - self.rule.panels.points()[-1, -1])
-        log_density = float(self.rule.logg[-1, -1]) - self.log_normaliser
-        rate = a - 1.0 - growth
-        if rate < BARELY:
-            return self._barely(log_density + log_last)
-        return math.exp(log_density + log_last - rate * rest) / rate
-
-    def _barely(self, log_share: float) -> float:
-        """Return the integral beyond the panels of what falls as the prior's density itself, its log at the last node.
-
-        Likelihood times power is constant there, and what is left is the prior's own upper tail.
-        """
-        prior, rule = self.given.tau, self.rule
-        assert prior is not None
-        assert rule is not None
-        lower, last = float(rule.panels.lower[-1]), float(rule.x[-1, -1])
-        end = lower + math.exp(float(rule.panels.right[-1]))
-        return math.exp(log_share - float(prior.logpdf(last)) - math.log(last - lower)) * float(prior.sf(end))
-
-    def exists(self, growth: float) -> bool:
-        """Return whether what grows as ``tau ** growth`` has a finite expectation.
-
-        A proper prior whose density falls as 1 / tau, but for a slower factor, can be integrated as far as it goes:
-        so can the posterior where the likelihood just makes up for the growth.
-        """
-        rate, prior = self.tail_exponent - 1.0 - growth, self.given.tau
-        return rate >= BARELY or (prior is not None and barely_proper(prior) and abs(rate) < BARELY)
+    @property
+    def heterogeneity(self) -> TauPosterior | None:
+        """The posterior of tau; None where it is known."""
+        if self.rule is None or self.given.tau is None:
+            return None
+        rule = replace(self.rule, logg=self.rule.logg - self.log_normaliser)
+        return TauPosterior(rule, self.given.tau, self.tail_exponent)
 
     def log_density_tau(self, tau: Array) -> Array:
         """Return the log posterior density of tau."""
@@ -143,15 +116,17 @@ class Solution:
     def mixture(self, mean: Array, var: Array, origin: float, kind: IntervalKind) -> NormalMixture:
         """Return the mixture over nodes and components, and say which moments it does not have."""
         growth = self._growth(mean, var)
-        notes = self._missing(growth)
-        infinite = not self.exists(growth)
-        extra = 0.0 if infinite or growth < 0.1 else self.tail(growth, math.log(float(np.max(var[-1]))))
+        tau, extra = self.heterogeneity, 0.0
+        notes: tuple[str, ...] = ()
+        if tau is not None:
+            notes = tau.missing(growth, "the mean given is that of E(quantity | tau), a principal value")
+            extra = 0.0 if notes or growth < 0.1 else tau.beyond(growth, math.log(float(np.max(var[-1]))))
         return NormalMixture(
             self.weights.ravel(),
             mean.ravel(),
             np.sqrt(var).ravel(),
             origin,
-            infinite,
+            bool(notes),
             notes,
             kind,
             extra_variance=extra,
@@ -230,73 +205,26 @@ class Solution:
         slope = math.log(second[last] / second[before]) / math.log(self.tau[last] / self.tau[before])
         return float(np.round(slope, 3))
 
-    def _missing(self, growth: float) -> tuple[str, ...]:
-        a = self.tail_exponent
-        if self.exists(growth):
-            return ()
-        why = f"the posterior density of tau falls only as tau^-{a:g}"
-        notes = [f"The variance is infinite: {why}."]
-        if not self.exists(growth / 2.0):
-            notes.append(
-                f"The mean does not exist as an absolutely convergent integral ({why}); the mean given is that of "
-                "E(quantity | tau), a principal value. Use the median."
-            )
-        return tuple(notes)
-
     def notes(self) -> tuple[str, ...]:
         """Return what does not exist in this posterior, and why."""
-        a = self.tail_exponent
-        missing = [f"mean of {name}" for name, power in (("tau", 1.0), ("tau2", 2.0)) if not self.exists(power)]
-        missing += [f"SD of {name}" for name, power in (("tau", 2.0), ("tau2", 4.0)) if not self.exists(power)]
-        if self.rule is not None and self.predicted(self.given.X.mean(axis=0)).infinite_sd:
-            missing.append("SD of theta_new")
-        if not missing:
+        tau = self.heterogeneity
+        if tau is None:
             return ()
-        return (f"Infinite, because the posterior density of tau falls only as tau^-{a:g}: {', '.join(missing)}.",)
+        missing = [f"mean of {name}" for name, power in (("tau", 1.0), ("tau2", 2.0)) if not tau.exists(power)]
+        missing += [f"SD of {name}" for name, power in (("tau", 2.0), ("tau2", 4.0)) if not tau.exists(power)]
+        if self.predicted(self.given.X.mean(axis=0)).infinite_sd:
+            missing.append("SD of theta_new")
+        return (f"Infinite, because {tau.why}: {', '.join(missing)}.",) if missing else ()
 
     def density_tau(self) -> Density:
         """Return the posterior of tau."""
-        assert self.rule is not None
-        assert self.given.tau is not None
-        a, panels = self.tail_exponent, self.rule.panels
-        note = f"the posterior density of tau falls only as tau^-{a:g}"
-        mean, sd = self.exists(1.0), self.exists(2.0)
-        notes = [f"The {name} is infinite: {note}." for name, exists in (("mean", mean), ("SD", sd)) if not exists]
-        log_last = math.log(float(self.tau[-1]))
-        return Density(
-            self.log_density_tau,
-            self.tau,
-            self.mass,
-            panels.lower,
-            panels.upper,
-            panels.left,
-            panels.right,
-            self.mass.reshape(self.rule.x.shape).sum(axis=1),
-            self.given.tau.support,
-            infinite_mean=not mean,
-            infinite_sd=not sd,
-            notes=tuple(notes),
-            extra_first=self.tail(1.0, log_last) if mean else 0.0,
-            extra_second=self.tail(2.0, 2.0 * log_last) if sd else 0.0,
-        )
+        assert self.heterogeneity is not None
+        return self.heterogeneity.density(self.log_density_tau)
 
     def density_tau2(self) -> Transformed:
         """Return the posterior of tau squared."""
-        a, log_last = self.tail_exponent, math.log(float(self.tau[-1]))
-        note = f"the posterior density of tau falls only as tau^-{a:g}"
-        mean, sd = self.exists(2.0), self.exists(4.0)
-        notes = [f"The {name} is infinite: {note}." for name, exists in (("mean", mean), ("SD", sd)) if not exists]
-        return Transformed(
-            self.density_tau(),
-            np.square,
-            np.sqrt,
-            lambda x: -np.log(2.0) - 0.5 * np.log(x),
-            infinite_mean=not mean,
-            infinite_sd=not sd,
-            notes=tuple(notes),
-            extra_first=self.tail(2.0, 2.0 * log_last) if mean else 0.0,
-            extra_second=self.tail(4.0, 4.0 * log_last) if sd else 0.0,
-        )
+        assert self.heterogeneity is not None
+        return self.heterogeneity.squared(self.density_tau())
 
     def density_i2(self, typical: float) -> Transformed:
         """Return the posterior of I2 in percent, ``100 tau^2 / (tau^2 + typical)``."""
