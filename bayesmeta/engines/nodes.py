@@ -80,6 +80,26 @@ class Panels:
         """Return the ``(P, ORDER)`` Gauss-Legendre weights on that axis."""
         return (0.5 * (self.right - self.left))[:, None] * WEIGHTS
 
+    def locate(self, x: Array) -> tuple[NDArray[np.intp], Array]:
+        """Return the panel of each x, the nearest one below where none holds it, and the place in it.
+
+        Panels run from -1 to 1; beyond that lie places left of all panels, right of them or in a gap between them.
+        """
+        starts = from_axis(self.left, self.lower, self.upper)
+        panel = np.clip(np.searchsorted(starts, x, side="right") - 1, 0, len(self) - 1)
+        u = to_axis(x, self.lower[panel], self.upper[panel])
+        half = 0.5 * (self.right - self.left)[panel]
+        return panel, np.asarray((u - self.left[panel]) / half - 1.0)
+
+
+def lagrange(place: Array) -> Array:
+    """Return ``(n, ORDER)`` weights of a panel's nodes that interpolate at places from -1 to 1 in it."""
+    gap = np.clip(place, -1.0, 1.0)[:, None] - NODES
+    exact = gap == 0.0
+    terms = BARYCENTRIC / np.where(exact, 1.0, gap)
+    terms = np.where(exact.any(axis=1)[:, None], exact, terms)
+    return np.asarray(terms / terms.sum(axis=1, keepdims=True))
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rule:
@@ -120,16 +140,8 @@ class Rule:
 
         Left and right of all panels, where there is no mass, the nearest end's value is returned.
         """
-        panels = self.panels
-        starts = from_axis(panels.left, panels.lower, panels.upper)
-        panel = np.clip(np.searchsorted(starts, x, side="right") - 1, 0, len(panels) - 1)
-        u = np.clip(to_axis(x, panels.lower[panel], panels.upper[panel]), panels.left[panel], panels.right[panel])
-        half = 0.5 * (panels.right - panels.left)[panel]
-        gap = (u - panels.left[panel])[:, None] / half[:, None] - 1.0 - NODES
-        exact = gap == 0.0
-        terms = BARYCENTRIC / np.where(exact, 1.0, gap)
-        terms = np.where(exact.any(axis=1)[:, None], exact, terms)
-        return np.asarray(np.sum(terms * values.reshape(-1, ORDER)[panel], axis=1) / terms.sum(axis=1))
+        panel, place = self.panels.locate(x)
+        return np.asarray(np.sum(lagrange(place) * values.reshape(-1, ORDER)[panel], axis=1))
 
 
 # Maps ``(n,)`` values of x to ``(n,)`` log densities and ``(n, q)`` other numbers worth keeping.

@@ -124,17 +124,9 @@ class TauPosterior:
 def log_density(rule: Rule, tau: Array) -> Array:
     """Return the log density of tau between the nodes: the Legendre series of every panel's 16 values."""
     panels = rule.panels
-    edge = np.searchsorted(rule.x[:, 0], tau, side="right")
-    panel = np.clip(edge - 1, 0, len(panels) - 1)
-    for step in (0, 1):
-        candidate = np.clip(panel + step, 0, len(panels) - 1)
-        u = to_axis(tau, panels.lower[candidate], panels.upper[candidate])
-        later = (u > panels.right[panel]) & (candidate > panel) & (u >= panels.left[candidate])
-        panel = np.where(later, candidate, panel)
-    u = to_axis(tau, panels.lower[panel], panels.upper[panel])
-    half = 0.5 * (panels.right - panels.left)[panel]
-    place = (u - panels.left[panel]) / half - 1.0
+    panel, place = panels.locate(tau)
     series = (rule.logg @ TO_LEGENDRE.T)[panel]
     value = np.polynomial.legendre.legval(np.clip(place, -1.0, 1.0), series.T, tensor=False)
     value = np.where((place < -1.0 - 1e-9) | (place > 1.0 + 1e-9), -np.inf, value)
+    u = to_axis(tau, panels.lower[panel], panels.upper[panel])
     return np.asarray(value - log_jacobian(u, panels.lower[panel], panels.upper[panel]))

@@ -10,10 +10,10 @@ from bayesmeta.engines.creased.sheet import Layer
 from bayesmeta.engines.creased.solution import CreasedSolution
 from bayesmeta.engines.exact.convolve import STEP as THETA_STEP
 from bayesmeta.engines.exact.convolve import conditional_grid
-from bayesmeta.engines.nodes import BARYCENTRIC, NODES, ORDER, TO_LEGENDRE, Rule
+from bayesmeta.engines.nodes import ORDER, TO_LEGENDRE, lagrange
 from bayesmeta.engines.normal.draws import draw_tau
 from bayesmeta.engines.sinc_quantiles import quantiles
-from bayesmeta.marginals.axis import from_axis, to_axis
+from bayesmeta.marginals.axis import from_axis
 from bayesmeta.truncated import quantile
 from bayesmeta.values import Array
 
@@ -30,7 +30,8 @@ def draw(solution: CreasedSolution, n: int, rng: np.random.Generator) -> dict[st
         mu = _draw_mu(layers[0], np.ones((n, 1)), rng)
     else:
         tau, mu = draw_tau(rule, rng.random(n)), np.empty(n)
-        panel, terms = _between(rule, tau)
+        panel, place = rule.panels.locate(tau)
+        terms = lagrange(place)
         for index in np.unique(panel):
             rows = panel == index
             mu[rows] = _draw_mu(layers[index], terms[rows], rng)
@@ -41,20 +42,6 @@ def draw(solution: CreasedSolution, n: int, rng: np.random.Generator) -> dict[st
     theta_new = quantile(mu, tau, average.limits, ndtr(new)) if average.limited else mu + tau * new
     known = {} if rule is None else {"tau": tau, "tau2": tau**2}
     return {**known, "mu": mu, "theta": theta, "theta_new": theta_new}
-
-
-def _between(rule: Rule, tau: Array) -> tuple[NDArray[np.intp], Array]:
-    """Return the panel of each tau, and the weights of its nodes that interpolate there."""
-    panels = rule.panels
-    panel = np.clip(np.searchsorted(rule.x[:, 0], tau, side="right") - 1, 0, len(panels) - 1)
-    u = to_axis(tau, panels.lower[panel], panels.upper[panel])
-    # Between the last node of a panel and the first of the next lies their common end.
-    panel = np.where((u > panels.right[panel]) & (panel + 1 < len(panels)), panel + 1, panel)
-    u = np.clip(to_axis(tau, panels.lower[panel], panels.upper[panel]), panels.left[panel], panels.right[panel])
-    half = 0.5 * (panels.right - panels.left)[panel]
-    gap = ((u - panels.left[panel]) / half - 1.0)[:, None] - NODES
-    terms = BARYCENTRIC / np.where(gap == 0.0, 1e-300, gap)
-    return panel, terms / terms.sum(axis=1, keepdims=True)
 
 
 def _draw_mu(layer: Layer, terms: Array, rng: np.random.Generator) -> Array:

@@ -12,10 +12,9 @@ from bayesmeta.engines.exact.convolve import STEP as THETA_STEP
 from bayesmeta.engines.exact.convolve import conditional_grid
 from bayesmeta.engines.exact.limited import LimitedEffects
 from bayesmeta.engines.exact.solve import ExactSolution
-from bayesmeta.engines.nodes import BARYCENTRIC, NODES, ORDER
+from bayesmeta.engines.nodes import ORDER, lagrange
 from bayesmeta.engines.normal.draws import draw_tau, tree_of
 from bayesmeta.engines.sinc_quantiles import quantiles
-from bayesmeta.marginals.axis import to_axis
 from bayesmeta.truncated import quantile
 from bayesmeta.values import Array
 
@@ -30,16 +29,8 @@ def _interpolated_rows(solution: ExactSolution, tau: Array) -> tuple[Array, Arra
     """
     at, rule = solution.plane, solution.rule
     assert rule is not None
-    panels = rule.panels
-    panel = np.clip(np.searchsorted(rule.x[:, 0], tau, side="right") - 1, 0, len(panels) - 1)
-    u = to_axis(tau, panels.lower[panel], panels.upper[panel])
-    half = 0.5 * (panels.right - panels.left)[panel]
-    place = (u - panels.left[panel]) / half - 1.0
-    with np.errstate(divide="ignore"):
-        weight = BARYCENTRIC / (place[:, None] - NODES)
-    hit = ~np.isfinite(weight)
-    weight = np.where(hit.any(axis=1, keepdims=True), hit.astype(float), weight)
-    weight /= weight.sum(axis=1, keepdims=True)
+    panel, place = rule.panels.locate(tau)
+    weight = lagrange(place)
     rows = panel[:, None] * ORDER + np.arange(ORDER)
     with np.errstate(divide="ignore"):
         shape = np.log(np.maximum(at.mass / at.mass.max(axis=1, keepdims=True), 1e-300))
