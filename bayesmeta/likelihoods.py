@@ -13,8 +13,25 @@ from numpy.typing import NDArray
 from scipy import special
 
 from bayesmeta.errors import ConvergenceError, ModelError
+from bayesmeta.log_probabilities import binomial_logpmf, poisson_logpmf
 from bayesmeta.priors import Normal, Prior
 from bayesmeta.values import Array
+
+__all__ = [
+    "HalfLogOddsRatio",
+    "LogIntegrand",
+    "asinh_exp",
+    "binomial_logpmf",
+    "hypergeometric_loglik",
+    "hypergeometric_support",
+    "integrate_baseline",
+    "log_observed",
+    "log_rate_baseline",
+    "log_sinh",
+    "logit_baseline",
+    "odds_product_loglik",
+    "poisson_logpmf",
+]
 
 # Agreement asked of two successive step sizes, on the log scale. Nothing less will do: where an integrand has an edge
 # far from its peak, as tables of one or two patients have, two sums can agree to 1e-7 by accident.
@@ -31,21 +48,6 @@ WIDEST, FOUND = 100.0, 1e-7
 CORNER = 5.0
 
 type LogIntegrand = Callable[[Array, Array], Array]
-
-
-def binomial_logpmf(events: Array, n: Array, logit: Array) -> Array:
-    """Return log P(events | n, logit); stable for every finite logit."""
-    choose = special.gammaln(n + 1) - special.gammaln(events + 1) - special.gammaln(n - events + 1)
-    # log(1 + exp(x)) is this and max(x, 0): one exponential for both outcomes, and nothing cancels.
-    rest = np.log1p(np.exp(-np.abs(logit)))
-    return np.asarray(choose - n * rest - np.where(logit > 0.0, n - events, -events) * logit)
-
-
-def poisson_logpmf(events: Array, time: Array, log_rate: Array) -> Array:
-    """Return log P(events) of a Poisson count with mean ``time * exp(log_rate)``."""
-    log_mean = np.log(time) + log_rate
-    # A mean this large has likelihood 0 already; sums of such logs must not overflow.
-    return np.asarray(events * log_mean - np.exp(np.minimum(log_mean, 700.0)) - special.gammaln(events + 1))
 
 
 def integrate_baseline(

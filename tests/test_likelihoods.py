@@ -1,6 +1,8 @@
 """Per-study likelihoods of theta against scipy's adaptive integration and distributions."""
 
+from decimal import Decimal, localcontext
 from itertools import pairwise
+from math import comb
 
 import numpy as np
 import pytest
@@ -135,3 +137,37 @@ def test_far_from_the_data_the_log_likelihood_falls_by_the_events_contradicted(n
         assert (near - far)[:, 0] == pytest.approx([0.0, 6.0, 21.0], abs=1e-3)
     assert np.isfinite(near).all()
     assert (near >= far - 1e-9).all()
+
+
+@pytest.mark.parametrize(
+    ("events", "n"), [(0, 30), (17, 20), (0, 10_000), (1, 10_000), (1000, 10_000), (9_999, 10_000), (25_000, 50_000)]
+)
+def test_a_binomial_probability_keeps_its_digits_however_many_patients(events, n):
+    """Logs of binomial probabilities equal those in sixty digits to a few units in the last place."""
+    observed = np.log((events + 0.5) / (n - events + 0.5))
+    logit = observed + np.array([-400.0, -50.0, -5.0, -1.0, -0.1, -1e-3, 0.0, 1e-3, 0.1, 1.0, 5.0, 50.0, 400.0])
+    found = likelihoods.binomial_logpmf(np.array([float(events)]), np.array([float(n)]), logit)
+    with localcontext() as context:
+        context.prec = 60
+        exact = [
+            float(
+                Decimal(comb(n, events)).ln() - n * (1 + (-abs(x)).exp()).ln() - (n - events if x > 0 else -events) * x
+            )
+            for x in map(Decimal, logit.tolist())
+        ]
+    np.testing.assert_allclose(found, exact, rtol=1e-14, atol=1e-14)
+
+
+@pytest.mark.parametrize(("events", "time"), [(0, 30.0), (3, 20.5), (17, 3.0), (100_000, 1e6)])
+def test_a_poisson_probability_keeps_its_digits_however_many_events(events, time):
+    """Logs of Poisson probabilities equal those in sixty digits."""
+    log_rate = np.log((events + 0.5) / time) + np.array([-300.0, -5.0, -0.1, -1e-3, 0.0, 1e-3, 0.1, 5.0, 20.0])
+    found = likelihoods.poisson_logpmf(np.array([float(events)]), np.array([time]), log_rate)
+    with localcontext() as context:
+        context.prec = 60
+        factorial = sum((Decimal(j).ln() for j in range(2, events + 1)), Decimal(0)) if events < 1000 else None
+        logs = [Decimal(x) + Decimal(time).ln() for x in log_rate.tolist()]
+        exact = np.array([float(events * x - x.exp() - (factorial or Decimal(0))) for x in logs])
+    # Of a large factorial the difference between places is enough: it does not depend on the rate.
+    shift = 0.0 if factorial is not None else found[4] - exact[4]
+    np.testing.assert_allclose(found - shift, exact, rtol=1e-14, atol=1e-13 if factorial is not None else 1e-9)

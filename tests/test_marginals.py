@@ -10,6 +10,7 @@ from bayesmeta.engines import nodes
 from bayesmeta.errors import ModelError
 from bayesmeta.marginals import Density, NormalMixture, Transformed
 from bayesmeta.marginals.average import Average
+from bayesmeta.marginals.sinc import tabulate
 
 NORMAL = NormalMixture(np.ones(1), np.array([0.5]), np.array([2.0]))
 LOPSIDED = NormalMixture(np.array([0.7, 0.3]), np.array([0.0, 2.5]), np.array([1.0, 0.5]), origin=1e6)
@@ -187,3 +188,17 @@ def test_scalars_give_floats_and_arrays_their_shape():
     assert NORMAL.ppf(np.full((2, 3), 0.5)).shape == (2, 3)
     assert NORMAL.cdf([]).shape == (0,)
     assert density_of(FROZEN["gamma"], 0.5).sf([]).shape == (0,)
+
+
+@pytest.mark.parametrize(("place", "width", "share"), [(0.3, 0.003, 0.3), (-1.0, 1e-3, 0.9)])
+def test_a_narrow_peak_beside_the_middle_is_tabulated(place, width, share):
+    """A mixture of a wide normal and a narrow one far from its middle has both components' probabilities."""
+
+    def mixed(word, x):
+        return share * getattr(stats.norm(place, width), word)(x) + (1 - share) * getattr(stats.norm(0, 1), word)(x)
+
+    found = tabulate(lambda x: mixed("pdf", x), 0.0, 0.5)
+    x = np.concatenate([place + width * np.array([-6.0, -1.0, 0.0, 0.7, 3.0]), [-8.0, -2.0, 0.1, 2.0, 7.0]])
+    np.testing.assert_allclose(found.cdf(x), mixed("cdf", x), rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(found.pdf(x), mixed("pdf", x), rtol=1e-9, atol=1e-9 * mixed("pdf", x).max())
+    assert found.mean() == pytest.approx(share * place, abs=1e-10)

@@ -21,6 +21,8 @@ from bayesmeta.values import Array, IntervalKind
 FIRST_STEP = 0.2
 NEGLIGIBLE = 1e-15
 MAX_NODES = 4001
+# With more nodes than this the axis is centred on the peak and begun again.
+RECENTRED = 1000
 # Where the density is first looked at, on one side of the axis: closely near the middle, then in larger strides.
 ENCLOSE = np.concatenate([np.arange(0.4, 5.0, 0.4), 5.0 * 1.12 ** np.arange(20)])
 
@@ -182,24 +184,47 @@ def tabulate(
         If no grid of a sensible size encloses and resolves the density.
     """
 
-    def at(v: Array) -> Array:
-        return np.asarray(density(center + scale * np.sinh(v)) * np.cosh(v))
+    n = RECENTRED
+    while True:
 
-    low, high = _enclose(at)
-    n = max(16, math.ceil((high - low) / FIRST_STEP))
-    v = np.linspace(low, high, n + 1)
-    g = at(v)
-    while len(v) <= MAX_NODES:
+        def at(v: Array, center: float = center, scale: float = scale) -> Array:
+            return np.asarray(density(center + scale * np.sinh(v)) * np.cosh(v))
+
+        low, high = _enclose(at)
+        v = np.linspace(low, high, max(16, math.ceil((high - low) / FIRST_STEP)) + 1)
+        v, g, error = _refined(at, v, tolerance, n)
+        if error <= tolerance:
+            return SincDensity(v, g / g.sum(), center, scale, error, kind=kind)
+        if n == MAX_NODES:
+            break
+        # A narrow peak beside the middle of the axis takes many nodes; at the middle it takes few.
+        (center, scale), n = _peak(center + scale * np.sinh(v), g / np.cosh(v)), MAX_NODES
+    raise ConvergenceError(
+        f"A posterior density was not resolved with {len(v)} nodes between {center + scale * math.sinh(low):.4g} and "
+        f"{center + scale * math.sinh(high):.4g}. Use engine='nuts', and report the data as a bug."
+    )
+
+
+def _refined(at: Callable[[Array], Array], v: Array, tolerance: float, most: int) -> tuple[Array, Array, float]:
+    """Return a grid, the values there and their error, once that is tolerable or there are more nodes than `most`."""
+    g, error = at(v), math.inf
+    while error > tolerance and len(v) <= most:
         step = v[1] - v[0]
         between = v[:-1] + 0.5 * step
         known = at(between)
         guess = sinc_basis((between - v[0]) / step, np.arange(float(len(v)))) @ g
-        error = float(np.max(np.abs(guess - known)) / np.max(g))
-        v, g = _interleave(v, between), _interleave(g, known)
         # Halving the step squares the error of a sinc interpolant; half of that is counted on.
-        if error**1.5 <= tolerance:
-            return SincDensity(v, g / g.sum(), center, scale, error**1.5, kind=kind)
-    raise ConvergenceError("A posterior density was not resolved. Use engine='nuts', and report the data as a bug.")
+        error = float(np.max(np.abs(guess - known)) / np.max(g)) ** 1.5
+        v, g = _interleave(v, between), _interleave(g, known)
+    return v, g, error
+
+
+def _peak(x: Array, density: Array) -> tuple[float, float]:
+    """Return where a tabulated density is highest, and half its width at half that height."""
+    top = int(np.argmax(density))
+    low = np.flatnonzero(np.concatenate([[True], density[1:-1] < 0.5 * density[top], [True]]))
+    left, right = low[low <= top][-1], low[low >= top][0]
+    return float(x[top]), 0.5 * float(x[right] - x[left])
 
 
 def _enclose(at: Callable[[Array], Array]) -> tuple[float, float]:

@@ -223,3 +223,32 @@ def test_the_posterior_equals_sums_over_panels_in_every_dimension(case):
     if mu != "cauchy(0, 1)":
         assert post.mu.mean() == pytest.approx(mean, abs=1e-8)
         assert post.mu.sd() == pytest.approx(sd, rel=2e-8)
+
+
+def test_an_effect_beside_a_study_of_a_million_equals_plain_sums():
+    """A small study's effect, which may be all but the same as a huge one's, is the sum over both and tau.
+
+    Given tau both effects and mu are normal a priori, so that mu needs no sum.
+    """
+    huge, small = (500_000, 1_000_000, 501_000, 1_000_000), (3, 20, 9, 21)
+    post = bm.fit(TwoByTwo(*zip(huge, small, strict=True)), "binomial_normal", engine="quadrature")
+    quantiles = post.theta["Study 2"].ppf(QUANTILES)
+    baseline, spread = stats.norm(0, 10), 2.82**2
+    first, weight = panels(-0.004 + 0.0028 * np.linspace(-9.0, 9.0, 13))
+    log_first = log_likelihood("binomial_normal", huge, first, baseline)
+    second = Curve.of("binomial_normal", small, baseline, [])
+    tau, tau_weight = panels(np.concatenate([[0.0], np.geomspace(1e-4, 4.5, 24)]))
+    variance = spread + tau[:, None] ** 2
+    weight = weight * np.exp(log_first - log_first.max()) * stats.norm.pdf(first, 0.0, np.sqrt(variance))
+    weight *= (stats.halfnorm(scale=0.5).pdf(tau) * tau_weight)[:, None]
+    middle, sd = spread / variance * first, np.sqrt(variance - spread**2 / variance) + 0.0 * first
+    x, w = panels(np.linspace(0.0, 1.0, 10))
+    below = []
+    for place in (*quantiles, np.inf):
+        span = np.clip((place - middle) / sd, -9.0, 9.0) + 9.0
+        z = span[..., None] * x - 9.0
+        below.append(
+            np.sum(weight * span * ((np.exp(second.at(middle[..., None] + sd[..., None] * z)) * stats.norm.pdf(z)) @ w))
+        )
+    assert np.array(below[:3]) / below[3] == pytest.approx(QUANTILES, abs=1e-8)
+    assert post.log_evidence == pytest.approx(np.log(below[3]) + log_first.max(), abs=1e-8)

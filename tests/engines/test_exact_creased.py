@@ -91,16 +91,24 @@ def sums(tables, risks, theta, mu, tau_limits, mu_prior, tau_prior, limited):
     return math.log(total), mean, math.sqrt(second - mean**2), tau_mean, mass
 
 
-def check(model, tables, risks, theta, mu, scale):
+class Flat:
+    """The improper prior of mu that is the same everywhere."""
+
+    pdf = staticmethod(np.ones_like)
+
+
+def check(model, tables, risks, theta, mu, scale, flat=False):
     """Hold a posterior against the sums."""
     limits = (0.5 * scale, 2.0 * scale)
-    priors = {"mu": f"normal(0, {scale})", "tau": f"truncated(half_normal({scale}), {limits[0]}, {limits[1]})"}
+    priors = {
+        "mu": "flat()" if flat else f"normal(0, {scale})",
+        "tau": f"truncated(half_normal({scale}), {limits[0]}, {limits[1]})",
+    }
     post = bm.fit(TwoByTwo(*zip(*tables, strict=True)), model=model, priors=priors, engine="quadrature")
-    expected = sums(
-        tables, risks, theta, mu, limits, stats.norm(0, scale), stats.halfnorm(scale=scale), model.endswith("rd")
-    )
+    mu_prior = Flat if flat else stats.norm(0, scale)
+    expected = sums(tables, risks, theta, mu, limits, mu_prior, stats.halfnorm(scale=scale), model.endswith("rd"))
     evidence, mean, spread, tau, mass = expected
-    assert post.log_evidence == pytest.approx(evidence, abs=2e-8)
+    assert post.details.log_evidence == pytest.approx(evidence, abs=2e-8)
     assert post.mu.mean() == pytest.approx(mean, abs=1e-8)
     assert post.mu.sd() == pytest.approx(spread, rel=1e-7)
     assert post.tau.mean() == pytest.approx(tau, rel=1e-8)
@@ -134,11 +142,28 @@ def test_creased_risk_differences_equal_plain_sums(case):
     check("binomial_normal_rd", RD[case], difference_risks, RD_THETA, RD_MU, 0.2)
 
 
-def test_a_risk_ratio_with_only_events_equals_plain_sums():
-    """A study with only events in both arms counts for what it says of the risk ratio."""
-    theta = panels(mirrored([*np.geomspace(1e-8, 0.03, 18), *np.linspace(0.03, 7.0, 90)]), 12)
+RR_THETA = panels(mirrored([*np.geomspace(1e-8, 0.03, 18), *np.linspace(0.03, 7.0, 90)]), 12)
+RR = {
+    "only events": ((17, 17, 16, 16), (3, 20, 6, 21)),
+    "one patient without the event in each arm": ((16, 17, 15, 16), (10, 20, 12, 21)),
+    "a faint crease": ((18, 20, 18, 20), (10, 20, 12, 21)),
+    "only events in one arm": ((16, 16, 15, 16), (10, 20, 12, 21)),
+}
+
+
+@pytest.mark.parametrize("case", RR)
+def test_risk_ratios_of_likely_events_equal_plain_sums(case):
+    """Studies in which nearly everybody has the event: every figure equals a sum over graded panels."""
     mu = panels(np.linspace(-3.6, 3.6, 100), 10)
-    check("binomial_normal_rr", ((17, 17, 16, 16), (3, 20, 6, 21)), ratio_risks, theta, mu, 0.45)
+    check("binomial_normal_rr", RR[case], ratio_risks, RR_THETA, mu, 0.45)
+
+
+def test_a_risk_ratio_of_only_events_under_a_flat_prior_equals_plain_sums():
+    """Beside studies that bound the pooled effect, one with only events is answered without a prior of mu too."""
+    tables = ((20, 20, 21, 21), (12, 20, 14, 21), (15, 30, 17, 28))
+    mu = panels(np.linspace(-7.0, 7.0, 190), 10)
+    theta = panels(mirrored([*np.geomspace(1e-8, 0.03, 18), *np.linspace(0.03, 9.0, 116)]), 12)
+    check("binomial_normal_rr", tables, ratio_risks, theta, mu, 0.45, flat=True)
 
 
 def test_a_new_risk_difference_lies_between_the_limits():

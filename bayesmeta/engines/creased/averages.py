@@ -161,8 +161,13 @@ def creased(given: StudyLikelihoods, rough: NDArray[np.bool_], low: Array, high:
         except RoughError as error:
             rough = rough.copy()
             rough[np.flatnonzero(~rough)[error.rough]] = True
-        else:
+            continue
+        if isinstance(table, Bounded) or not table.suspect.any():
             break
+        # A faint crease passes for smooth in a table, but not in sums over the random effects.
+        rough = rough.copy()
+        rough[np.flatnonzero(~rough)[table.suspect]] = True
+        table = None
     limits = given.support
     start, end = (float(low.min()), float(high.max())) if np.isinf(limits).any() else limits
     cuts = np.unique([start, *(c for c in given.creases if start < c < end), end])

@@ -24,6 +24,8 @@ ABOVE = 2.0
 # A log this far below the largest is that of nothing.
 NOTHING = 1e5
 MAX_PANELS = 3000
+# A panel is cut with a bad one beside it where it is wider by this factor.
+OVERHANG = 1.5
 
 # Maps ``(n,)`` places to ``(R, n)`` logs.
 type LogRows = Callable[[Array], Array]
@@ -177,6 +179,18 @@ def grown(live: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return out
 
 
+def _overhanging(panels: Panels, bad: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return the panels that are wider than a bad one beside them.
+
+    A wide one would not see what there is close to its end, while the other closes in on a narrow peak there.
+    """
+    width = panels.right - panels.left
+    out = np.zeros(len(bad), dtype=bool)
+    out[:-1] |= bad[1:] & (width[:-1] > OVERHANG * width[1:])
+    out[1:] |= bad[:-1] & (width[1:] > OVERHANG * width[:-1])
+    return out
+
+
 def tails(values: Array) -> Array:
     """Return ``(R, P)`` sizes of the last Legendre coefficients of ``(R, P, ORDER)`` values."""
     return np.asarray(np.abs(values @ TO_LEGENDRE[-3:].T).max(axis=2))
@@ -197,7 +211,7 @@ def resolves_densities(smooth: float, fall: float) -> Judge:
         half = 0.5 * (panels.right - panels.left)
         bad = (tails(mass) * half > smooth * total[:, None]).any(axis=0)
         height = logg.max(axis=2) - peak[:, :, 0] + np.log(half)
-        return grown((height > -fall).any(axis=0)), bad
+        return grown((height > -fall).any(axis=0)), bad | _overhanging(panels, bad)
 
     return judge
 

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.special import logsumexp
 
 from bayesmeta.engines.creased.blur import Normal, blur
-from bayesmeta.engines.creased.line import Pieces
+from bayesmeta.engines.creased.line import NOTHING, Pieces
 from bayesmeta.engines.creased.line_marginals import line_density, line_pieces, marginal
 from bayesmeta.engines.creased.sheet import Layer, Sheet
 from bayesmeta.engines.nodes import Rule
@@ -121,7 +121,11 @@ class CreasedSolution:
         averages, x = self.sheet.averages, layer.mu.x
         own = averages.each(x.ravel(), layer.tau).reshape(-1, len(layer.tau), *x.shape)
         own = np.concatenate([own, averages.near(x.ravel(), layer.tau).reshape(1, len(layer.tau), *x.shape)])
-        return np.asarray(layer.mu.log + (layer.log_prior - self.log_evidence)[:, None, None] - own)
+        log = layer.mu.log + (layer.log_prior - self.log_evidence)[:, None, None]
+        # Where mu is ruled out so is a study's own average; sums need a number there.
+        out = np.subtract(log, own, where=np.isfinite(log), out=np.full(own.shape, -np.inf))
+        top = out.max(axis=(1, 2, 3), keepdims=True)
+        return np.asarray(np.maximum(out, top - NOTHING))
 
     def theta_new(self) -> LineDensity:
         """Return the posterior predictive distribution of a new study's true effect."""

@@ -17,6 +17,11 @@ TOLERANCE = 1e-11
 # On a spline of degree 7 half the spacing gains a factor 2^8; a quarter of that is counted on.
 GAIN = 64.0
 MAX_CELLS = 2**14
+# A table of so many cells whose error is largest within so many points of a crease will not do: finer ones pass where
+# the crease is faint, but sums over random effects as narrow as it is fail, if the likelihood there is not this low.
+CREASED_CELLS, NEXT_TO, LOW = 2**11, 32.0, 16.0
+# A table of so many cells may hold a crease.
+SUSPECT_CELLS = 2**10
 
 
 class RoughError(ConvergenceError):
@@ -97,6 +102,11 @@ class Curves:
         du = 1.0 / (self.scale.reshape(shape) * np.sqrt(root))
         return first / step * du, (second / step**2 - first / step * z / np.sqrt(root)) * du**2
 
+    @property
+    def suspect(self) -> NDArray[np.bool_]:
+        """``(k,)`` which likelihoods may have a crease, by how many cells it took to tabulate them."""
+        return np.asarray(self.cells >= SUSPECT_CELLS)
+
     def take(self, index: Index) -> "Curves":
         """Return the tables of the studies at `index` alone."""
         return Curves(
@@ -141,6 +151,13 @@ def tabulate(likelihoods: StudyLikelihoods, low: Array, high: Array, *, max_cell
         pending = pending[~fine]
         if not pending.size:
             break
+        rough = _next_to_crease(values[pending], likelihoods, center[pending], scale[pending], ends[:, pending])
+        if 2 * m >= CREASED_CELLS and rough.any():
+            study = likelihoods.study[pending[rough][0]]
+            raise RoughError(
+                f"Study {study!r}: its likelihood has a crease that no table holds. Use engine='nuts'.",
+                np.isin(np.arange(k), pending[rough]),
+            )
         m *= 2
         if m > max_cells:
             study = likelihoods.study[pending[0]]
@@ -158,14 +175,31 @@ def tabulate(likelihoods: StudyLikelihoods, low: Array, high: Array, *, max_cell
 
 
 def _represented(values: Array) -> NDArray[np.bool_]:
-    """Fit the even points of ``(k, 2 m + 1)`` values and judge by the odd ones which studies are resolved."""
+    """Judge which of the studies with these ``(k, 2 m + 1)`` values are resolved."""
+    return np.asarray((_misfit(values) <= 1.0).all(axis=1))
+
+
+def _misfit(values: Array) -> Array:
+    """Fit the even points of ``(k, 2 m + 1)`` values and return the errors at the odd ones, relative to what may be."""
     points = np.arange(float(values.shape[1]))
     if not len(values):
-        return np.zeros(0, dtype=bool)
+        return np.zeros((0, len(points) // 2))
     trial = make_interp_spline(points[::2], values[:, ::2], k=DEGREE, axis=1)
     # Far below its maximum a likelihood hardly counts, and its own rounding grows with its size.
     allowed = GAIN * TOLERANCE * (1.0 + np.maximum(0.0, values.max(axis=1)[:, None] - values[:, 1::2]))
-    return np.asarray((np.abs(trial(points[1::2]) - values[:, 1::2]) <= allowed).all(axis=1))
+    return np.asarray(np.abs(trial(points[1::2]) - values[:, 1::2]) / allowed)
+
+
+def _next_to_crease(
+    values: Array, likelihoods: StudyLikelihoods, center: Array, scale: Array, ends: Array
+) -> NDArray[np.bool_]:
+    """Return whose error is largest next to a value of theta where likelihoods may have creases."""
+    worst = 2.0 * np.argmax(_misfit(values), axis=1) + 1.0
+    creases = np.arcsinh((np.array(likelihoods.creases)[:, None] - center) / scale)
+    place = (creases - ends[0]) / (ends[1] - ends[0]) * (values.shape[1] - 1.0)
+    at = np.clip(np.rint(place), 0, values.shape[1] - 1).astype(np.intp)
+    counts = values.max(axis=1) - np.take_along_axis(values, at.T, axis=1).T < LOW
+    return np.asarray((counts & (np.abs(place - worst) <= NEXT_TO)).any(axis=0))
 
 
 def _columns(values: Array) -> list[list[list[Array]]]:

@@ -15,7 +15,8 @@ from scipy.special import logsumexp, ndtr
 from bayesmeta.engines import nodes
 from bayesmeta.engines.exact.averages import Averages, averages
 from bayesmeta.engines.exact.bounded import Bounded, tabulate
-from bayesmeta.engines.exact.curves import Curves
+from bayesmeta.engines.exact.curves import Curves, RoughError
+from bayesmeta.engines.exact.shared_nodes import sharpest_width
 from bayesmeta.engines.tau import known_tau
 from bayesmeta.errors import ConvergenceError
 from bayesmeta.marginals.axis import log_jacobian
@@ -45,6 +46,8 @@ SINC_CHECKS = (1e-6, 1e-3, 0.05, 0.3, 0.5, 0.7, 0.95, 1.0 - 1e-3, 1.0 - 1e-6, 1.
 # Agreement asked of sums over the random effects when their step is halved, and how often it may be.
 RESOLVED = 2e-11
 MAX_HALVINGS = 4
+# Where a likelihood may have a crease this many halvings are enough to see that more will not help.
+PATIENCE = 1
 # Largest error of the interpolated density of mu given tau, relative to its peak.
 TOLERANCE = 1e-10
 
@@ -174,13 +177,13 @@ def plane(likelihoods: StudyLikelihoods) -> Plane:
             continue
         known_columns = None
         if _average_error(posed, u, density, mass) > RESOLVED:
-            posed, halvings = _halved(posed, halvings)
+            posed, halvings = _halved(posed, halvings, curves, likelihoods)
             continue
         error = _sinc_error(posed, u, mass, top)
         if error > TOLERANCE:
             # A finer grid does not help where it is the sums over the random effects that are rough.
             if error > 0.3 * last:
-                (posed, halvings), last = _halved(posed, halvings), np.inf
+                (posed, halvings), last = _halved(posed, halvings, curves, likelihoods), np.inf
             else:
                 # The error falls at least as exp(-c / step): a step that brings it down to a tenth of the tolerance.
                 step, last = step * max(1.0 / 1.4, np.log(min(error, 0.1)) / np.log(0.1 * TOLERANCE)), error
@@ -242,12 +245,17 @@ def _check_tau(rule: nodes.Rule, likelihoods: StudyLikelihoods, weight: Array) -
         )
 
 
-def _halved(posed: _Posed, halvings: int) -> tuple[_Posed, int]:
+def _halved(
+    posed: _Posed, halvings: int, curves: Curves | Bounded, likelihoods: StudyLikelihoods
+) -> tuple[_Posed, int]:
     """Return what is to be integrated with sums over the random effects of half the step, and one halving more."""
-    if halvings == MAX_HALVINGS:
-        raise ConvergenceError(
-            "The averages over the random effects were not resolved: the likelihoods change too abruptly. "
-            "Use engine='nuts'."
+    suspect = np.zeros(len(likelihoods.study), dtype=bool) if isinstance(curves, Bounded) else curves.suspect
+    if halvings == MAX_HALVINGS or (halvings == PATIENCE and suspect.any()):
+        worst = int(np.argmin(sharpest_width(curves) / curves.scale))
+        raise RoughError(
+            f"The averages over the random effects were not resolved: the likelihood of study "
+            f"{likelihoods.study[worst]!r} changes too abruptly. Use engine='nuts'.",
+            suspect,
         )
     return replace(posed, averages=posed.averages.finer()), halvings + 1
 

@@ -185,6 +185,8 @@ def integrate(given: StudyLikelihoods, *, tolerance: float = TOLERANCE) -> "Exac
     try:
         at = plane(given)
     except RoughError as found:
+        if not found.rough.any():
+            raise
         return integrate_creased(given, found.rough, exponent, tolerance=tolerance)
     if at.rule is None:
         return ExactSolution(given, at, None, math.inf, at.error)

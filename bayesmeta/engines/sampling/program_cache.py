@@ -144,7 +144,10 @@ def _structure(model: Model, priors: Mapping[str, Prior], sizes: Mapping[str, An
 def _package_hash() -> str:
     """Return a hash of the code that makes programs: the priors, what model files import, and the compilation."""
     sources: list[Path] = [
-        *(PACKAGE / name for name in ("model.py", "likelihoods.py", "truncated.py", "values.py")),
+        *(
+            PACKAGE / name
+            for name in ("model.py", "likelihoods.py", "log_probabilities.py", "truncated.py", "values.py")
+        ),
         *sorted(PACKAGE.glob("priors/**/*.py")),
         *(PACKAGE / "engines" / "sampling" / name for name in ("compilation.py", "program.py")),
     ]
