@@ -7,6 +7,7 @@ from scipy import integrate, special, stats
 
 import bayesmeta as bm
 from bayesmeta.engines.sampling.datatree import marginal_loglik
+from bayesmeta.errors import ModelError
 from bayesmeta.model import load_model
 
 pytestmark = pytest.mark.nuts
@@ -150,7 +151,53 @@ def test_log_likelihood_without_true_effects_is_that_of_the_program():
     assert list(arviz_stats.psense_summary(tree, var_names=["mu"]).index) == ["mu"]
 
 
-def test_a_conditional_log_likelihood_is_not_offered():
-    """Where true effects are sampled and not integrated out, there is no log likelihood to be misled by."""
-    post = bm.fit(COUNTS, "binomial_normal_random_baseline", engine="nuts", seed=1, draws=100, remedies=False)
+def test_loo_with_random_baselines_is_on_the_marginal_likelihood():
+    """Where baselines and true effects are sampled, LOO and sensitivity work on their integral, with good Pareto k."""
+    import arviz_stats
+
+    counts = bm.TwoByTwo([3, 4, 0, 9, 2, 7], [20, 30, 11, 60, 25, 41], [5, 6, 2, 15, 0, 8], [22, 31, 9, 58, 24, 40])
+    post = bm.fit(counts, "binomial_normal_random_baseline", engine="nuts", seed=1, draws=500, remedies=False)
+    tree = post.to_datatree()
+    draws = {name: tree["posterior"][name].values for name in ("mu", "tau", "baseline", "baseline_sd")}
+    np.testing.assert_array_equal(tree["log_likelihood"]["y"], post.model.marginal_loglik(counts, draws))
+    loo = arviz_stats.loo(tree, pointwise=True)
+    assert np.all(loo.pareto_k < 0.7)
+    assert loo.elpd < 0
+    assert list(arviz_stats.psense_summary(tree, var_names=["mu"]).index) == ["mu"]
+
+
+OWN = """'''My model: normal effects.'''
+from bayesmeta.priors import HalfNormal, Normal
+from bayesmeta.studies import EffectSizes
+
+DATA = EffectSizes
+PRIORS = {"mu": Normal(0, 1), "tau": HalfNormal(0.5)}
+
+
+def build(data, priors):
+    import pymc as pm
+
+    with pm.Model(coords={"study": data.study}) as model:
+        theta = pm.Normal("theta", priors["mu"].rv("mu"), priors["tau"].rv("tau"), dims="study")
+        pm.Normal("y", theta, data.sei, observed=data.yi, dims="study")
+    return model
+"""
+
+
+def test_a_conditional_log_likelihood_is_not_offered(tmp_path):
+    """Where true effects are sampled and the file integrates nothing out, no log likelihood is there to mislead."""
+    path = tmp_path / "own.py"
+    path.write_text(OWN, encoding="utf-8")
+    data = bm.EffectSizes(yi=[0.1, 0.9, -0.4], sei=[0.2, 0.3, 0.25], measure="OR")
+    post = bm.fit(data, model=str(path), engine="nuts", seed=1, draws=100, remedies=False)
     assert "log_likelihood" not in post.to_datatree().children
+
+
+def test_a_marginal_log_likelihood_of_another_shape_is_refused(tmp_path):
+    """A file that returns the sum over studies is told what shape is wanted."""
+    path = tmp_path / "summed.py"
+    path.write_text(OWN + "\n\ndef marginal_loglik(data, p):\n    return 0.0 * p['mu']\n", encoding="utf-8")
+    data = bm.EffectSizes(yi=[0.1, 0.9, -0.4], sei=[0.2, 0.3, 0.25], measure="OR")
+    draws = {"mu": np.zeros((2, 5)), "tau": np.ones((2, 5))}
+    with pytest.raises(ModelError, match=r"\(2, 5\), not \(chains, draws, studies\) = \(2, 5, 3\)"):
+        marginal_loglik(load_model(path), data, {}, draws)

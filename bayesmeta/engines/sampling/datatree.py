@@ -11,6 +11,7 @@ from bayesmeta.engines.sampling.chains import Run
 from bayesmeta.engines.sampling.pointwise import program_loglik
 from bayesmeta.engines.sampling.predictive import draw_prior, replicate
 from bayesmeta.engines.sampling.quantities import Quantities, coefficients
+from bayesmeta.errors import ModelError
 from bayesmeta.model import GaussianMarginal, Model, StudyLikelihoods
 from bayesmeta.priors import Prior
 from bayesmeta.values import Array
@@ -37,8 +38,8 @@ def datatree(
 ) -> "xr.DataTree":
     """Return the run as a DataTree with ArviZ's groups, and studies as coordinates.
 
-    ``log_likelihood`` is marginal: the probability of a study's data given mu and tau, its true
-    effect integrated out. Leave-one-out cross-validation is reliable on it, and is not on the
+    ``log_likelihood`` is marginal: the probability of a study's data given mu, tau and whatever else studies
+    share, its true effect integrated out. Leave-one-out cross-validation is reliable on it, and is not on the
     likelihood given theta, where each study determines its own parameter.
 
     Parameters
@@ -98,12 +99,26 @@ def _stats(run: Run, options: Mapping[str, Any]) -> "xr.Dataset":
 
 
 def marginal_loglik(model: Model, data: Any, priors: Mapping[str, Prior], draws: Mapping[str, Array]) -> Array | None:
-    """Return ``(chains, draws, k)`` log p(data_i | mu, tau), or None where the model does not say it."""
+    """Return ``(chains, draws, k)`` log p(data_i | mu, tau, ...), or None where the model does not say it."""
     if model.gaussian_marginal is not None:
         return _gaussian_loglik(model.gaussian_marginal(data, priors), draws)
     if model.study_likelihoods is not None:
         return _integrated_loglik(model.study_likelihoods(data, priors), draws)
+    if model.marginal_loglik is not None:
+        return _stated_loglik(model, data, draws)
     return program_loglik(model, data, priors, draws)
+
+
+def _stated_loglik(model: Model, data: Any, draws: Mapping[str, Array]) -> Array:
+    assert model.marginal_loglik is not None
+    loglik = np.asarray(model.marginal_loglik(data, draws))
+    expected = (*next(iter(draws.values())).shape[:2], len(data.study))
+    if loglik.shape != expected:
+        raise ModelError(
+            f"marginal_loglik of model {model.name!r} returned shape {loglik.shape}, not (chains, draws, studies) = "
+            f"{expected}. Return one log probability of each study's data at every draw."
+        )
+    return loglik
 
 
 def _gaussian_loglik(gaussian: GaussianMarginal, draws: Mapping[str, Array]) -> Array:
