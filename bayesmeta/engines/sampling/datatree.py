@@ -14,6 +14,7 @@ from bayesmeta.engines.sampling.quantities import Quantities, coefficients
 from bayesmeta.errors import ModelError
 from bayesmeta.model import GaussianMarginal, Model, StudyLikelihoods
 from bayesmeta.priors import Prior
+from bayesmeta.truncated import LEAST_TAU, log_mass
 from bayesmeta.values import Array
 
 if TYPE_CHECKING:
@@ -22,8 +23,11 @@ if TYPE_CHECKING:
 SAMPLE = ("chain", "draw")
 PRIOR_DRAWS = 1000
 # Nodes over theta and points of the table of log L, for the marginal likelihood of count models: exact
-# to 1e-4 down to a study whose likelihood is 15 times narrower than tau.
+# to 1e-4 down to a study whose likelihood is 15 times narrower than tau. The likelihood of a risk difference in a
+# study without events has a spike at 0, which makes that 4e-3.
 NODES, GRID = 201, 4001
+# As close together in the middle, where Gauss-Legendre nodes are widest apart.
+CUT_NODES = 321
 
 
 def datatree(
@@ -137,7 +141,8 @@ def _integrated_loglik(likelihoods: StudyLikelihoods, draws: Mapping[str, Array]
     from scipy.interpolate import CubicSpline
 
     mu, tau = draws["mu"].ravel(), draws["tau"].ravel()
-    nodes, log_weights = _effect_nodes(likelihoods)
+    limited = all(np.isfinite(likelihoods.support))
+    nodes, log_weights = _cut_nodes(mu, tau, likelihoods.support) if limited else _effect_nodes(likelihoods)
     theta = mu[:, None] + tau[:, None] * nodes
     center, width = float(np.median(mu)), float(np.min(likelihoods.scale))
     at = np.arcsinh((theta - center) / width)
@@ -158,6 +163,19 @@ def _effect_nodes(likelihoods: StudyLikelihoods) -> tuple[Array, Array]:
         s = x = np.linspace(-8.5, 8.5, NODES)
         log_slope, log_density = np.zeros(NODES), -0.5 * x**2 - 0.5 * np.log(2 * np.pi)
     return x, np.asarray(log_density + log_slope + np.log(s[1] - s[0]))
+
+
+def _cut_nodes(mu: Array, tau: Array, limits: tuple[float, float]) -> tuple[Array, Array]:
+    """Return nodes between the limits and log weights of the cut normal (Gauss-Legendre), ``(n, nodes)``."""
+    spread = np.maximum(tau, LEAST_TAU)
+    # A normal whose middle is beyond a limit has its mass next to it.
+    reach = np.hypot((mu - np.clip(mu, *limits)) / spread, 8.5)
+    low, high = np.maximum((limits[0] - mu) / spread, -reach), np.minimum((limits[1] - mu) / spread, reach)
+    z, weight = np.polynomial.legendre.leggauss(CUT_NODES)
+    half = 0.5 * (high - low)
+    x = low[:, None] + half[:, None] * (1.0 + z)
+    whole = np.log(half / np.sqrt(2.0 * np.pi)) - log_mass(mu, tau, limits)
+    return x, np.asarray(np.log(weight) - 0.5 * x**2 + whole[:, None])
 
 
 def _log_prior(model: Model, priors: Mapping[str, Prior], data: Any, run: Run) -> "xr.Dataset":
