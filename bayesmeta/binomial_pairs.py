@@ -33,7 +33,7 @@ STRETCH, STEP, HALF, WIDER = 0.3, 0.42, 13, 3
 # Nodes spent on one study at one draw.
 MOST_NODES = 2_000_000
 # Elements worked on at once, which stay in the processor's cache, and pairs of arms held in memory.
-CHUNK, BLOCK = 40_000, 20_000
+CHUNK, BLOCK = 20_000, 20_000
 # Newton's steps end when one would gain less than this (log scale); the peak only centres the nodes.
 GAIN = 1e-6
 
