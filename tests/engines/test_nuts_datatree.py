@@ -6,6 +6,7 @@ import xarray as xr
 from scipy import integrate, special, stats
 
 import bayesmeta as bm
+from bayesmeta import binomial_pairs
 from bayesmeta.engines.sampling.datatree import marginal_loglik
 from bayesmeta.errors import ModelError
 from bayesmeta.model import load_model
@@ -168,19 +169,33 @@ def test_log_likelihood_without_true_effects_is_that_of_the_program():
     assert list(arviz_stats.psense_summary(tree, var_names=["mu"]).index) == ["mu"]
 
 
-def test_loo_with_random_baselines_is_on_the_marginal_likelihood():
+@pytest.fixture(scope="module")
+def random_baselines():
+    """Return a posterior in which baselines and true effects are sampled, and nothing is integrated out."""
+    counts = bm.TwoByTwo([3, 4, 0, 9, 2, 7], [20, 30, 11, 60, 25, 41], [5, 6, 2, 15, 0, 8], [22, 31, 9, 58, 24, 40])
+    return bm.fit(counts, "binomial_normal_random_baseline", engine="nuts", seed=1, draws=500, remedies=False)
+
+
+def test_loo_with_random_baselines_is_on_the_marginal_likelihood(random_baselines):
     """Where baselines and true effects are sampled, LOO and sensitivity work on their integral, with good Pareto k."""
     import arviz_stats
 
-    counts = bm.TwoByTwo([3, 4, 0, 9, 2, 7], [20, 30, 11, 60, 25, 41], [5, 6, 2, 15, 0, 8], [22, 31, 9, 58, 24, 40])
-    post = bm.fit(counts, "binomial_normal_random_baseline", engine="nuts", seed=1, draws=500, remedies=False)
-    tree = post.to_datatree()
+    tree = random_baselines.to_datatree()
     draws = {name: tree["posterior"][name].values for name in ("mu", "tau", "baseline", "baseline_sd")}
-    np.testing.assert_array_equal(tree["log_likelihood"]["y"], post.model.marginal_loglik(counts, draws))
+    stated = random_baselines.model.marginal_loglik(random_baselines.data, draws)
+    np.testing.assert_array_equal(tree["log_likelihood"]["y"], stated)
     loo = arviz_stats.loo(tree, pointwise=True)
     assert np.all(loo.pareto_k < 0.7)
     assert loo.elpd < 0
     assert list(arviz_stats.psense_summary(tree, var_names=["mu"]).index) == ["mu"]
+
+
+def test_draws_whose_likelihood_is_not_reached_make_a_tree_without_it(random_baselines, monkeypatch):
+    """The tree says in a warning why it has no log likelihood, and has everything else."""
+    monkeypatch.setattr(binomial_pairs, "MOST_NODES", 1)
+    with pytest.warns(UserWarning, match="no log_likelihood. Study 'Study 1'.*lighter tails"):
+        tree = random_baselines.to_datatree()
+    assert set(tree.children) == GROUPS - {"log_likelihood"}
 
 
 OWN = """'''My model: normal effects.'''

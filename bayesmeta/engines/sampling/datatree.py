@@ -1,5 +1,6 @@
 """The ArviZ 1 / xarray DataTree of a NUTS run, with everything ArviZ's functions look for."""
 
+import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from bayesmeta.engines.sampling.chains import Run
 from bayesmeta.engines.sampling.pointwise import program_loglik
 from bayesmeta.engines.sampling.predictive import draw_prior, replicate
 from bayesmeta.engines.sampling.quantities import Quantities, coefficients
-from bayesmeta.errors import ModelError
+from bayesmeta.errors import ConvergenceError, ModelError
 from bayesmeta.model import GaussianMarginal, Model, StudyLikelihoods
 from bayesmeta.priors import Prior
 from bayesmeta.truncated import LEAST_TAU, log_mass
@@ -56,7 +57,12 @@ def datatree(
     import xarray as xr
 
     groups = {"posterior": _posterior(data, run, quantities), "sample_stats": _stats(run, options)}
-    loglik = marginal_loglik(model, data, priors, run.draws)
+    try:
+        loglik = marginal_loglik(model, data, priors, run.draws)
+    except ConvergenceError as error:
+        # The draws themselves are as good as they were.
+        warnings.warn(f"The DataTree has no log_likelihood. {error}", stacklevel=2)
+        loglik = None
     if loglik is not None:
         groups["log_likelihood"] = _by_study({"y": loglik}, data)
     groups["log_prior"] = _log_prior(model, priors, data, run)
