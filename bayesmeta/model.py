@@ -107,6 +107,8 @@ class Model:
     is the mean and the standard deviation, ``(chains, draws, k)``, of the true effects' normal
     distribution given everything that was drawn. ``random_effects`` is ``"normal"`` where theta is
     N(mu, tau) and the file offers neither marginal form, so that a new study can be predicted.
+    ``marginal_loglik(data, parameters)`` is ``(chains, draws, k)``, the log probability of each study's data given the
+    parameters that studies share, for a model whose random effects neither marginal form integrates out.
     ``simulate(data, parameters, rng)`` draws replicates of the data's fields given parameters and theta;
     ``shapes(data)`` are the shapes of the parameters that are vectors. ``measure`` is the effect measure of
     mu for a model of counts whose measure is not the odds ratio (2x2 tables) or the rate ratio (person-time).
@@ -125,6 +127,7 @@ class Model:
     inputs: Callable[[Any], Mapping[str, ArrayLike]] | None = None
     theta_given: Callable[[Any, Mapping[str, Array]], tuple[Array, Array]] | None = None
     random_effects: Literal["normal"] | None = None
+    marginal_loglik: Callable[[Any, Mapping[str, Array]], Array] | None = None
     simulate: Callable[[Any, Mapping[str, Array], np.random.Generator], dict[str, Array]] | None = None
     shapes: Callable[[Any], dict[str, tuple[int, ...]]] | None = None
     measure: str | None = None
@@ -263,6 +266,7 @@ def _from_module(module: ModuleType, path: Path, digest: str) -> Model:
         inputs=getattr(module, "inputs", None),
         theta_given=getattr(module, "theta_given", None),
         random_effects=getattr(module, "RANDOM_EFFECTS", None),
+        marginal_loglik=getattr(module, "marginal_loglik", None),
         simulate=getattr(module, "simulate", None),
         shapes=getattr(module, "shapes", None),
         measure=getattr(module, "MEASURE", None),

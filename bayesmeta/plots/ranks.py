@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.stats import rankdata
 
+from bayesmeta.draws import DrawsMarginal
 from bayesmeta.errors import ModelError, unknown
 from bayesmeta.plots._style import BAYESIAN, INK, MUTED, bare, new_axes
 from bayesmeta.posterior import Posterior
@@ -46,14 +47,22 @@ def ranks_data(posterior: Posterior, quantity: str = "mu", *, bins: int = 20) ->
     """
     if posterior.engine != "nuts":
         raise ModelError(f"Rank plots are about chains, and engine {posterior.engine!r} has none.")
-    found = posterior.to_datatree().posterior
-    if quantity not in found:
-        raise unknown("quantity of this posterior:", quantity, map(str, found.data_vars))
-    draws = np.asarray(found[quantity])
+    draws = _draws(posterior, quantity)
     ranks = rankdata(draws, method="average").reshape(draws.shape)
     edges = np.linspace(0.5, draws.size + 0.5, bins + 1)
     counts = np.array([np.histogram(chain, edges)[0] for chain in ranks], dtype=float)
     return RanksData(frozen_array(counts), draws.shape[1] / bins)
+
+
+def _draws(posterior: Posterior, quantity: str) -> Array:
+    marginal = posterior.marginals.get(quantity)
+    if isinstance(marginal, DrawsMarginal):
+        return marginal.draws
+    # The tree has the vectors too, and takes longer to make.
+    found = posterior.to_datatree().posterior
+    if quantity not in found:
+        raise unknown("quantity of this posterior:", quantity, map(str, found.data_vars))
+    return np.asarray(found[quantity])
 
 
 def ranks(posterior: Posterior, quantity: str = "mu", *, bins: int = 20, ax: "Axes | None" = None) -> "Axes":

@@ -18,7 +18,6 @@ with RECORD.open(newline="", encoding="utf-8") as _file:
     ROWS = list(csv.DictReader(_file))
 # Models some of whose analyses have no row yet; a model leaves this list with its last row.
 PENDING = {
-    "beta_binomial",
     "binomial_normal",
     "binomial_normal_random_baseline",
     "binomial_normal_rd",

@@ -6,7 +6,9 @@ import xarray as xr
 from scipy import integrate, special, stats
 
 import bayesmeta as bm
+from bayesmeta import binomial_pairs
 from bayesmeta.engines.sampling.datatree import marginal_loglik
+from bayesmeta.errors import ModelError
 from bayesmeta.model import load_model
 
 pytestmark = pytest.mark.nuts
@@ -129,6 +131,23 @@ def test_marginal_likelihood_of_study_likelihoods_is_the_integral(name):
         np.testing.assert_allclose(found[0, j], expected, atol=1e-4)
 
 
+def test_marginal_likelihood_of_risk_differences_is_that_of_the_cut_normal():
+    """Where effects lie between limits, the likelihood is averaged over the normal distribution cut to them."""
+    model = load_model("binomial_normal_rd")
+    data = bm.TwoByTwo([3, 12, 30], [30, 60, 30], [6, 15, 0], [31, 58, 29])
+    draws = {"mu": np.array([[0.0, -0.2, 0.3, 1.4]]), "tau": np.array([[0.02, 0.3, 0.6, 0.5]])}
+    found = marginal_loglik(model, data, model.priors, draws)
+    z, weight = special.roots_legendre(10)
+    # The third study's likelihood is highest next to the limit.
+    edges = np.unique(np.concatenate([np.linspace(-1, 1, 61), np.tanh(np.linspace(-7, 7, 21)), [0.0]]))
+    theta = (0.5 * (edges[1:] + edges[:-1])[:, None] + 0.5 * np.diff(edges)[:, None] * z).ravel()
+    weights = (0.5 * np.diff(edges)[:, None] * weight).ravel()
+    likelihood = np.exp(model.study_likelihoods(data, model.priors).loglik(np.tile(theta, (3, 1))))
+    for j, (mu, tau) in enumerate(zip(draws["mu"][0], draws["tau"][0], strict=True)):
+        law = stats.truncnorm((-1 - mu) / tau, (1 - mu) / tau, mu, tau)
+        np.testing.assert_allclose(found[0, j], np.log(likelihood @ (law.pdf(theta) * weights)), atol=1e-4)
+
+
 COUNTS = bm.TwoByTwo([3, 4, 0], [20, 30, 11], [5, 6, 2], [22, 31, 9], study=("a", "b", "c"))
 
 
@@ -150,7 +169,67 @@ def test_log_likelihood_without_true_effects_is_that_of_the_program():
     assert list(arviz_stats.psense_summary(tree, var_names=["mu"]).index) == ["mu"]
 
 
-def test_a_conditional_log_likelihood_is_not_offered():
-    """Where true effects are sampled and not integrated out, there is no log likelihood to be misled by."""
-    post = bm.fit(COUNTS, "binomial_normal_random_baseline", engine="nuts", seed=1, draws=100, remedies=False)
+@pytest.fixture(scope="module")
+def random_baselines():
+    """Return a posterior in which baselines and true effects are sampled, and nothing is integrated out."""
+    counts = bm.TwoByTwo([3, 4, 0, 9, 2, 7], [20, 30, 11, 60, 25, 41], [5, 6, 2, 15, 0, 8], [22, 31, 9, 58, 24, 40])
+    return bm.fit(counts, "binomial_normal_random_baseline", engine="nuts", seed=1, draws=500, remedies=False)
+
+
+def test_loo_with_random_baselines_is_on_the_marginal_likelihood(random_baselines):
+    """Where baselines and true effects are sampled, LOO and sensitivity work on their integral, with good Pareto k."""
+    import arviz_stats
+
+    tree = random_baselines.to_datatree()
+    draws = {name: tree["posterior"][name].values for name in ("mu", "tau", "baseline", "baseline_sd")}
+    stated = random_baselines.model.marginal_loglik(random_baselines.data, draws)
+    np.testing.assert_array_equal(tree["log_likelihood"]["y"], stated)
+    loo = arviz_stats.loo(tree, pointwise=True)
+    assert np.all(loo.pareto_k < 0.7)
+    assert loo.elpd < 0
+    assert list(arviz_stats.psense_summary(tree, var_names=["mu"]).index) == ["mu"]
+
+
+def test_draws_whose_likelihood_is_not_reached_make_a_tree_without_it(random_baselines, monkeypatch):
+    """The tree says in a warning why it has no log likelihood, and has everything else."""
+    monkeypatch.setattr(binomial_pairs, "MOST_NODES", 1)
+    with pytest.warns(UserWarning, match="no log_likelihood. Study 'Study 1'.*lighter tails"):
+        tree = random_baselines.to_datatree()
+    assert set(tree.children) == GROUPS - {"log_likelihood"}
+
+
+OWN = """'''My model: normal effects.'''
+from bayesmeta.priors import HalfNormal, Normal
+from bayesmeta.studies import EffectSizes
+
+DATA = EffectSizes
+PRIORS = {"mu": Normal(0, 1), "tau": HalfNormal(0.5)}
+
+
+def build(data, priors):
+    import pymc as pm
+
+    with pm.Model(coords={"study": data.study}) as model:
+        theta = pm.Normal("theta", priors["mu"].rv("mu"), priors["tau"].rv("tau"), dims="study")
+        pm.Normal("y", theta, data.sei, observed=data.yi, dims="study")
+    return model
+"""
+
+
+def test_a_conditional_log_likelihood_is_not_offered(tmp_path):
+    """Where true effects are sampled and the file integrates nothing out, no log likelihood is there to mislead."""
+    path = tmp_path / "own.py"
+    path.write_text(OWN, encoding="utf-8")
+    data = bm.EffectSizes(yi=[0.1, 0.9, -0.4], sei=[0.2, 0.3, 0.25], measure="OR")
+    post = bm.fit(data, model=str(path), engine="nuts", seed=1, draws=100, remedies=False)
     assert "log_likelihood" not in post.to_datatree().children
+
+
+def test_a_marginal_log_likelihood_of_another_shape_is_refused(tmp_path):
+    """A file that returns the sum over studies is told what shape is wanted."""
+    path = tmp_path / "summed.py"
+    path.write_text(OWN + "\n\ndef marginal_loglik(data, p):\n    return 0.0 * p['mu']\n", encoding="utf-8")
+    data = bm.EffectSizes(yi=[0.1, 0.9, -0.4], sei=[0.2, 0.3, 0.25], measure="OR")
+    draws = {"mu": np.zeros((2, 5)), "tau": np.ones((2, 5))}
+    with pytest.raises(ModelError, match=r"\(2, 5\), not \(chains, draws, studies\) = \(2, 5, 3\)"):
+        marginal_loglik(load_model(path), data, {}, draws)

@@ -1,5 +1,6 @@
 """The ArviZ 1 / xarray DataTree of a NUTS run, with everything ArviZ's functions look for."""
 
+import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +12,10 @@ from bayesmeta.engines.sampling.chains import Run
 from bayesmeta.engines.sampling.pointwise import program_loglik
 from bayesmeta.engines.sampling.predictive import draw_prior, replicate
 from bayesmeta.engines.sampling.quantities import Quantities, coefficients
+from bayesmeta.errors import ConvergenceError, ModelError
 from bayesmeta.model import GaussianMarginal, Model, StudyLikelihoods
 from bayesmeta.priors import Prior
+from bayesmeta.truncated import LEAST_TAU, log_mass
 from bayesmeta.values import Array
 
 if TYPE_CHECKING:
@@ -21,8 +24,11 @@ if TYPE_CHECKING:
 SAMPLE = ("chain", "draw")
 PRIOR_DRAWS = 1000
 # Nodes over theta and points of the table of log L, for the marginal likelihood of count models: exact
-# to 1e-4 down to a study whose likelihood is 15 times narrower than tau.
+# to 1e-4 down to a study whose likelihood is 15 times narrower than tau. The likelihood of a risk difference in a
+# study without events has a spike at 0, which makes that 4e-3.
 NODES, GRID = 201, 4001
+# As close together in the middle, where Gauss-Legendre nodes are widest apart.
+CUT_NODES = 321
 
 
 def datatree(
@@ -37,8 +43,8 @@ def datatree(
 ) -> "xr.DataTree":
     """Return the run as a DataTree with ArviZ's groups, and studies as coordinates.
 
-    ``log_likelihood`` is marginal: the probability of a study's data given mu and tau, its true
-    effect integrated out. Leave-one-out cross-validation is reliable on it, and is not on the
+    ``log_likelihood`` is marginal: the probability of a study's data given mu, tau and whatever else studies
+    share, its true effect integrated out. Leave-one-out cross-validation is reliable on it, and is not on the
     likelihood given theta, where each study determines its own parameter.
 
     Parameters
@@ -51,7 +57,12 @@ def datatree(
     import xarray as xr
 
     groups = {"posterior": _posterior(data, run, quantities), "sample_stats": _stats(run, options)}
-    loglik = marginal_loglik(model, data, priors, run.draws)
+    try:
+        loglik = marginal_loglik(model, data, priors, run.draws)
+    except ConvergenceError as error:
+        # The draws themselves are as good as they were.
+        warnings.warn(f"The DataTree has no log_likelihood. {error}", stacklevel=2)
+        loglik = None
     if loglik is not None:
         groups["log_likelihood"] = _by_study({"y": loglik}, data)
     groups["log_prior"] = _log_prior(model, priors, data, run)
@@ -98,12 +109,26 @@ def _stats(run: Run, options: Mapping[str, Any]) -> "xr.Dataset":
 
 
 def marginal_loglik(model: Model, data: Any, priors: Mapping[str, Prior], draws: Mapping[str, Array]) -> Array | None:
-    """Return ``(chains, draws, k)`` log p(data_i | mu, tau), or None where the model does not say it."""
+    """Return ``(chains, draws, k)`` log p(data_i | mu, tau, ...), or None where the model does not say it."""
     if model.gaussian_marginal is not None:
         return _gaussian_loglik(model.gaussian_marginal(data, priors), draws)
     if model.study_likelihoods is not None:
         return _integrated_loglik(model.study_likelihoods(data, priors), draws)
+    if model.marginal_loglik is not None:
+        return _stated_loglik(model, data, draws)
     return program_loglik(model, data, priors, draws)
+
+
+def _stated_loglik(model: Model, data: Any, draws: Mapping[str, Array]) -> Array:
+    assert model.marginal_loglik is not None
+    loglik = np.asarray(model.marginal_loglik(data, draws))
+    expected = (*next(iter(draws.values())).shape[:2], len(data.study))
+    if loglik.shape != expected:
+        raise ModelError(
+            f"marginal_loglik of model {model.name!r} returned shape {loglik.shape}, not (chains, draws, studies) = "
+            f"{expected}. Return one log probability of each study's data at every draw."
+        )
+    return loglik
 
 
 def _gaussian_loglik(gaussian: GaussianMarginal, draws: Mapping[str, Array]) -> Array:
@@ -122,7 +147,8 @@ def _integrated_loglik(likelihoods: StudyLikelihoods, draws: Mapping[str, Array]
     from scipy.interpolate import CubicSpline
 
     mu, tau = draws["mu"].ravel(), draws["tau"].ravel()
-    nodes, log_weights = _effect_nodes(likelihoods)
+    limited = all(np.isfinite(likelihoods.support))
+    nodes, log_weights = _cut_nodes(mu, tau, likelihoods.support) if limited else _effect_nodes(likelihoods)
     theta = mu[:, None] + tau[:, None] * nodes
     center, width = float(np.median(mu)), float(np.min(likelihoods.scale))
     at = np.arcsinh((theta - center) / width)
@@ -143,6 +169,19 @@ def _effect_nodes(likelihoods: StudyLikelihoods) -> tuple[Array, Array]:
         s = x = np.linspace(-8.5, 8.5, NODES)
         log_slope, log_density = np.zeros(NODES), -0.5 * x**2 - 0.5 * np.log(2 * np.pi)
     return x, np.asarray(log_density + log_slope + np.log(s[1] - s[0]))
+
+
+def _cut_nodes(mu: Array, tau: Array, limits: tuple[float, float]) -> tuple[Array, Array]:
+    """Return nodes between the limits and log weights of the cut normal (Gauss-Legendre), ``(n, nodes)``."""
+    spread = np.maximum(tau, LEAST_TAU)
+    # A normal whose middle is beyond a limit has its mass next to it.
+    reach = np.hypot((mu - np.clip(mu, *limits)) / spread, 8.5)
+    low, high = np.maximum((limits[0] - mu) / spread, -reach), np.minimum((limits[1] - mu) / spread, reach)
+    z, weight = np.polynomial.legendre.leggauss(CUT_NODES)
+    half = 0.5 * (high - low)
+    x = low[:, None] + half[:, None] * (1.0 + z)
+    whole = np.log(half / np.sqrt(2.0 * np.pi)) - log_mass(mu, tau, limits)
+    return x, np.asarray(np.log(weight) - 0.5 * x**2 + whole[:, None])
 
 
 def _log_prior(model: Model, priors: Mapping[str, Prior], data: Any, run: Run) -> "xr.Dataset":
