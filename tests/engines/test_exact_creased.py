@@ -10,7 +10,7 @@ from scipy import integrate, special, stats
 import bayesmeta as bm
 from bayesmeta.engines.creased.blur import Normal, blur
 from bayesmeta.engines.creased.line import evaluate, first_panels, refine, resolves_logs
-from bayesmeta.errors import ModelError
+from bayesmeta.errors import ConvergenceError, ModelError
 from bayesmeta.studies import TwoByTwo
 from bayesmeta.truncated import log_mass, quantile
 
@@ -164,6 +164,24 @@ def test_a_risk_ratio_of_only_events_under_a_flat_prior_equals_plain_sums():
     mu = panels(np.linspace(-7.0, 7.0, 190), 10)
     theta = panels(mirrored([*np.geomspace(1e-8, 0.03, 18), *np.linspace(0.03, 9.0, 116)]), 12)
     check("binomial_normal_rr", tables, ratio_risks, theta, mu, 0.45, flat=True)
+
+
+def test_a_new_log_risk_ratio_has_the_tail_of_tau():
+    """Under a heavy-tailed prior of tau a new effect lies far out as often as its normal distributions say."""
+    counts = TwoByTwo([17, 3], [17, 20], [16, 6], [16, 21])
+    post = bm.fit(counts, "binomial_normal_rr", priors={"tau": "half_cauchy(0.5)"}, engine="quadrature")
+    tau = post.tau
+    for far in (300.0, 3000.0):
+        expected = tau.mass @ stats.norm.sf(far / tau.x)
+        assert post.theta_new.sf(far) == pytest.approx(expected, rel=0.01)
+        assert post.theta_new.cdf(-far) == pytest.approx(expected, rel=0.01)
+
+
+def test_errors_of_panels_say_what_they_are_about():
+    """A function that is nowhere a number is refused with what it is and where."""
+    panels = first_panels(np.array([-1.0, 1.0]), np.array([0.0]))
+    with pytest.raises(ConvergenceError, match=r"the likelihood of 'A': it could not be computed at -"):
+        evaluate(lambda x: np.full((1, len(x)), np.nan), panels, "the likelihood of 'A'")
 
 
 def test_a_new_risk_difference_lies_between_the_limits():
