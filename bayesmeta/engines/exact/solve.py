@@ -235,7 +235,11 @@ def integrate(given: StudyLikelihoods, *, tolerance: float = TOLERANCE) -> "Exac
     else:
         _check_mu(given)
         exponent = _tail_exponent(given)
+    limited, unending = math.isfinite(given.support[0]), given.tau is not None and barely_proper(given.tau)
     given = replace(given, tau=gathered(given.tau))
+    if limited and unending:
+        # Given a tau far beyond the limits mu lies on all scales from theirs to that of its prior: panels hold that.
+        return integrate_creased(given, np.ones(len(given.study), dtype=bool), exponent, tolerance=tolerance)
     try:
         at = plane(given)
     except RoughError as found:
