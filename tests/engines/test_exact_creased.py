@@ -5,12 +5,12 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from scipy import integrate, special, stats
+from scipy import integrate, interpolate, special, stats
 
 import bayesmeta as bm
 from bayesmeta.engines.creased.blur import Normal, blur
 from bayesmeta.engines.creased.line import evaluate, first_panels, refine, resolves_logs
-from bayesmeta.errors import ModelError
+from bayesmeta.errors import ConvergenceError, ModelError
 from bayesmeta.studies import TwoByTwo
 from bayesmeta.truncated import log_mass, quantile
 
@@ -164,6 +164,59 @@ def test_a_risk_ratio_of_only_events_under_a_flat_prior_equals_plain_sums():
     mu = panels(np.linspace(-7.0, 7.0, 190), 10)
     theta = panels(mirrored([*np.geomspace(1e-8, 0.03, 18), *np.linspace(0.03, 9.0, 116)]), 12)
     check("binomial_normal_rr", tables, ratio_risks, theta, mu, 0.45, flat=True)
+
+
+def test_a_risk_difference_under_a_log_student_t_prior_of_tau_equals_plain_sums():
+    """Evidence and mean are sums over log tau, with all effects equal below them and evenly spread beyond."""
+    tables, log_tau = ((13, 40, 19, 41), (10, 33, 14, 33)), stats.t(5, -1.7, 1.3)
+    post = bm.fit(
+        TwoByTwo(*zip(*tables, strict=True)), "binomial_normal_rd", priors={"tau": "log_student_t(5, -1.7, 1.3)"}
+    )
+    x, wx = RD_THETA
+    likelihood = np.array([restricted_arms(x, table, difference_risks) for table in tables])
+    grid = np.linspace(-0.97, 0.9, 749)
+    logs = [
+        interpolate.make_interp_spline(grid, np.log(restricted_arms(grid, t, difference_risks)), k=7) for t in tables
+    ]
+    m, wm = panels(np.linspace(-4.0, 4.0, 81), 10)
+    wm = wm * stats.norm.pdf(m, 0.0, 0.5)
+    z, wz = np.polynomial.hermite_e.hermegauss(24)
+    near = np.abs(m) < 0.75
+
+    def product(tau):
+        if tau < 0.02:
+            out = np.zeros(len(m))
+            theta = m[near][:, None] + tau * z
+            out[near] = np.prod([np.exp(log(theta)) @ wz / wz.sum() for log in logs], axis=0)
+            return out
+        kernel = -0.5 * ((x - m[:, None]) / tau) ** 2
+        kernel = np.exp(kernel - kernel.max(axis=1, keepdims=True)) * wx
+        return np.prod(kernel @ likelihood.T, axis=1) / kernel.sum(axis=1) ** 2
+
+    u, wu = panels(np.linspace(-14.0, 14.0, 29), 12)
+    of_mu = sum(p * product(math.exp(at)) for at, p in zip(u, wu * log_tau.pdf(u), strict=True)) * wm
+    of_mu += log_tau.cdf(-14.0) * product(1e-6) * wm + log_tau.sf(14.0) * np.prod(likelihood @ wx / 2.0) * wm
+    assert post.log_evidence == pytest.approx(math.log(of_mu.sum()), abs=1e-8)
+    assert post.mu.mean() == pytest.approx(of_mu @ m / of_mu.sum(), abs=1e-8)
+    assert post.mu.cdf(0.0) == pytest.approx(of_mu[m < 0.0].sum() / of_mu.sum(), abs=1e-8)
+
+
+def test_a_new_log_risk_ratio_has_the_tail_of_tau():
+    """Under a heavy-tailed prior of tau a new effect lies far out as often as its normal distributions say."""
+    counts = TwoByTwo([17, 3], [17, 20], [16, 6], [16, 21])
+    post = bm.fit(counts, "binomial_normal_rr", priors={"tau": "half_cauchy(0.5)"}, engine="quadrature")
+    tau = post.tau
+    for far in (300.0, 3000.0):
+        expected = tau.mass @ stats.norm.sf(far / tau.x)
+        assert post.theta_new.sf(far) == pytest.approx(expected, rel=0.01)
+        assert post.theta_new.cdf(-far) == pytest.approx(expected, rel=0.01)
+
+
+def test_errors_of_panels_say_what_they_are_about():
+    """A function that is nowhere a number is refused with what it is and where."""
+    panels = first_panels(np.array([-1.0, 1.0]), np.array([0.0]))
+    with pytest.raises(ConvergenceError, match=r"the likelihood of 'A': it could not be computed at -"):
+        evaluate(lambda x: np.full((1, len(x)), np.nan), panels, "the likelihood of 'A'")
 
 
 def test_a_new_risk_difference_lies_between_the_limits():

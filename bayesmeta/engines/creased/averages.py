@@ -178,7 +178,8 @@ def creased(given: StudyLikelihoods, rough: NDArray[np.bool_], low: Array, high:
         return given.loglik(np.tile(theta, (len(rough), 1)))[rough]
 
     judge = resolves_logs(SMOOTH, FALL, 1e-13 * float(scale.min()), (start, end))
-    pieces = refine(loglik, evaluate(loglik, first_panels(cuts, spread)), judge)
+    about = "the likelihoods of " + ", ".join(repr(s) for s, r in zip(given.study, rough, strict=True) if r)
+    pieces = refine(loglik, evaluate(loglik, first_panels(cuts, spread), about), judge, about)
     place = np.stack([given.center, scale])
     place[:, rough] = _moments(pieces)
     if table is None:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
-from bayesmeta.engines.creased.line import Pieces, ends_of, series
+from bayesmeta.engines.creased.line import ABOVE, Pieces, ends_of, series
 from bayesmeta.engines.exact.hermite import hermite
 from bayesmeta.engines.nodes import NODES, ORDER, WEIGHTS
 from bayesmeta.errors import ConvergenceError
@@ -89,7 +89,8 @@ def blur(f: Pieces, normal: Normal, at: Array, fine: float = FINE) -> Array:
         if rows.any():
             out[:, rows] = _about(f, normal.tau, at[rows], size)
     # A mean far beyond a limit leaves only what is next to it.
-    left_over = normal.tau * (normal.tau / np.maximum(np.abs(at - np.clip(at, *normal.limits)), 1e-300))
+    with np.errstate(over="ignore"):
+        left_over = normal.tau * (normal.tau / np.maximum(np.abs(at - np.clip(at, *normal.limits)), 1e-300))
     pressed = ~inside & (left_over < PRESSED * (normal.limits[1] - normal.limits[0]))
     if pressed.any():
         side = np.where(at[pressed] > 0.5 * sum(normal.limits), -1.0, 1.0)
@@ -115,7 +116,9 @@ def _calm(f: Pieces, tau: float, mu: Array) -> tuple[NDArray[np.bool_], NDArray[
     """Return where the functions bend little within the reach of the normal, and where hardly at all."""
     left, right = ends_of(f.panels)
     width = right - left
-    rise = (f.log.max(axis=2) - f.log.min(axis=2)).max(axis=0) * np.minimum(1.0, WIDE * tau / np.maximum(width, 1e-300))
+    with np.errstate(over="ignore"):
+        share = np.minimum(1.0, WIDE * tau / np.maximum(width, 1e-300))
+    rise = (f.log.max(axis=2) - f.log.min(axis=2)).max(axis=0) * share
     cuts = np.unique(np.concatenate([f.panels.lower, f.panels.upper, left[:1], right[-1:]]))
     # Where panels were left out the function is not known: as good as a cut.
     holes = np.flatnonzero(left[1:] - right[:-1] > 1e-12 * width[:-1])
@@ -192,6 +195,8 @@ def subnodes(f: Pieces, parent: NDArray[np.intp], u_left: Array, u_right: Array)
     own = 0.5 * (f.panels.right - f.panels.left)[parent][:, None]
     place = np.clip((u - f.panels.left[parent][:, None]) / own - 1.0, -1.0, 1.0)
     log = series(f.coefficients(), np.repeat(parent, ORDER), place.ravel())
+    # As in `Pieces.at`: where a log falls by thousands within a panel its series swings.
+    log = np.minimum(log, np.repeat(f.finite.max(axis=2)[:, parent] + ABOVE, ORDER, axis=1))
     return from_axis(u, lower, upper).ravel(), log + log_jacobian(u, lower, upper).ravel(), half
 
 
@@ -250,8 +255,8 @@ def cut(f: Pieces, normal: Normal, at: Array, fine: float = FINE) -> tuple[NDArr
             return parent, u_left, u_right
         if len(parent) > MAX_PANELS:
             raise ConvergenceError(
-                "The averages over the random effects take too many nodes: a likelihood is too narrow, or contradicts "
-                "the others too much. Use engine='nuts'."
+                f"The averages over random effects with tau = {tau:.3g} take more than {MAX_PANELS * ORDER} nodes: a "
+                "study's likelihood is too narrow, or contradicts the others too much. Use engine='nuts'."
             )
         half = 0.5 * (u_left + u_right)
         parent = np.concatenate([parent, parent[wide]])

@@ -131,8 +131,8 @@ def first_panels(cuts: Array, landmarks: Array) -> Panels:
     return Panels(*(np.concatenate([getattr(p, n) for p in parts]) for n in ("lower", "upper", "left", "right")))
 
 
-def evaluate(logf: LogRows, panels: Panels) -> Pieces:
-    """Return the functions on the nodes of the panels.
+def evaluate(logf: LogRows, panels: Panels, about: str = "a posterior density") -> Pieces:
+    """Return the functions on the nodes of the panels; messages say what they are about.
 
     Raises
     ------
@@ -143,11 +143,11 @@ def evaluate(logf: LogRows, panels: Panels) -> Pieces:
     log = logf(x.ravel()).reshape(-1, *x.shape)
     if np.isnan(log).any() or (log == np.inf).any():
         place = float(x[(~(log < np.inf)).any(axis=0)][0])
-        raise ConvergenceError(f"A density or likelihood could not be computed at {place:.6g}. Use engine='nuts'.")
+        raise ConvergenceError(f"Quadrature of {about}: it could not be computed at {place:.6g}. Use engine='nuts'.")
     return Pieces(panels, log)
 
 
-def refine(logf: LogRows, pieces: Pieces, judge: Judge) -> Pieces:
+def refine(logf: LogRows, pieces: Pieces, judge: Judge, about: str = "a posterior density") -> Pieces:
     """Cut panels in two until `judge` is satisfied with all that it keeps.
 
     Raises
@@ -163,12 +163,16 @@ def refine(logf: LogRows, pieces: Pieces, judge: Judge) -> Pieces:
             return pieces if kept.all() else Pieces(pieces.panels.take(np.flatnonzero(kept)), pieces.log[:, kept])
         if int(kept.sum() + bad.sum()) > MAX_PANELS:
             break
-        new = evaluate(logf, pieces.panels.take(np.flatnonzero(bad)).split())
+        new = evaluate(logf, pieces.panels.take(np.flatnonzero(bad)).split(), about)
         parts = (pieces.panels.take(np.flatnonzero(good)), new.panels)
         panels = Panels(*(np.concatenate([getattr(p, n) for p in parts]) for n in ("lower", "upper", "left", "right")))
         order = np.lexsort((panels.left, panels.lower))
         pieces = Pieces(panels.take(order), np.concatenate([pieces.log[:, good], new.log], axis=1)[:, order])
-    raise ConvergenceError("A function with creases was not resolved. Use engine='nuts', and report the data as a bug.")
+    place = float(pieces.x[bad][0, 0])
+    raise ConvergenceError(
+        f"Quadrature of {about}: it was not resolved near {place:.6g} with {len(bad) * ORDER} nodes. "
+        "Use engine='nuts', and report the data as a bug."
+    )
 
 
 def grown(live: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -120,16 +120,16 @@ class Posed:
         wide = tau[0] > BLUNT * placed.scale[0]
         kept = np.isin(self.cuts, [self.cuts[0], *self.averages.limits, self.cuts[-1]])
         first = first_panels(self.cuts[kept] if wide else self.cuts, landmarks)
-        scout = refine(
-            lambda mu: self.log_density(mu, tau[rows]),
-            evaluate(lambda mu: self.log_density(mu, tau[rows]), first),
-            judge,
-        )
-        if len(rows) == len(tau):
-            return scout
-        return refine(
-            lambda mu: self.log_density(mu, tau), evaluate(lambda mu: self.log_density(mu, tau), scout.panels), judge
-        )
+        about = f"the posterior of mu (prior {self.given.mu!r}) given tau = {tau[0]:.3g}"
+
+        def resolved(tau: Array, panels: nodes.Panels) -> Pieces:
+            def logf(mu: Array) -> Array:
+                return self.log_density(mu, tau)
+
+            return refine(logf, evaluate(logf, panels, about), judge, about)
+
+        scout = resolved(tau[rows], first)
+        return scout if len(rows) == len(tau) else resolved(tau, scout.panels)
 
 
 def sheet(given: StudyLikelihoods, averages: CreasedEffects) -> Sheet:
@@ -188,7 +188,8 @@ def _over_tau(posed: Posed) -> tuple[nodes.Rule, dict[float, Pieces]]:
             return nodes.keep(rule, np.flatnonzero(used)), found
         slack *= 3.0
     raise ConvergenceError(
-        "The posterior of tau was not enclosed. Use a prior of tau with lighter tails, or engine='nuts'."
+        f"The posterior of tau was not enclosed, with the prior {prior!r}. Use one with lighter tails, e.g. "
+        "half_normal(0.5), or engine='nuts'."
     )
 
 
@@ -239,7 +240,8 @@ def _checked(posed: Posed, found: Sheet) -> Sheet:
         mass = float(np.exp(outer)) * 1e-3 * reach / fall
         if mass > EDGE and end != prior_end:
             raise ConvergenceError(
-                "The posterior of mu was not enclosed. Use a prior of mu with lighter tails, or engine='nuts'."
+                f"The posterior of mu was not enclosed by {end:.6g}, with the priors {posed.given.mu!r} of mu and "
+                f"{posed.given.tau!r} of tau. Use priors with lighter tails, or engine='nuts'."
             )
     return replace(found, error=_error(posed, found))
 

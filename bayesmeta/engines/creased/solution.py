@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from scipy.special import logsumexp
 
-from bayesmeta.engines.creased.blur import Normal, blur
+from bayesmeta.engines.creased.blur import REACH, Normal, blur
 from bayesmeta.engines.creased.line import NOTHING, Pieces
 from bayesmeta.engines.creased.line_marginals import line_density, line_pieces, marginal
 from bayesmeta.engines.creased.sheet import Layer, Sheet
@@ -17,6 +17,8 @@ from bayesmeta.values import Array
 
 # Nodes of tau with less probability are left out of predictions.
 LEAST_WEIGHT = 1e-17
+# Larger values of tau than have this much probability are not looked for among true effects.
+UNLIKELY = 1e-14
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,7 +89,17 @@ class CreasedSolution:
     def line(self) -> Array:
         """Return the ends of what a true effect can be, and its creases."""
         panels = self.sheet.averages.pieces.panels
-        return np.unique(np.concatenate([panels.lower, panels.upper]))
+        cuts = np.unique(np.concatenate([panels.lower, panels.upper]))
+        if self.sheet.averages.limited:
+            return cuts
+        # A new study's effect lies as far from mu as the largest tau says that is not next to impossible.
+        layers = self.sheet.layers
+        log = np.concatenate([logsumexp(layer.log, axis=1) for layer in layers]) - self.log_evidence
+        likely = np.cumsum(np.exp(log)[::-1])[::-1] > UNLIKELY
+        tau = float(np.concatenate([layer.tau for layer in layers])[likely].max())
+        mu = self.sheet.cuts
+        ends = min(cuts[0], mu[0] - REACH * tau), max(cuts[-1], mu[-1] + REACH * tau)
+        return np.concatenate([ends[:1], cuts[1:-1], ends[1:]])
 
     def effects(self) -> Pieces:
         r"""Return the log densities of every study's true effect and, last, of a new study's, up to constants.

@@ -158,8 +158,9 @@ def plane(likelihoods: StudyLikelihoods) -> Plane:
         u = step * np.arange(-np.ceil(reach[0] / step), np.ceil(reach[1] / step) + 1)
         if len(u) > MAX_GRID:
             raise ConvergenceError(
-                "The posterior of mu was not enclosed or resolved. Use a prior of mu with lighter tails, "
-                "or engine='nuts'."
+                f"The posterior of mu was not enclosed or resolved with {MAX_GRID} places of mu for each tau, with the "
+                f"priors {likelihoods.mu!r} of mu and {likelihoods.tau!r} of tau. Use priors with lighter tails, e.g. "
+                "normal(0, 2.82) and half_normal(0.5), or engine='nuts'."
             )
         density = _columns(posed, u, known_columns)
         known_columns = u, density

@@ -181,7 +181,11 @@ def integrate(given: StudyLikelihoods, *, tolerance: float = TOLERANCE) -> "Exac
     else:
         _check_mu(given)
         exponent = _tail_exponent(given)
+    limited, unending = math.isfinite(given.support[0]), given.tau is not None and barely_proper(given.tau)
     given = replace(given, tau=gathered(given.tau))
+    if limited and unending:
+        # Given a tau far beyond the limits mu lies on all scales from theirs to that of its prior: panels hold that.
+        return integrate_creased(given, np.ones(len(given.study), dtype=bool), exponent, tolerance=tolerance)
     try:
         at = plane(given)
     except RoughError as found:
@@ -192,7 +196,7 @@ def integrate(given: StudyLikelihoods, *, tolerance: float = TOLERANCE) -> "Exac
         return ExactSolution(given, at, None, math.inf, at.error)
     logg = at.log_weight.reshape(at.rule.x.shape) - np.log(at.rule.panels.weights())
     rule = Rule(at.rule.panels, at.rule.x, logg, at.rule.extra)
-    error = _tolerable(max(at.error, _panel_error(rule)), tolerance)
+    error = _tolerable(max(at.error, _panel_error(rule)), tolerance, given)
     return ExactSolution(given, at, rule, exponent, error)
 
 
@@ -202,15 +206,15 @@ def integrate_creased(
     """Return the solved posterior where the likelihoods of some studies are known to be rough."""
     at = sheet(given, creased(given, rough, *theta_range(given)))
     error = at.error if at.rule is None else max(at.error, _panel_error(at.rule))
-    return CreasedSolution(given, at, exponent, _tolerable(error, tolerance))
+    return CreasedSolution(given, at, exponent, _tolerable(error, tolerance, given))
 
 
-def _tolerable(error: float, tolerance: float) -> float:
+def _tolerable(error: float, tolerance: float, given: StudyLikelihoods) -> float:
     """Return the error, if it is tolerable."""
     if not error <= tolerance:
         raise ConvergenceError(
-            f"The error estimate of the posterior is {error:.1e}, above {tolerance:g}. "
-            "Check the priors, raise tolerance=, or use engine='nuts'."
+            f"The error estimate of the posterior is {error:.1e}, above {tolerance:g}, with the priors {given.mu!r} of "
+            f"mu and {given.tau!r} of tau. Check these, raise tolerance=, or use engine='nuts'."
         )
     return error
 
