@@ -50,8 +50,8 @@ class SincDensity(Searched):
         What does not exist, and why.
     infinite_mean
         Minus infinity or infinity where the mean is that, else 0.
-    extra_second
-        Share of the variance beyond the grid, where a tail is so heavy that there is one.
+    extra_first, extra_second
+        Share of the mean and of the variance beyond the grid, where a tail is so heavy that there is one.
     """
 
     v: Array
@@ -62,6 +62,7 @@ class SincDensity(Searched):
     infinite_sd: bool = False
     kind: IntervalKind = "credible"
     notes: tuple[str, ...] = ()
+    extra_first: float = 0.0
     extra_second: float = 0.0
     infinite_mean: float = 0.0
 
@@ -104,7 +105,7 @@ class SincDensity(Searched):
         """Return the mean; infinite where the notes say so."""
         if self.infinite_mean:
             return self.infinite_mean
-        return self.center + self.scale * float(self.mass @ np.sinh(self.v))
+        return self.center + self.scale * float(self.mass @ np.sinh(self.v)) + self.extra_first
 
     def sd(self) -> float:
         """Return the standard deviation; infinite where the notes say so."""

@@ -29,6 +29,8 @@ MIXING_LEAST = -150.0
 # Spacing and range of the grid of mu that places Student-t effects, in widths, and how fine its sums are.
 PLACE_STEP = 0.4
 PLACE_FINE = 1.6
+# Distance between the quartiles of the standard normal distribution.
+IQR = 1.349
 PLACE_REACH = 9.0
 MAX_PLACE = 4096
 CHUNK = 2_000_000
@@ -233,9 +235,14 @@ class StudentEffects:
 
     def place(self, tau: Array) -> Placed:
         """Return a grid over all studies: with t effects mu may have several modes among contradicting studies."""
-        low, high = float(self.y.min()), float(self.y.max())
+        places, precision = self.y, np.sum(1.0 / (self.s[:, None] ** 2 + tau**2), axis=0)
+        if self.mu.proper:
+            # Where tau is large it is the prior that holds mu.
+            first, middle, third = (float(q) for q in self.mu.ppf(np.array([0.25, 0.5, 0.75])))
+            places, precision = np.append(places, middle), precision + ((third - first) / IQR) ** -2.0
+        low, high = float(places.min()), float(places.max())
         # Near its centre a t density bends a little more than the normal of the same scale.
-        scale = 0.85 / np.sqrt(np.sum(1.0 / (self.s[:, None] ** 2 + tau**2), axis=0))
+        scale = 0.85 / np.sqrt(precision)
         center = np.full(len(tau), 0.5 * (low + high))
         reach = float(np.max(0.5 * (high - low) / scale)) + PLACE_REACH
         if 2.0 * reach / PLACE_STEP > MAX_PLACE:

@@ -369,7 +369,8 @@ def tau_rule(likelihoods: StudyLikelihoods, average: Averages, slack: float = 0.
     second = (rule.masses() * rule.x**2).sum(axis=1)
     least = np.exp(-slack)
     used = (share > least * NEGLIGIBLE_PANEL * share.sum()) | (second > least * NEGLIGIBLE_SECOND * second.sum())
-    return nodes.keep(rule, np.flatnonzero(used))
+    # None between them is left out: where there is no second moment its sum is all in the last panels.
+    return nodes.keep(rule, np.arange(np.flatnonzero(used)[0], np.flatnonzero(used)[-1] + 1))
 
 
 def features(rule: nodes.Rule) -> Array:

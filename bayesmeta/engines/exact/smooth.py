@@ -15,8 +15,9 @@ from bayesmeta.values import Array
 
 # Rows share nodes where the numbers of them that they need differ by no more than this factor.
 ALIKE = 1.4
-# Spacing of the nodes that average over a t distribution, and how far its density is followed (log scale).
-T_STEP, T_FALL = 0.28, 38.0
+# Spacing of the nodes that average over a t distribution, such that a posterior of mu far out in its tail is still
+# resolved, and how far its density is followed (log scale).
+T_STEP, T_FALL = 0.1, 38.0
 # Nodes with less probability than this are left out.
 NO_MASS = 1e-22
 CHUNK = 100_000

@@ -19,7 +19,10 @@ from bayesmeta.engines.creased.line_marginals import limited_prediction
 from bayesmeta.engines.creased.sheet import sheet
 from bayesmeta.engines.creased.solution import CreasedSolution
 from bayesmeta.engines.exact.averages import one_study
-from bayesmeta.engines.exact.curves import RoughError
+from bayesmeta.engines.exact.bounded import Bounded
+from bayesmeta.engines.exact.convolve import STEP as CONDITIONAL_STEP
+from bayesmeta.engines.exact.convolve import conditional_grid
+from bayesmeta.engines.exact.curves import Curves, RoughError
 from bayesmeta.engines.exact.limited import LimitedEffects, check_limited
 from bayesmeta.engines.exact.plane import Plane, plane, theta_range
 from bayesmeta.engines.exact.smooth import Kernel, Smoother
@@ -75,10 +78,11 @@ class ExactSolution:
 
     def mu(self) -> SincDensity:
         """Return the posterior of the pooled effect."""
+        marginal = tabulate(self._density_mu, *self._rough(0.0))
         # Far out a flat prior leaves mu the mean of the studies' true effects; those between limits say nothing of it.
-        free = not self.given.mu.proper and not math.isfinite(self.given.support[0])
-        spread = 1.0 / len(self.given.study) if free else 0.0
-        return self._noted(tabulate(self._density_mu, *self._rough(0.0)), spread)
+        if self.given.mu.proper or math.isfinite(self.given.support[0]):
+            return marginal
+        return self._with_tails(marginal, self._moments_of_mu(marginal.center))
 
     def _rough(self, spread: float) -> tuple[float, float]:
         """Return a middle and a width of mu, plus `spread` times the random effect, that heavy tails do not move."""
@@ -93,20 +97,36 @@ class ExactSolution:
             return None
         return TauPosterior(self.rule, self.given.tau, self.tail_exponent)
 
-    def _noted(self, marginal: SincDensity, spread: float) -> SincDensity:
-        """Say what becomes of the variance, far out `spread` times that of a random effect, if tau has a heavy tail."""
-        tau, at = self.heterogeneity, self.plane
-        if tau is None or spread == 0.0 or math.isinf(tau.exponent):
+    def _moments_of_mu(self, center: float) -> tuple[Array, Array]:
+        """Return ``(T,)`` first and second moments of mu about `center` given tau."""
+        return _means(self.plane, self.plane.mu - center), _means(self.plane, (self.plane.mu - center) ** 2)
+
+    def _with_tails(
+        self, marginal: SincDensity, moments: tuple[Array, Array], df: float = math.inf, side: int = 0
+    ) -> SincDensity:
+        """Say which moments exist, and count in them what lies beyond the grid of the marginal.
+
+        Parameters
+        ----------
+        moments
+            ``(T,)`` first and second moments about the marginal's centre given tau.
+        df
+            Degrees of freedom of the quantity given tau.
+        side
+            -1 or 1 where only the lower or the upper tail is that of tau.
+        """
+        tau, weight = self.heterogeneity, self.plane.weight
+        if (tau is None or math.isinf(tau.exponent)) and math.isinf(df):
             return marginal
-        if not tau.exists(2.0):
-            instead = "what is given is infinite where one tail is the heavier, and a principal value otherwise"
-            return replace(marginal, infinite_sd=True, notes=tau.missing(2.0, instead))
-        # What the plane and the tail of tau add up to, less what the grid of the marginal holds of it.
-        mean = float(np.sum(at.mass * at.mu))
-        second = float(np.sum(at.mass * (at.mu - mean) ** 2)) + spread * tau.beyond(2.0)
-        if spread == 1.0:
-            second += float(at.weight @ at.tau**2)
-        return replace(marginal, extra_second=max(0.0, second - marginal.sd() ** 2))
+        first, second = df > 1.0 and (tau is None or tau.exists(1.0)), df > 2.0 and (tau is None or tau.exists(2.0))
+        mean = float(weight @ moments[0]) + _beyond(tau, 1.0, moments[0])
+        if first:
+            marginal = replace(marginal, extra_first=marginal.center + mean - marginal.mean())
+        if second:
+            total = float(weight @ moments[1]) + _beyond(tau, 2.0, moments[1])
+            return replace(marginal, extra_second=max(0.0, total - mean**2 - marginal.sd() ** 2))
+        notes = _missing(tau, df)
+        return replace(marginal, infinite_sd=True, notes=notes, infinite_mean=0.0 if first else side * math.inf)
 
     def _density_mu(self, x: Array) -> Array:
         at = self.plane
@@ -127,7 +147,11 @@ class ExactSolution:
         if isinstance(self.plane.averages, LimitedEffects):
             return limited_prediction(self.plane, self.given.support, self._rough(1.0))
         smoother = Smoother(self.plane, Kernel(self.given.df))
-        return self._noted(tabulate(smoother.density, *self._rough(1.0), kind="posterior prediction"), 1.0)
+        marginal = tabulate(smoother.density, *self._rough(1.0), kind="posterior prediction")
+        first, second = self._moments_of_mu(marginal.center)
+        df = self.given.df
+        own = self.plane.tau**2 * (1.0 if math.isinf(df) else df / (df - 2.0) if df > 2.0 else math.inf)
+        return self._with_tails(marginal, (first, second + own), df)
 
     def true_effect(self, i: int) -> SincDensity:
         """Return the posterior of study i's true effect."""
@@ -148,12 +172,12 @@ class ExactSolution:
         peak = 0.0
         with np.errstate(divide="ignore"):
             peak = float(np.log(np.max(density(mean + sd * np.linspace(-3.0, 3.0, 25)))))
-        falls = _bounded(self.given)[i]
-        marginal = self._noted(tabulate(density, mean, sd), 0.0 if falls.all() else 1.0)
-        if self.heterogeneity is None or falls.all() or self.heterogeneity.exists(1.0) or not falls.any():
+        falls, marginal = _bounded(self.given)[i], tabulate(density, mean, sd)
+        if falls.all() or self.heterogeneity is None or math.isinf(self.heterogeneity.exponent):
             return marginal
-        # On the side where the likelihood does not fall the tail is that of tau.
-        return replace(marginal, infinite_mean=-math.inf if falls[1] else math.inf)
+        # On a side where the likelihood does not fall the tail is that of tau.
+        side = 0 if not falls.any() else -1 if falls[1] else 1
+        return self._with_tails(marginal, _moments_of_effect(at, own, marginal.center), side=side)
 
     def tau(self) -> Density:
         """Return the posterior of tau."""
@@ -164,6 +188,43 @@ class ExactSolution:
         """Return the posterior of tau squared."""
         assert self.heterogeneity is not None
         return self.heterogeneity.squared(self.tau())
+
+
+def _means(at: Plane, values: Array) -> Array:
+    """Return ``(T,)`` averages over mu given tau."""
+    weight = at.weight
+    return np.asarray((at.mass * values).sum(axis=1) / np.where(weight > 0.0, weight, 1.0))
+
+
+def _moments_of_effect(at: Plane, own: Curves | Bounded, center: float) -> tuple[Array, Array]:
+    """Return ``(T,)`` first and second moments about `center` of the true effect of the study `own` given tau."""
+    first, second = np.zeros_like(at.mass), np.zeros_like(at.mass)
+    for t in np.flatnonzero(at.weight > 0.0):
+        mode, width, start, mass = conditional_grid(own, at.mu[t], np.full(len(at.u), at.tau[t]))
+        place = np.sinh(start + CONDITIONAL_STEP * np.arange(mass.shape[1]))
+        away = mode[:, None] - center + width[:, None] * place
+        total = mass.sum(axis=1)
+        first[t], second[t] = (mass * away).sum(axis=1) / total, (mass * away**2).sum(axis=1) / total
+    return _means(at, first), _means(at, second)
+
+
+def _beyond(tau: TauPosterior | None, power: float, moment: Array) -> float:
+    """Return what lies beyond the panels of tau of a moment, given tau, that grows as that power of it."""
+    last = float(moment[-1])
+    if tau is None or math.isinf(tau.exponent) or last == 0.0 or not math.isfinite(last) or not tau.exists(power):
+        return 0.0
+    return math.copysign(tau.beyond(power, math.log(abs(last))), last)
+
+
+def _missing(tau: TauPosterior | None, df: float) -> tuple[str, ...]:
+    """Return what moments do not exist, for what is t-distributed with `df` degrees of freedom given tau."""
+    instead = "what is given is infinite where one tail is the heavier, and a principal value otherwise"
+    notes = () if tau is None else tau.missing(2.0, instead)
+    if notes and (len(notes) > 1 or df > 1.0):
+        return notes
+    why = f"the random effects have a t distribution with {df:g} degrees of freedom"
+    mean = f"The mean does not exist as an absolutely convergent integral ({why}); {instead}. Use the median."
+    return (*(notes or (f"The variance is infinite: {why}.",)), *((mean,) if df <= 1.0 else ()))
 
 
 def integrate(given: StudyLikelihoods, *, tolerance: float = TOLERANCE) -> "ExactSolution | CreasedSolution":

@@ -1,0 +1,111 @@
+"""Moments of exact likelihoods where the posterior of tau, or the random effects, have heavy tails."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy import special, stats
+
+import bayesmeta as bm
+from bayesmeta.engines.exact.solve import integrate
+from bayesmeta.model import StudyLikelihoods
+from bayesmeta.priors import parse_prior
+from bayesmeta.studies import EffectSizes, TwoByTwo
+
+
+def given(y, s, mu, tau, one_sided=0):
+    """Return normal studies, and last so many that only say that their effect is hardly positive."""
+    y, s = np.array(y, dtype=float), np.array(s, dtype=float)
+    k = len(y)
+
+    def loglik(theta):
+        return np.concatenate([stats.norm.logpdf(y[:, None], theta[:k], s[:, None]), special.log_ndtr(-theta[k:])])
+
+    return StudyLikelihoods(
+        study=tuple(f"s{i}" for i in range(k + one_sided)),
+        loglik=loglik,
+        center=np.concatenate([y, np.full(one_sided, -1.0)]),
+        scale=np.concatenate([s, np.ones(one_sided)]),
+        mu=parse_prior(mu),
+        tau=parse_prior(tau),
+    )
+
+
+def one_sided_moments(y, s, tau_prior):
+    """Return mean and SD of the effect of a study with likelihood Phi(-theta), from sums over log tau and mu.
+
+    Given mu and tau it is skew-normal. The prior of mu is normal(0, 2).
+    """
+    y, s, prior = np.array(y), np.array(s), parse_prior(tau_prior)
+    mu = np.linspace(-30.0, 30.0, 3001)
+    log_tau = np.linspace(-14.0, 26.0, 4001)
+    sums = np.zeros(3)
+    for t, log_weight in zip(np.exp(log_tau), prior.logpdf(np.exp(log_tau)) + log_tau, strict=True):
+        a = mu / math.hypot(1.0, t)
+        log = log_weight + stats.norm.logpdf(mu, 0.0, 2.0) + special.log_ndtr(-a)
+        log = log + stats.norm.logpdf(y[:, None], mu, np.hypot(s, t)[:, None]).sum(axis=0)
+        mills, shrunk = np.exp(stats.norm.logpdf(a) - special.log_ndtr(-a)), t * t / math.hypot(1.0, t)
+        mean = mu - shrunk * mills
+        weight = np.exp(log)
+        sums += [weight.sum(), weight @ mean, weight @ (t * t - shrunk**2 * mills * (mills - a) + mean**2)]
+    mean, second = sums[1:] / sums[0]
+    return mean, math.sqrt(second - mean**2)
+
+
+def test_the_effect_of_a_study_that_bounds_it_on_one_side_has_moments_of_its_own():
+    """Mean and SD under a half-Cauchy prior, whose tail lies beyond any grid, agree with plain sums."""
+    y, s = [0.3, 0.6, -0.2], [0.3, 0.4, 0.5]
+    solution = integrate(given(y, s, "normal(0, 2)", "half_cauchy(1)", one_sided=1))
+    mean, sd = one_sided_moments(y, s, "half_cauchy(1)")
+    effect = solution.true_effect(3)
+    assert effect.mean() == pytest.approx(mean, abs=1e-6)
+    assert effect.sd() == pytest.approx(sd, rel=1e-6)
+    assert solution.theta_new().sd() > 1.03 * sd
+
+
+def test_a_prior_cut_far_out_hardly_moves_the_effect_of_a_study_without_events():
+    """With the prior cut at 1000 nothing has a heavy tail; SDs hardly differ from those with it."""
+    data = TwoByTwo(
+        [12, 8, 15, 0], [100, 80, 120, 300], [10, 9, 12, 1], [100, 80, 120, 300], study=("a", "b", "c", "z")
+    )
+    whole, cut = (
+        bm.fit(data, "binomial_normal", priors={"mu": "normal(0, 0.2)", "tau": tau}, engine="quadrature")
+        for tau in ("half_cauchy(1)", "truncated(half_cauchy(1), 0, 1000)")
+    )
+    for name in ("z", "a"):
+        assert whole.theta[name].sd() == pytest.approx(cut.theta[name].sd(), rel=2e-6)
+        assert whole.theta[name].mean() == pytest.approx(cut.theta[name].mean(), abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    "tau", ["half_student_t(0.02, 1)", "half_student_t(0.3, 1)", "log_student_t(0.5, 0, 1)", "log_student_t(1, 0, 3)"]
+)
+def test_a_mean_of_tau_that_just_exists_is_that_of_the_normal_engine(tau):
+    """What lies between the bulk of tau and its farthest panels is not left out of its mean."""
+    exact = integrate(given([0.3], [0.3], "normal(0, 2)", tau)).tau()
+    normal = bm.fit(EffectSizes([0.3], [0.3]), priors={"mu": "normal(0, 2)", "tau": tau}, engine="quadrature").tau
+    assert exact.mean() == pytest.approx(normal.mean(), rel=1e-8)
+    assert exact.infinite_sd
+    assert normal.infinite_sd
+
+
+@pytest.mark.parametrize("tau", ["half_normal(0.5)", "half_cauchy(0.5)"])
+@pytest.mark.parametrize("df", [2.5, 4.0, 30.0])
+def test_the_variance_of_a_new_effect_adds_that_of_the_t_distribution(df, tau):
+    """Var(theta_new) = Var(mu) + E(tau^2) df / (df - 2), though its tail lies beyond any grid."""
+    y, s = [0.3, 0.6, -0.2, 0.1, 0.5], [0.3, 0.4, 0.5, 0.3, 0.2]
+    studies = given(y, s, "normal(0, 2)", tau)
+    solution = integrate(replace(studies, random_effects="t", df=df, normal=(np.array(y), np.array(s))))
+    expected = solution.mu().sd() ** 2 + solution.tau2().mean() * df / (df - 2.0)
+    assert solution.theta_new().sd() ** 2 == pytest.approx(expected, rel=1e-8)
+
+
+def test_random_effects_without_a_variance_leave_a_new_effect_without_one():
+    """With two degrees of freedom the variance of a new study's effect is infinite, and a note says why."""
+    y, s = [0.3, 0.6, -0.2], [0.3, 0.4, 0.5]
+    studies = given(y, s, "normal(0, 2)", "half_normal(0.5)")
+    new = integrate(replace(studies, random_effects="t", df=2.0, normal=(np.array(y), np.array(s)))).theta_new()
+    assert math.isinf(new.sd())
+    assert math.isfinite(new.mean())
+    assert "2 degrees of freedom" in " ".join(new.notes)
