@@ -2,20 +2,22 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
 
 from bayesmeta.engines.nodes import TO_LEGENDRE, Rule
 from bayesmeta.engines.tau import barely_proper
-from bayesmeta.marginals import Density, Transformed
+from bayesmeta.marginals import Density, LineDensity, SincDensity, Transformed
 from bayesmeta.marginals.axis import from_axis, log_jacobian, to_axis
 from bayesmeta.priors import Prior
 from bayesmeta.values import Array
 
 # Powers of tau closer than this to one that does not converge count as it: growth is measured on the last nodes.
 BARELY = 1e-4
+# What is given for a mean that does not exist.
+PRINCIPAL = "what is given is infinite where one tail is the heavier, and a principal value otherwise"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,6 +69,13 @@ class TauPosterior:
         log_prior = float(self.prior.logpdf(last)) + math.log(last - float(panels.lower[-1]))
         return math.exp(share - log_prior) * float(self.prior.sf(end))
 
+    def share_beyond(self, power: float, end: float, height: float) -> float:
+        """Return the integral of ``x ** power`` beyond `end` of a density of this height there that falls as tau's."""
+        rate = self.exponent - 1.0 - power
+        if rate >= BARELY:
+            return height * math.pow(end, power + 1.0) / rate
+        return height * math.pow(end, power) * math.exp(-float(self.prior.logpdf(end))) * float(self.prior.sf(end))
+
     def missing(self, growth: float, instead: str) -> tuple[str, ...]:
         """Return what does not exist of a quantity whose variance grows as ``tau ** growth``.
 
@@ -86,7 +95,7 @@ class TauPosterior:
         first, second = self.exists(power), self.exists(2.0 * power)
         infinite = [name for name, exists in (("mean", first), ("SD", second)) if not exists]
         return {
-            "infinite_mean": not first,
+            "infinite_mean": 0.0 if first else math.inf,
             "infinite_sd": not second,
             "notes": tuple(f"The {name} is infinite: {self.why}." for name in infinite),
             "extra_first": self.beyond(power) if first else 0.0,
@@ -119,6 +128,59 @@ class TauPosterior:
             lambda value: -np.log(2.0) - 0.5 * np.log(value),
             **self._moments(2.0),  # type: ignore[arg-type]  # each value is what its name says
         )
+
+
+def with_tails[M: (SincDensity, LineDensity)](
+    marginal: M,
+    tau: TauPosterior | None,
+    weight: Array,
+    about: float,
+    moments: tuple[Array, Array],
+    df: float = math.inf,
+    side: int = 0,
+) -> M:
+    """Say which moments of an effect exist, and count in them what lies beyond the grid of its marginal.
+
+    Parameters
+    ----------
+    weight
+        ``(T,)`` probabilities of the nodes of tau, ascending.
+    about, moments
+        A place among the effects, and ``(T,)`` first and second moments about it given tau.
+    df
+        Degrees of freedom of the effect given tau.
+    side
+        -1 or 1 where only the lower or the upper tail is that of tau.
+    """
+    if (tau is None or math.isinf(tau.exponent)) and math.isinf(df):
+        return marginal
+    first, second = df > 1.0 and (tau is None or tau.exists(1.0)), df > 2.0 and (tau is None or tau.exists(2.0))
+    if first:
+        mean = float(weight @ moments[0]) + _grown(tau, 1.0, moments[0])
+        marginal = replace(marginal, extra_first=marginal.extra_first + about + mean - marginal.mean())
+    if second:
+        variance = float(weight @ moments[1]) + _grown(tau, 2.0, moments[1]) - mean**2
+        return replace(marginal, extra_second=max(0.0, variance - marginal.sd() ** 2))
+    infinite = math.copysign(math.inf, side) if side and not first else 0.0
+    return replace(marginal, infinite_sd=True, notes=_missing(tau, df), infinite_mean=infinite)
+
+
+def _grown(tau: TauPosterior | None, power: float, moment: Array) -> float:
+    """Return what lies beyond the panels of tau of a moment, given tau, that grows as that power of it."""
+    last = float(moment[-1])
+    if tau is None or math.isinf(tau.exponent) or last == 0.0:
+        return 0.0
+    return math.copysign(tau.beyond(power, math.log(abs(last))), last)
+
+
+def _missing(tau: TauPosterior | None, df: float) -> tuple[str, ...]:
+    """Return what moments do not exist, for what is t-distributed with `df` degrees of freedom given tau."""
+    notes = () if tau is None else tau.missing(2.0, PRINCIPAL)
+    if notes and (len(notes) > 1 or df > 1.0):
+        return notes
+    why = f"the random effects have a t distribution with {df:g} degrees of freedom"
+    mean = f"The mean does not exist as an absolutely convergent integral ({why}); {PRINCIPAL}. Use the median."
+    return (*(notes or (f"The variance is infinite: {why}.",)), *((mean,) if df <= 1.0 else ()))
 
 
 def log_density(rule: Rule, tau: Array) -> Array:

@@ -50,7 +50,7 @@ class Density(Searched):
     right: Array
     panel_mass: Array
     support: tuple[float, float] = (0.0, math.inf)
-    infinite_mean: bool = False
+    infinite_mean: float = 0.0
     infinite_sd: bool = False
     notes: tuple[str, ...] = ()
     kind: IntervalKind = "credible"
@@ -106,7 +106,7 @@ class Density(Searched):
 
     def mean(self) -> float:
         """Return the mean; infinite where the notes say so."""
-        return math.inf if self.infinite_mean else float(self.mass @ self.x) + self.extra_first
+        return self.infinite_mean or float(self.mass @ self.x) + self.extra_first
 
     def sd(self) -> float:
         """Return the standard deviation; infinite where the notes say so."""
@@ -176,7 +176,7 @@ class Transformed(Searched):
     forward: Callable[[Array], Array]
     inverse: Callable[[Array], Array]
     log_slope: Callable[[Array], Array]
-    infinite_mean: bool = False
+    infinite_mean: float = 0.0
     infinite_sd: bool = False
     notes: tuple[str, ...] = ()
     kind: IntervalKind = "credible"
@@ -214,7 +214,7 @@ class Transformed(Searched):
 
     def mean(self) -> float:
         """Return the mean; infinite where the notes say so."""
-        return math.inf if self.infinite_mean else float(self.base.mass @ self.forward(self.base.x)) + self.extra_first
+        return self.infinite_mean or float(self.base.mass @ self.forward(self.base.x)) + self.extra_first
 
     def sd(self) -> float:
         """Return the standard deviation; infinite where the notes say so."""

@@ -8,10 +8,13 @@ from bayesmeta.marginals.density import Density
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LineDensity(Density):
-    """A `Density` on a line, not only on its positive half: an effect whose density has creases, or ends at limits."""
+    """A `Density` on a line, not only on its positive half: an effect whose density has creases, or ends at limits.
+
+    ``extra_second`` is the share of the variance beyond the panels, not of the second moment.
+    """
 
     def sd(self) -> float:
         """Return the standard deviation; infinite where the notes say so."""
         if self.infinite_sd:
             return math.inf
-        return math.sqrt(float(self.mass @ (self.x - self.mean()) ** 2))
+        return math.sqrt(float(self.mass @ (self.x - float(self.mass @ self.x)) ** 2) + self.extra_second)

@@ -1,5 +1,6 @@
 """A solved model of studies whose likelihoods have creases: its marginals, on panels with cuts at the creases."""
 
+import math
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -9,8 +10,9 @@ from bayesmeta.engines.creased.blur import REACH, Normal, blur
 from bayesmeta.engines.creased.line import NOTHING, Pieces
 from bayesmeta.engines.creased.line_marginals import line_density, line_pieces, marginal
 from bayesmeta.engines.creased.sheet import Layer, Sheet
+from bayesmeta.engines.exact.plane import bounded
 from bayesmeta.engines.nodes import Rule
-from bayesmeta.engines.tau_marginals import TauPosterior
+from bayesmeta.engines.tau_marginals import PRINCIPAL, TauPosterior, with_tails
 from bayesmeta.marginals import Density, LineDensity, Transformed
 from bayesmeta.model import StudyLikelihoods
 from bayesmeta.values import Array
@@ -19,6 +21,8 @@ from bayesmeta.values import Array
 LEAST_WEIGHT = 1e-17
 # Larger values of tau than have this much probability are not looked for among true effects.
 UNLIKELY = 1e-14
+# Largest share of E(tau^2) from where likelihoods are not known that is not worth a note.
+CUT_OFF = 1e-7
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,7 +76,7 @@ class CreasedSolution:
                 return np.log(sum(np.exp(part.at(x)) for part in parts))
 
         pooled = line_density(logf, self.sheet.cuts, self._landmarks(0.0), support=self.given.mu.support)
-        return pooled if self.given.mu.proper else self._noted(pooled)
+        return pooled if self.given.mu.proper else self._with_tails(pooled, 0.0)
 
     def _landmarks(self, spread: float) -> Array:
         """Return places about which mu, plus `spread` times the random effect, lies for every likely tau."""
@@ -142,14 +146,15 @@ class CreasedSolution:
     def theta_new(self) -> LineDensity:
         """Return the posterior predictive distribution of a new study's true effect."""
         effects = self.effects()
-        return self._noted(
-            marginal(Pieces(effects.panels, effects.log[-1:]), self.given.support, "posterior prediction")
-        )
+        new = marginal(Pieces(effects.panels, effects.log[-1:]), self.given.support, "posterior prediction")
+        return self._with_tails(new, 1.0)
 
     def true_effect(self, i: int) -> LineDensity:
         """Return the posterior of study i's true effect."""
         effects = self.effects()
-        return marginal(Pieces(effects.panels, effects.log[i : i + 1]), self.given.support)
+        return self._with_tail_of_its_own(
+            marginal(Pieces(effects.panels, effects.log[i : i + 1]), self.given.support), i
+        )
 
     @property
     def heterogeneity(self) -> TauPosterior | None:
@@ -158,12 +163,56 @@ class CreasedSolution:
             return None
         return TauPosterior(self.rule, self.given.tau, self.tail_exponent)
 
-    def _noted(self, marginal: LineDensity) -> LineDensity:
-        """Say what becomes of the moments of what varies with tau, if that has a heavy tail."""
-        tau = self.heterogeneity
-        if tau is None or self.sheet.averages.limited or tau.exists(2.0):
+    def _with_tails(self, marginal: LineDensity, spread: float) -> LineDensity:
+        """Count what lies beyond the panels in the moments of mu plus `spread` times the random effect."""
+        if self.sheet.averages.limited:
             return marginal
-        return replace(marginal, infinite_sd=True, notes=tau.missing(2.0, "what is given is a principal value"))
+        about, first, second = marginal.mean(), [], []
+        mass = [np.exp(layer.log - self.log_evidence) for layer in self.sheet.layers]
+        for part, layer in zip(mass, self.sheet.layers, strict=True):
+            away, total = layer.mu.x.ravel() - about, part.sum(axis=1)
+            total = np.where(total > 0.0, total, 1.0)
+            first.append(part @ away / total)
+            second.append(part @ away**2 / total + (spread * layer.tau) ** 2)
+        weight = np.concatenate([part.sum(axis=1) for part in mass])
+        moments = np.concatenate(first), np.concatenate(second)
+        found = with_tails(marginal, self.heterogeneity, weight, about, moments)
+        return replace(found, notes=(*found.notes, *self._cut_off()))
+
+    def _cut_off(self) -> tuple[str, ...]:
+        """Return a note where values of tau count for SDs that are so large that likelihoods are not known as far."""
+        tau = self.heterogeneity
+        if tau is None or math.isinf(tau.exponent) or not tau.exists(2.0) or bounded(self.given).all():
+            return ()
+        panels = self.sheet.averages.pieces.panels
+        known = 0.3 * min(abs(float(panels.lower[0])), abs(float(panels.upper[-1])))
+        second = np.exp(tau.rule.logg) * tau.rule.panels.weights() * tau.rule.x**2
+        if second[tau.rule.x > known].sum() <= CUT_OFF * second.sum():
+            return ()
+        return (f"The SD is too small: values of tau above {known:.1e} count for it, where likelihoods are not known.",)
+
+    def _with_tail_of_its_own(self, effect: LineDensity, i: int) -> LineDensity:
+        """Count what lies beyond the panels of a true effect that its study does not bound on both sides.
+
+        There its density falls as that of tau, and what is left of the moments follows from its last value.
+        """
+        tau, falls = self.heterogeneity, bounded(self.given)[i]
+        if tau is None or self.sheet.averages.limited or math.isinf(tau.exponent) or falls.all():
+            return effect
+        sides = [side for side, held in zip((-1, 1), falls, strict=True) if not held]
+        if not tau.exists(2.0):
+            side = sides[0] if len(sides) == 1 and not tau.exists(1.0) else 0
+            infinite = math.copysign(math.inf, side) if side else 0.0
+            return replace(effect, infinite_sd=True, infinite_mean=infinite, notes=tau.missing(2.0, PRINCIPAL))
+        mean, first, second = effect.mean(), 0.0, 0.0
+        for side in sides:
+            # Not quite at the end, where the panels stop.
+            end = 0.999 * abs(self.line()[-1 if side > 0 else 0] - mean)
+            height = float(effect.pdf(mean + side * end))
+            first += side * tau.share_beyond(1.0, end, height)
+            second += tau.share_beyond(2.0, end, height)
+        effect = replace(effect, notes=self._cut_off())
+        return replace(effect, extra_first=first, extra_second=max(0.0, second - first**2))
 
     def tau(self) -> Density:
         """Return the posterior of tau."""

@@ -24,12 +24,12 @@ from bayesmeta.engines.exact.convolve import STEP as CONDITIONAL_STEP
 from bayesmeta.engines.exact.convolve import conditional_grid
 from bayesmeta.engines.exact.curves import Curves, RoughError
 from bayesmeta.engines.exact.limited import LimitedEffects, check_limited
-from bayesmeta.engines.exact.plane import Plane, plane, theta_range
+from bayesmeta.engines.exact.plane import Plane, bounded, plane, theta_range
 from bayesmeta.engines.exact.smooth import Kernel, Smoother
 from bayesmeta.engines.lazy import Lazy
 from bayesmeta.engines.nodes import TO_LEGENDRE, Rule
 from bayesmeta.engines.tau import barely_proper, gathered, known_tau
-from bayesmeta.engines.tau_marginals import TauPosterior
+from bayesmeta.engines.tau_marginals import TauPosterior, with_tails
 from bayesmeta.engines.versions import versions
 from bayesmeta.errors import ConvergenceError, ModelError
 from bayesmeta.marginals import Density, LineDensity, SincDensity, Transformed
@@ -82,7 +82,8 @@ class ExactSolution:
         # Far out a flat prior leaves mu the mean of the studies' true effects; those between limits say nothing of it.
         if self.given.mu.proper or math.isfinite(self.given.support[0]):
             return marginal
-        return self._with_tails(marginal, self._moments_of_mu(marginal.center))
+        about = marginal.center
+        return with_tails(marginal, self.heterogeneity, self.plane.weight, about, self._moments_of_mu(about))
 
     def _rough(self, spread: float) -> tuple[float, float]:
         """Return a middle and a width of mu, plus `spread` times the random effect, that heavy tails do not move."""
@@ -97,36 +98,10 @@ class ExactSolution:
             return None
         return TauPosterior(self.rule, self.given.tau, self.tail_exponent)
 
-    def _moments_of_mu(self, center: float) -> tuple[Array, Array]:
-        """Return ``(T,)`` first and second moments of mu about `center` given tau."""
-        return _means(self.plane, self.plane.mu - center), _means(self.plane, (self.plane.mu - center) ** 2)
-
-    def _with_tails(
-        self, marginal: SincDensity, moments: tuple[Array, Array], df: float = math.inf, side: int = 0
-    ) -> SincDensity:
-        """Say which moments exist, and count in them what lies beyond the grid of the marginal.
-
-        Parameters
-        ----------
-        moments
-            ``(T,)`` first and second moments about the marginal's centre given tau.
-        df
-            Degrees of freedom of the quantity given tau.
-        side
-            -1 or 1 where only the lower or the upper tail is that of tau.
-        """
-        tau, weight = self.heterogeneity, self.plane.weight
-        if (tau is None or math.isinf(tau.exponent)) and math.isinf(df):
-            return marginal
-        first, second = df > 1.0 and (tau is None or tau.exists(1.0)), df > 2.0 and (tau is None or tau.exists(2.0))
-        mean = float(weight @ moments[0]) + _beyond(tau, 1.0, moments[0])
-        if first:
-            marginal = replace(marginal, extra_first=marginal.center + mean - marginal.mean())
-        if second:
-            total = float(weight @ moments[1]) + _beyond(tau, 2.0, moments[1])
-            return replace(marginal, extra_second=max(0.0, total - mean**2 - marginal.sd() ** 2))
-        notes = _missing(tau, df)
-        return replace(marginal, infinite_sd=True, notes=notes, infinite_mean=0.0 if first else side * math.inf)
+    def _moments_of_mu(self, about: float) -> tuple[Array, Array]:
+        """Return ``(T,)`` first and second moments of mu about a place, given tau."""
+        away = self.plane.mu - about
+        return _means(self.plane, away), _means(self.plane, away**2)
 
     def _density_mu(self, x: Array) -> Array:
         at = self.plane
@@ -148,10 +123,10 @@ class ExactSolution:
             return limited_prediction(self.plane, self.given.support, self._rough(1.0))
         smoother = Smoother(self.plane, Kernel(self.given.df))
         marginal = tabulate(smoother.density, *self._rough(1.0), kind="posterior prediction")
-        first, second = self._moments_of_mu(marginal.center)
-        df = self.given.df
+        about, df = marginal.center, self.given.df
+        first, second = self._moments_of_mu(about)
         own = self.plane.tau**2 * (1.0 if math.isinf(df) else df / (df - 2.0) if df > 2.0 else math.inf)
-        return self._with_tails(marginal, (first, second + own), df)
+        return with_tails(marginal, self.heterogeneity, self.plane.weight, about, (first, second + own), df)
 
     def true_effect(self, i: int) -> SincDensity:
         """Return the posterior of study i's true effect."""
@@ -172,12 +147,13 @@ class ExactSolution:
         peak = 0.0
         with np.errstate(divide="ignore"):
             peak = float(np.log(np.max(density(mean + sd * np.linspace(-3.0, 3.0, 25)))))
-        falls, marginal = _bounded(self.given)[i], tabulate(density, mean, sd)
+        falls, marginal = bounded(self.given)[i], tabulate(density, mean, sd)
         if falls.all() or self.heterogeneity is None or math.isinf(self.heterogeneity.exponent):
             return marginal
         # On a side where the likelihood does not fall the tail is that of tau.
         side = 0 if not falls.any() else -1 if falls[1] else 1
-        return self._with_tails(marginal, _moments_of_effect(at, own, marginal.center), side=side)
+        about = marginal.center
+        return with_tails(marginal, self.heterogeneity, at.weight, about, _moments_of_effect(at, own, about), side=side)
 
     def tau(self) -> Density:
         """Return the posterior of tau."""
@@ -196,35 +172,16 @@ def _means(at: Plane, values: Array) -> Array:
     return np.asarray((at.mass * values).sum(axis=1) / np.where(weight > 0.0, weight, 1.0))
 
 
-def _moments_of_effect(at: Plane, own: Curves | Bounded, center: float) -> tuple[Array, Array]:
-    """Return ``(T,)`` first and second moments about `center` of the true effect of the study `own` given tau."""
+def _moments_of_effect(at: Plane, own: Curves | Bounded, about: float) -> tuple[Array, Array]:
+    """Return ``(T,)`` first and second moments about a place of the true effect of the study `own` given tau."""
     first, second = np.zeros_like(at.mass), np.zeros_like(at.mass)
     for t in np.flatnonzero(at.weight > 0.0):
         mode, width, start, mass = conditional_grid(own, at.mu[t], np.full(len(at.u), at.tau[t]))
         place = np.sinh(start + CONDITIONAL_STEP * np.arange(mass.shape[1]))
-        away = mode[:, None] - center + width[:, None] * place
+        away = mode[:, None] - about + width[:, None] * place
         total = mass.sum(axis=1)
         first[t], second[t] = (mass * away).sum(axis=1) / total, (mass * away**2).sum(axis=1) / total
     return _means(at, first), _means(at, second)
-
-
-def _beyond(tau: TauPosterior | None, power: float, moment: Array) -> float:
-    """Return what lies beyond the panels of tau of a moment, given tau, that grows as that power of it."""
-    last = float(moment[-1])
-    if tau is None or math.isinf(tau.exponent) or last == 0.0 or not math.isfinite(last) or not tau.exists(power):
-        return 0.0
-    return math.copysign(tau.beyond(power, math.log(abs(last))), last)
-
-
-def _missing(tau: TauPosterior | None, df: float) -> tuple[str, ...]:
-    """Return what moments do not exist, for what is t-distributed with `df` degrees of freedom given tau."""
-    instead = "what is given is infinite where one tail is the heavier, and a principal value otherwise"
-    notes = () if tau is None else tau.missing(2.0, instead)
-    if notes and (len(notes) > 1 or df > 1.0):
-        return notes
-    why = f"the random effects have a t distribution with {df:g} degrees of freedom"
-    mean = f"The mean does not exist as an absolutely convergent integral ({why}); {instead}. Use the median."
-    return (*(notes or (f"The variance is infinite: {why}.",)), *((mean,) if df <= 1.0 else ()))
 
 
 def integrate(given: StudyLikelihoods, *, tolerance: float = TOLERANCE) -> "ExactSolution | CreasedSolution":
@@ -288,18 +245,11 @@ def _panel_error(rule: Rule) -> float:
     return float((tail.max() / (density * rule.panels.weights()).sum()) ** 2)
 
 
-def _bounded(given: StudyLikelihoods) -> NDArray[np.bool_]:
-    """Return ``(k, 2)``: whether each study's likelihood dies away far below and far above its center."""
-    far = 60.0 * np.where(np.isfinite(given.scale), given.scale, 1.0)
-    value = given.loglik(np.stack([given.center - far, given.center, given.center + far], axis=1))
-    return np.asarray(value[:, [0, 2]] < value[:, [1]] - 30.0)
-
-
 def _check_mu(given: StudyLikelihoods) -> None:
     """Refuse a flat prior of mu where no study bounds the effect on one side: the posterior is improper."""
     if given.mu.proper:
         return
-    for side, held in zip(("below", "above"), _bounded(given).any(axis=0), strict=True):
+    for side, held in zip(("below", "above"), bounded(given).any(axis=0), strict=True):
         if not held:
             raise ModelError(
                 f"The posterior is improper: with the prior {given.mu!r} of mu at least one study must bound the "
@@ -321,12 +271,12 @@ def _tail_exponent(given: StudyLikelihoods) -> float:
     """
     if given.tau is None or math.isfinite(given.tau.support[1]) or math.isinf(given.tau.tail_exponent):
         return math.inf
-    bounded = _bounded(given).all(axis=1)
+    held = bounded(given).all(axis=1)
     flat = 0 if given.mu.proper else 1
-    exponent = given.tau.tail_exponent + float(bounded.sum()) - flat
+    exponent = given.tau.tail_exponent + float(held.sum()) - flat
     if exponent <= 1.0 and not (barely_proper(given.tau) and exponent == 1.0):
         raise ModelError(
-            f"The posterior is improper: {int(bounded.sum())} of {len(bounded)} studies bound their true effect on "
+            f"The posterior is improper: {int(held.sum())} of {len(held)} studies bound their true effect on "
             f"both sides, too few for the prior {given.tau!r} of tau. Use a proper one, e.g. half_normal(0.5)."
         )
     return exponent
