@@ -11,6 +11,7 @@ import bayesmeta as bm
 from bayesmeta.engines.exact.averages import StudentEffects
 from bayesmeta.engines.exact.limited import check_limited
 from bayesmeta.engines.sampling import program_cache
+from bayesmeta.errors import ModelError
 from bayesmeta.model import load_model
 from bayesmeta.priors import parse_prior
 from bayesmeta.studies import TwoByTwo
@@ -123,3 +124,29 @@ def test_stored_programs_depend_on_all_code_that_model_files_import(monkeypatch)
             lambda path, name=name: real(path) + (b"#" if path.name == name else b""),
         )
         assert program_cache._package_hash.__wrapped__() != before
+
+
+@pytest.mark.parametrize("prior", ["uniform(-1, 1)", "truncated(normal(0, 1), -inf, 0)"])
+def test_a_prior_of_mu_that_ends_cuts_the_posterior_of_one_that_does_not(prior):
+    """Evidence, mean and probabilities follow from the posterior under a normal prior, reweighted by the prior."""
+    data = TwoByTwo([12, 8, 15], [100, 80, 120], [10, 9, 12], [100, 80, 120])
+    smooth, cut = (
+        bm.fit(data, "binomial_normal", priors={"mu": mu, "tau": "half_normal(0.5)"}, engine="quadrature")
+        for mu in ("normal(0, 1)", prior)
+    )
+    density = parse_prior(prior)
+    nodes, weights = np.polynomial.legendre.leggauss(200)
+    low, high = max(density.support[0], -6.0), min(density.support[1], 6.0)
+    x = low + 0.5 * (high - low) * (nodes + 1.0)
+    mass = 0.5 * (high - low) * weights * smooth.mu.pdf(x) * density.pdf(x) / stats.norm.pdf(x)
+    assert cut.log_evidence == pytest.approx(smooth.log_evidence + math.log(mass.sum()), abs=1e-8)
+    assert cut.mu.mean() == pytest.approx(mass @ x / mass.sum(), abs=1e-8)
+    assert cut.mu.cdf(high) == pytest.approx(1.0, abs=1e-12)
+    assert cut.theta_new.sd() == pytest.approx(math.sqrt(cut.mu.sd() ** 2 + cut["tau2"].mean()), rel=1e-8)
+
+
+def test_a_fixed_mu_is_refused_by_name():
+    """Quadrature of exact likelihoods says which prior it does not take."""
+    data = TwoByTwo([12, 8], [100, 80], [10, 9], [100, 80])
+    with pytest.raises(ModelError, match=r"not point\(0.2\)"):
+        bm.fit(data, "binomial_normal", priors={"mu": "point(0.2)", "tau": "half_normal(0.5)"}, engine="quadrature")

@@ -6,6 +6,7 @@ for every node of tau. The panels of tau are placed by normal stand-ins of the l
 itself.
 """
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -215,7 +216,9 @@ def _cuts(given: StudyLikelihoods) -> Array:
     if given.mu.proper:
         tails = given.mu.ppf(np.array([1e-15, 1.0 - 1e-15]))
         low, high = max(low, float(tails[0])), min(high, float(tails[1]))
-    low, high = max(low, given.mu.support[0]), min(high, given.mu.support[1])
+    # Where the prior ends, it ends there and not at its quantile.
+    first, last = given.mu.support
+    low, high = first if math.isfinite(first) else low, last if math.isfinite(last) else high
     inner = [*given.creases, *given.support, *given.mu.breaks]
     return np.unique([low, *(c for c in inner if low < c < high), high])
 

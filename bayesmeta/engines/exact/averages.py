@@ -3,6 +3,7 @@ r"""Each study's likelihood averaged over its random effect, for each distributi
 The plane of (mu, tau) asks two things: the averages themselves, and roughly where mu lies given tau.
 """
 
+import math
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -18,7 +19,7 @@ from bayesmeta.engines.exact.shared_nodes import alike, total
 from bayesmeta.engines.tau import known_tau
 from bayesmeta.errors import ConvergenceError, ModelError
 from bayesmeta.model import StudyLikelihoods
-from bayesmeta.priors import Prior
+from bayesmeta.priors import Normal, Prior
 from bayesmeta.values import Array
 
 # Spacing of the grid of log lambda: the gamma density errs by 2 |Gamma(df / 2 + 2 pi i / spacing)| = 1e-13 for df = 4.
@@ -78,7 +79,11 @@ def log_prior(prior: Prior) -> LogPrior:
 
     A heavy-tailed prior is convex far out, and Newton's steps would go back and forth there. The parabola about the
     median with the same slope lies below the log density of a Student-t and bends more, so that steps by it climb.
+    A prior that ends somewhere is stood in for by a normal one, which is enough to find where its posterior lies.
     """
+    if prior.proper and prior.support != (-math.inf, math.inf):
+        first, middle, third = (float(q) for q in prior.ppf(np.array([0.25, 0.5, 0.75])))
+        prior = Normal(middle, (third - first) / IQR)
     median = float(prior.ppf(np.array(0.5))) if prior.proper else 0.0
 
     def at(mu: Array, unit: Array) -> tuple[Array, Array, Array]:

@@ -194,6 +194,11 @@ def integrate(given: StudyLikelihoods, *, tolerance: float = TOLERANCE) -> "Exac
     ConvergenceError
         If the error estimate stays above `tolerance`.
     """
+    if _ends(given.mu) and (given.random_effects != "normal" or given.mu.support[0] == given.mu.support[1]):
+        raise ModelError(
+            f"Quadrature of this model takes priors of mu that are smooth on the whole line, not {given.mu!r}. "
+            "Use engine='nuts', or approximate the prior, e.g. by normal(0, 2.82)."
+        )
     if math.isfinite(given.support[0]):
         exponent = check_limited(given)
     else:
@@ -201,8 +206,9 @@ def integrate(given: StudyLikelihoods, *, tolerance: float = TOLERANCE) -> "Exac
         exponent = _tail_exponent(given)
     limited, unending = math.isfinite(given.support[0]), given.tau is not None and barely_proper(given.tau)
     given = replace(given, tau=gathered(given.tau))
-    if limited and unending:
-        # Given a tau far beyond the limits mu lies on all scales from theirs to that of its prior: panels hold that.
+    if (limited and unending) or _ends(given.mu):
+        # Given a tau far beyond the limits mu lies on all scales from theirs to that of its prior: panels hold that,
+        # and a prior that ends or jumps.
         return integrate_creased(given, np.ones(len(given.study), dtype=bool), exponent, tolerance=tolerance)
     try:
         at = plane(given)
@@ -216,6 +222,11 @@ def integrate(given: StudyLikelihoods, *, tolerance: float = TOLERANCE) -> "Exac
     rule = Rule(at.rule.panels, at.rule.x, logg, at.rule.extra)
     error = _tolerable(max(at.error, _panel_error(rule)), tolerance, given)
     return ExactSolution(given, at, rule, exponent, error)
+
+
+def _ends(mu: Prior) -> bool:
+    """Return whether a prior of mu ends somewhere, or has a jump or a crease."""
+    return mu.support != (-math.inf, math.inf) or bool(mu.breaks)
 
 
 def integrate_creased(
