@@ -105,6 +105,7 @@ class Smoother:
     own: LogAverage | None = None
     limits: tuple[float, float] | None = None
 
+    top: float = field(init=False)
     direct: tuple[Array, Array, Array] = field(init=False)
     narrow: Index = field(init=False)
     groups: list[Index] = field(init=False)
@@ -129,10 +130,11 @@ class Smoother:
         for n in np.unique(times[direct & (times > 1.0)]):
             parts.append(self._finer_nodes(np.flatnonzero(direct & (times == n)), int(n)))
         mu, tau, log_value = (np.concatenate(column) for column in zip(*parts, strict=True))
+        put("top", top)
         put("direct", (mu, tau, np.exp(log_value - top) / tau))
         put("narrow", narrow)
         put("groups", list(_similar(nodes[narrow])))
-        looked_up = band_limited(plane.mass[narrow], plane.u), through(log_own[narrow] + top, plane.u)
+        looked_up = band_limited(plane.mass[narrow], plane.u), through(log_own[narrow], plane.u)
         put("splines", looked_up if narrow.size else None)
 
     def _ratio(self, row: int) -> float:
@@ -192,9 +194,9 @@ class Smoother:
             real = (value > 1e-14 * peak) & (u >= plane.u[0]) & (u <= plane.u[-1])
             if self.limits is not None:
                 log_own = log_mass(center[:, None] + scale[:, None] * u, plane.tau[rows][:, None], self.limits)
-                value *= np.exp(np.where(real, -log_own, 0.0))
+                value *= np.exp(np.where(real, -log_own - self.top, 0.0))
             else:
-                value *= np.exp(np.where(real, -own(members[:, None], u), 0.0))
+                value *= np.exp(np.where(real, -own(members[:, None], u) - self.top, 0.0))
             out[start : start + size] = (np.where(real, value, 0.0) @ w) @ (1.0 / (plane.step * scale))
         return out
 
