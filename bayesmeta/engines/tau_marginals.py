@@ -20,6 +20,10 @@ BARELY = 1e-4
 PRINCIPAL = "what is given is infinite where one tail is the heavier, and a principal value otherwise"
 
 
+# Ends of the lower and the upper side of a grid, each with a place before it.
+type Ends = tuple[tuple[float, float], tuple[float, float]]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class TauPosterior:
     """The posterior of a tau that is not known.
@@ -75,6 +79,11 @@ class TauPosterior:
         if rate >= BARELY:
             return height * math.pow(end, power + 1.0) / rate
         return height * math.pow(end, power) * math.exp(-float(self.prior.logpdf(end))) * float(self.prior.sf(end))
+
+    def fallen(self, near: float, far: float) -> float:
+        """Return by what factor a density that falls as tau's does so between two places."""
+        log = float(self.prior.logpdf(far)) - float(self.prior.logpdf(near))
+        return math.exp(log - (self.exponent - self.prior.tail_exponent) * math.log(far / near))
 
     def missing(self, growth: float, instead: str) -> tuple[str, ...]:
         """Return what does not exist of a quantity whose variance grows as ``tau ** growth``.
@@ -137,7 +146,6 @@ def with_tails[M: (SincDensity, LineDensity)](
     about: float,
     moments: tuple[Array, Array],
     df: float = math.inf,
-    side: int = 0,
 ) -> M:
     """Say which moments of an effect exist, and count in them what lies beyond the grid of its marginal.
 
@@ -149,8 +157,6 @@ def with_tails[M: (SincDensity, LineDensity)](
         A place among the effects, and ``(T,)`` first and second moments about it given tau.
     df
         Degrees of freedom of the effect given tau.
-    side
-        -1 or 1 where only the lower or the upper tail is that of tau.
     """
     if (tau is None or math.isinf(tau.exponent)) and math.isinf(df):
         return marginal
@@ -161,8 +167,34 @@ def with_tails[M: (SincDensity, LineDensity)](
     if second:
         variance = float(weight @ moments[1]) + _grown(tau, 2.0, moments[1]) - mean**2
         return replace(marginal, extra_second=max(0.0, variance - marginal.sd() ** 2))
-    infinite = math.copysign(math.inf, side) if side and not first else 0.0
-    return replace(marginal, infinite_sd=True, notes=_missing(tau, df), infinite_mean=infinite)
+    return replace(marginal, infinite_sd=True, notes=_missing(tau, df))
+
+
+def with_own_tail[M: (SincDensity, LineDensity)](marginal: M, tau: TauPosterior | None, falls: Array, ends: Ends) -> M:
+    """Say which moments exist of a true effect, and count in them what lies beyond the grid of its marginal.
+
+    Parameters
+    ----------
+    falls
+        ``(2,)`` whether the study's likelihood dies away far below and far above: where it does not, the density
+        falls as that of tau.
+    ends
+        Ends of the grid, and a place before each where the density is known well.
+    """
+    if tau is None or math.isinf(tau.exponent) or falls.all():
+        return marginal
+    mean, first, second = marginal.mean(), 0.0, 0.0
+    open_sides = [n for n in (0, 1) if not falls[n]]
+    for n in open_sides:
+        side, (end, inner) = (-1.0, 1.0)[n], ends[n]
+        height = float(marginal.pdf(inner)) * tau.fallen(abs(inner - mean), abs(end - mean))
+        first += side * tau.share_beyond(1.0, abs(end - mean), height) if tau.exists(1.0) else 0.0
+        second += tau.share_beyond(2.0, abs(end - mean), height) if tau.exists(2.0) else 0.0
+    marginal = replace(marginal, extra_first=first)
+    if tau.exists(2.0):
+        return replace(marginal, extra_second=max(0.0, second - first**2))
+    infinite = (-math.inf, math.inf)[open_sides[0]] if len(open_sides) == 1 and not tau.exists(1.0) else 0.0
+    return replace(marginal, infinite_sd=True, infinite_mean=infinite, notes=tau.missing(2.0, PRINCIPAL))
 
 
 def _grown(tau: TauPosterior | None, power: float, moment: Array) -> float:

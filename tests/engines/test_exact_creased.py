@@ -328,3 +328,17 @@ def test_a_flat_prior_of_a_log_risk_ratio_needs_a_bound():
             priors={"mu": "flat()"},
             engine="quadrature",
         )
+
+
+def test_a_predicted_risk_difference_has_the_moments_of_cut_normals():
+    """Where tau is small beside the width of mu, mean and SD of theta_new are sums of cut normals' over mu and tau."""
+    data = TwoByTwo([12, 20, 31], [40, 60, 90], [19, 25, 40], [42, 61, 92])
+    post = bm.fit(data, "binomial_normal_rd", priors={"tau": "half_normal(0.05)"}, engine="quadrature")
+    at = post.details.plane
+    kept = at.weight > 1e-12
+    mu, tau, mass = at.mu[kept], np.broadcast_to(at.tau[kept, None], at.mu[kept].shape), at.mass[kept]
+    used = mass > 1e-14
+    cut = stats.truncnorm((-1 - mu[used]) / tau[used], (1 - mu[used]) / tau[used], mu[used], tau[used])
+    mean = mass[used] @ cut.mean()
+    assert post.theta_new.mean() == pytest.approx(mean, abs=1e-7)
+    assert post.theta_new.sd() ** 2 == pytest.approx(mass[used] @ (cut.var() + (cut.mean() - mean) ** 2), rel=1e-6)

@@ -64,6 +64,19 @@ def test_the_effect_of_a_study_that_bounds_it_on_one_side_has_moments_of_its_own
     assert solution.theta_new().sd() > 1.03 * sd
 
 
+def test_a_mean_that_just_exists_counts_its_tail():
+    """E(theta) of one study that bounds its effect from above agrees with a plain sum over 150 logs of tau, to 1e-4."""
+    prior = parse_prior("half_student_t(1.2, 1)")
+    effect = integrate(given([], [], "normal(0, 2)", "half_student_t(1.2, 1)", one_sided=1)).true_effect(0)
+    t = np.exp(np.linspace(-16.0, 140.0, 40_001))
+    # With tau, theta is normal(0, 4 + tau^2) and its likelihood Phi(-theta): a skew-normal distribution.
+    spread = np.sqrt(4.0 + t * t)
+    weight = np.exp(prior.logpdf(t)) * t
+    mean = -spread * spread / np.sqrt(1.0 + spread * spread) * math.sqrt(2.0 / math.pi)
+    assert effect.mean() == pytest.approx(weight @ mean / weight.sum(), rel=1e-4)
+    assert math.isinf(effect.sd())
+
+
 def test_a_prior_cut_far_out_hardly_moves_the_effect_of_a_study_without_events():
     """With the prior cut at 1000 nothing has a heavy tail; SDs hardly differ from those with it."""
     data = TwoByTwo(

@@ -10,9 +10,9 @@ from bayesmeta.engines.creased.blur import REACH, Normal, blur
 from bayesmeta.engines.creased.line import NOTHING, Pieces
 from bayesmeta.engines.creased.line_marginals import line_density, line_pieces, marginal
 from bayesmeta.engines.creased.sheet import Layer, Sheet
-from bayesmeta.engines.exact.plane import bounded
+from bayesmeta.engines.exact.plane import dies_away
 from bayesmeta.engines.nodes import Rule
-from bayesmeta.engines.tau_marginals import PRINCIPAL, TauPosterior, with_tails
+from bayesmeta.engines.tau_marginals import TauPosterior, with_own_tail, with_tails
 from bayesmeta.marginals import Density, LineDensity, Transformed
 from bayesmeta.model import StudyLikelihoods
 from bayesmeta.values import Array
@@ -21,8 +21,10 @@ from bayesmeta.values import Array
 LEAST_WEIGHT = 1e-17
 # Larger values of tau than have this much probability are not looked for among true effects.
 UNLIKELY = 1e-14
-# Largest share of E(tau^2) from where likelihoods are not known that is not worth a note.
+# Largest share of a moment of tau from where likelihoods are not known that is not worth a note.
 CUT_OFF = 1e-7
+# A random effect this large beside the range of the likelihoods hardly leaves it.
+KNOWN = 0.3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -152,9 +154,14 @@ class CreasedSolution:
     def true_effect(self, i: int) -> LineDensity:
         """Return the posterior of study i's true effect."""
         effects = self.effects()
-        return self._with_tail_of_its_own(
-            marginal(Pieces(effects.panels, effects.log[i : i + 1]), self.given.support), i
-        )
+        own = marginal(Pieces(effects.panels, effects.log[i : i + 1]), self.given.support)
+        if self.sheet.averages.limited:
+            return own
+        low, high = float(self.line()[0]), float(self.line()[-1])
+        # Panels stop at their ends; a little before them the density is known.
+        inside, falls = 1e-3 * (high - low), dies_away(self.given)[i]
+        found = with_own_tail(own, self.heterogeneity, falls, ((low, low + inside), (high, high - inside)))
+        return found if falls.all() else replace(found, notes=(*found.notes, *self._cut_off()))
 
     @property
     def heterogeneity(self) -> TauPosterior | None:
@@ -180,39 +187,22 @@ class CreasedSolution:
         return replace(found, notes=(*found.notes, *self._cut_off()))
 
     def _cut_off(self) -> tuple[str, ...]:
-        """Return a note where values of tau count for SDs that are so large that likelihoods are not known as far."""
+        """Return a note where values of tau count for moments that are larger than likelihoods are known for."""
         tau = self.heterogeneity
-        if tau is None or math.isinf(tau.exponent) or not tau.exists(2.0) or bounded(self.given).all():
+        if tau is None or math.isinf(tau.exponent) or not tau.exists(1.0) or dies_away(self.given).all():
             return ()
+        power, name = (2.0, "SD") if tau.exists(2.0) else (1.0, "mean")
         panels = self.sheet.averages.pieces.panels
-        known = 0.3 * min(abs(float(panels.lower[0])), abs(float(panels.upper[-1])))
-        second = np.exp(tau.rule.logg) * tau.rule.panels.weights() * tau.rule.x**2
-        if second[tau.rule.x > known].sum() <= CUT_OFF * second.sum():
+        known = KNOWN * min(abs(float(panels.lower[0])), abs(float(panels.upper[-1])))
+        moment = np.exp(tau.rule.logg) * tau.rule.panels.weights() * tau.rule.x**power
+        missing = float(moment[tau.rule.x > known].sum() / moment.sum())
+        if missing <= CUT_OFF:
             return ()
-        return (f"The SD is too small: values of tau above {known:.1e} count for it, where likelihoods are not known.",)
-
-    def _with_tail_of_its_own(self, effect: LineDensity, i: int) -> LineDensity:
-        """Count what lies beyond the panels of a true effect that its study does not bound on both sides.
-
-        There its density falls as that of tau, and what is left of the moments follows from its last value.
-        """
-        tau, falls = self.heterogeneity, bounded(self.given)[i]
-        if tau is None or self.sheet.averages.limited or math.isinf(tau.exponent) or falls.all():
-            return effect
-        sides = [side for side, held in zip((-1, 1), falls, strict=True) if not held]
-        if not tau.exists(2.0):
-            side = sides[0] if len(sides) == 1 and not tau.exists(1.0) else 0
-            infinite = math.copysign(math.inf, side) if side else 0.0
-            return replace(effect, infinite_sd=True, infinite_mean=infinite, notes=tau.missing(2.0, PRINCIPAL))
-        mean, first, second = effect.mean(), 0.0, 0.0
-        for side in sides:
-            # Not quite at the end, where the panels stop.
-            end = 0.999 * abs(self.line()[-1 if side > 0 else 0] - mean)
-            height = float(effect.pdf(mean + side * end))
-            first += side * tau.share_beyond(1.0, end, height)
-            second += tau.share_beyond(2.0, end, height)
-        effect = replace(effect, notes=self._cut_off())
-        return replace(effect, extra_first=first, extra_second=max(0.0, second - first**2))
+        return (
+            f"The {name} given may be too small in size: up to {100.0 * missing:.2g}% of E(tau^{power:g}) comes from "
+            f"values of tau above {known:.1e}, where likelihoods are not known. Use a prior of tau with lighter tails, "
+            "or engine='nuts'.",
+        )
 
     def tau(self) -> Density:
         """Return the posterior of tau."""

@@ -311,7 +311,7 @@ def theta_range(likelihoods: StudyLikelihoods) -> tuple[Array, Array]:
     return _fallen(likelihoods, first, ends[0]), _fallen(likelihoods, last, ends[1])
 
 
-def bounded(given: StudyLikelihoods) -> NDArray[np.bool_]:
+def dies_away(given: StudyLikelihoods) -> NDArray[np.bool_]:
     """Return ``(k, 2)``: whether each study's likelihood dies away far below and far above its center."""
     far = 60.0 * np.where(np.isfinite(given.scale), given.scale, 1.0)
     value = given.loglik(np.stack([given.center - far, given.center, given.center + far], axis=1))

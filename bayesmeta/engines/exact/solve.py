@@ -19,17 +19,14 @@ from bayesmeta.engines.creased.line_marginals import limited_prediction
 from bayesmeta.engines.creased.sheet import sheet
 from bayesmeta.engines.creased.solution import CreasedSolution
 from bayesmeta.engines.exact.averages import one_study
-from bayesmeta.engines.exact.bounded import Bounded
-from bayesmeta.engines.exact.convolve import STEP as CONDITIONAL_STEP
-from bayesmeta.engines.exact.convolve import conditional_grid
-from bayesmeta.engines.exact.curves import Curves, RoughError
+from bayesmeta.engines.exact.curves import RoughError
 from bayesmeta.engines.exact.limited import LimitedEffects, check_limited
-from bayesmeta.engines.exact.plane import Plane, bounded, plane, theta_range
+from bayesmeta.engines.exact.plane import Plane, dies_away, plane, theta_range
 from bayesmeta.engines.exact.smooth import Kernel, Smoother
 from bayesmeta.engines.lazy import Lazy
 from bayesmeta.engines.nodes import TO_LEGENDRE, Rule
 from bayesmeta.engines.tau import barely_proper, gathered, known_tau
-from bayesmeta.engines.tau_marginals import TauPosterior, with_tails
+from bayesmeta.engines.tau_marginals import Ends, TauPosterior, with_own_tail, with_tails
 from bayesmeta.engines.versions import versions
 from bayesmeta.errors import ConvergenceError, ModelError
 from bayesmeta.marginals import Density, LineDensity, SincDensity, Transformed
@@ -40,6 +37,8 @@ from bayesmeta.priors import Prior
 from bayesmeta.values import Array
 
 TOLERANCE = 1e-8
+# Interpolation errs by 1e-11 of the peak: masses of a grid this large beside it are known to five digits.
+WELL_KNOWN = 1e-6
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -147,13 +146,8 @@ class ExactSolution:
         peak = 0.0
         with np.errstate(divide="ignore"):
             peak = float(np.log(np.max(density(mean + sd * np.linspace(-3.0, 3.0, 25)))))
-        falls, marginal = bounded(self.given)[i], tabulate(density, mean, sd)
-        if falls.all() or self.heterogeneity is None or math.isinf(self.heterogeneity.exponent):
-            return marginal
-        # On a side where the likelihood does not fall the tail is that of tau.
-        side = 0 if not falls.any() else -1 if falls[1] else 1
-        about = marginal.center
-        return with_tails(marginal, self.heterogeneity, at.weight, about, _moments_of_effect(at, own, about), side=side)
+        marginal = tabulate(density, mean, sd)
+        return with_own_tail(marginal, self.heterogeneity, dies_away(self.given)[i], _ends_of(marginal))
 
     def tau(self) -> Density:
         """Return the posterior of tau."""
@@ -172,16 +166,11 @@ def _means(at: Plane, values: Array) -> Array:
     return np.asarray((at.mass * values).sum(axis=1) / np.where(weight > 0.0, weight, 1.0))
 
 
-def _moments_of_effect(at: Plane, own: Curves | Bounded, about: float) -> tuple[Array, Array]:
-    """Return ``(T,)`` first and second moments about a place of the true effect of the study `own` given tau."""
-    first, second = np.zeros_like(at.mass), np.zeros_like(at.mass)
-    for t in np.flatnonzero(at.weight > 0.0):
-        mode, width, start, mass = conditional_grid(own, at.mu[t], np.full(len(at.u), at.tau[t]))
-        place = np.sinh(start + CONDITIONAL_STEP * np.arange(mass.shape[1]))
-        away = mode[:, None] - about + width[:, None] * place
-        total = mass.sum(axis=1)
-        first[t], second[t] = (mass * away).sum(axis=1) / total, (mass * away**2).sum(axis=1) / total
-    return _means(at, first), _means(at, second)
+def _ends_of(marginal: SincDensity) -> Ends:
+    """Return the ends of a marginal's grid, and the last places before them that are well above rounding."""
+    known = np.flatnonzero(marginal.mass > WELL_KNOWN * marginal.mass.max())
+    x = marginal.x
+    return (float(x[0]), float(x[known[0]])), (float(x[-1]), float(x[known[-1]]))
 
 
 def integrate(given: StudyLikelihoods, *, tolerance: float = TOLERANCE) -> "ExactSolution | CreasedSolution":
@@ -260,7 +249,7 @@ def _check_mu(given: StudyLikelihoods) -> None:
     """Refuse a flat prior of mu where no study bounds the effect on one side: the posterior is improper."""
     if given.mu.proper:
         return
-    for side, held in zip(("below", "above"), bounded(given).any(axis=0), strict=True):
+    for side, held in zip(("below", "above"), dies_away(given).any(axis=0), strict=True):
         if not held:
             raise ModelError(
                 f"The posterior is improper: with the prior {given.mu!r} of mu at least one study must bound the "
@@ -282,7 +271,7 @@ def _tail_exponent(given: StudyLikelihoods) -> float:
     """
     if given.tau is None or math.isfinite(given.tau.support[1]) or math.isinf(given.tau.tail_exponent):
         return math.inf
-    held = bounded(given).all(axis=1)
+    held = dies_away(given).all(axis=1)
     flat = 0 if given.mu.proper else 1
     exponent = given.tau.tail_exponent + float(held.sum()) - flat
     if exponent <= 1.0 and not (barely_proper(given.tau) and exponent == 1.0):
