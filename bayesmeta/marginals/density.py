@@ -33,8 +33,10 @@ class Density(Searched):
         ``(P,)`` probability of each panel.
     support
         Ends of the support.
-    infinite_mean, infinite_sd
-        True where that moment does not exist.
+    infinite_mean
+        Minus infinity or infinity where the mean is that, else 0.
+    infinite_sd
+        True where the second moment does not exist.
     notes
         What does not exist, and why.
     extra_first, extra_second

@@ -16,8 +16,7 @@ from bayesmeta.model import code_hash, list_models, load_model
 RECORD = Path(__file__).parents[2] / "benchmarks" / "records" / "agreement_nuts.csv"
 with RECORD.open(newline="", encoding="utf-8") as _file:
     ROWS = list(csv.DictReader(_file))
-# Models some of whose analyses have no row yet; a model leaves this list with its last row. Of binomial_normal_rr one
-# has none because quadrature declines it: covid_hcq_axfors2021, whose averages over random effects it does not resolve.
+# Models some of whose analyses have no row yet; a model leaves this list with its last row.
 PENDING = {
     "binomial_normal",
     "binomial_normal_random_baseline",
@@ -25,7 +24,6 @@ PENDING = {
     "binomial_normal_rr",
     "binomial_normal_symmetric",
     "hypergeometric_normal",
-    "robust_t",
 }
 
 

@@ -134,15 +134,16 @@ def test_marginal_likelihood_of_study_likelihoods_is_the_integral(name):
 def test_marginal_likelihood_of_risk_differences_is_that_of_the_cut_normal():
     """Where effects lie between limits, the likelihood is averaged over the normal distribution cut to them."""
     model = load_model("binomial_normal_rd")
-    data = bm.TwoByTwo([3, 12, 30], [30, 60, 30], [6, 15, 0], [31, 58, 29])
+    data = bm.TwoByTwo([3, 12, 30, 0, 0], [30, 60, 30, 30, 300], [6, 15, 0, 0, 0], [31, 58, 29, 28, 290])
     draws = {"mu": np.array([[0.0, -0.2, 0.3, 1.4]]), "tau": np.array([[0.02, 0.3, 0.6, 0.5]])}
     found = marginal_loglik(model, data, model.priors, draws)
     z, weight = special.roots_legendre(10)
-    # The third study's likelihood is highest next to the limit.
-    edges = np.unique(np.concatenate([np.linspace(-1, 1, 61), np.tanh(np.linspace(-7, 7, 21)), [0.0]]))
+    # The third study's likelihood is highest next to the limit, those of the last two have a spike at 0.
+    spike = np.geomspace(1e-7, 0.1, 40)
+    edges = np.unique(np.concatenate([np.linspace(-1, 1, 61), np.tanh(np.linspace(-7, 7, 21)), [0.0], spike, -spike]))
     theta = (0.5 * (edges[1:] + edges[:-1])[:, None] + 0.5 * np.diff(edges)[:, None] * z).ravel()
     weights = (0.5 * np.diff(edges)[:, None] * weight).ravel()
-    likelihood = np.exp(model.study_likelihoods(data, model.priors).loglik(np.tile(theta, (3, 1))))
+    likelihood = np.exp(model.study_likelihoods(data, model.priors).loglik(np.tile(theta, (5, 1))))
     for j, (mu, tau) in enumerate(zip(draws["mu"][0], draws["tau"][0], strict=True)):
         law = stats.truncnorm((-1 - mu) / tau, (1 - mu) / tau, mu, tau)
         np.testing.assert_allclose(found[0, j], np.log(likelihood @ (law.pdf(theta) * weights)), atol=1e-4)

@@ -2,10 +2,12 @@
 
 import warnings
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import special
+from scipy.interpolate import CubicSpline
 
 from bayesmeta.engines.observed import observed_groups
 from bayesmeta.engines.sampling.chains import Run
@@ -27,9 +29,9 @@ PRIOR_DRAWS = 1000
 # to 1e-4 down to a study whose likelihood is 15 times narrower than tau.
 NODES, GRID = 201, 4001
 # Largest error that a crease may cause, and how closely the likelihood is looked at beside it, in its widths.
-CREASE_ERROR, BESIDE = 1e-3, 1e-5
-# As close together in the middle, where Gauss-Legendre nodes are widest apart.
-CUT_NODES = 321
+CREASE_ERROR, BESIDE = 1e-4, 1e-5
+# Gauss-Legendre nodes on either side of a crease: in their middle, where they are widest apart, about as close.
+CUT_NODES = 161
 
 
 def datatree(
@@ -142,41 +144,43 @@ def _gaussian_loglik(gaussian: GaussianMarginal, draws: Mapping[str, Array]) -> 
 def _integrated_loglik(likelihoods: StudyLikelihoods, draws: Mapping[str, Array]) -> Array:
     """Average each study's likelihood over theta given mu and tau, at every draw.
 
-    log L_i is smooth, so it is tabulated once, finely where the draws are, and interpolated by a
-    cubic spline at the nodes of the integral over theta.
+    log L_i is smooth but for creases, so it is tabulated once, finely where the draws are, and interpolated by cubic
+    splines at the nodes of the integral over theta.
     """
-    from scipy.interpolate import CubicSpline
-
     mu, tau = draws["mu"].ravel(), draws["tau"].ravel()
-    _check_creases(likelihoods, float(np.quantile(tau, 0.95)))
-    limited = all(np.isfinite(likelihoods.support))
-    nodes, log_weights = _cut_nodes(mu, tau, likelihoods.support) if limited else _effect_nodes(likelihoods)
-    theta = mu[:, None] + tau[:, None] * nodes
-    center, width = float(np.median(mu)), float(np.min(likelihoods.scale))
-    at = np.arcsinh((theta - center) / width)
-    grid = np.linspace(at.min(), at.max(), GRID)
-    table = likelihoods.loglik(np.tile(center + width * np.sinh(grid), (len(likelihoods.study), 1)))
-    columns = [special.logsumexp(CubicSpline(grid, row)(at) + log_weights, axis=1) for row in table]
+    width, crease = float(np.min(likelihoods.scale)), None
+    if np.isfinite(likelihoods.support).all() or _bends(likelihoods, float(np.quantile(tau, 0.95))):
+        crease = likelihoods.creases[0]
+        nodes, log_weights = _cut_nodes(mu, tau, likelihoods.support, crease)
+    else:
+        nodes, log_weights = _effect_nodes(likelihoods)
+    center = float(np.median(mu)) if crease is None else crease
+    at = np.arcsinh((mu[:, None] + tau[:, None] * nodes - center) / width)
+    inner = [0.0] if crease is not None and at.min() < 0.0 < at.max() else []
+    pieces = []
+    for low, high in pairwise([float(at.min()), *inner, float(at.max())]):
+        grid = np.linspace(low, high, GRID)
+        theta = np.tile(center + width * np.sinh(grid), (len(likelihoods.study), 1))
+        pieces.append(((at >= low) & (at <= high), CubicSpline(grid, likelihoods.loglik(theta), axis=1)))
+    columns = []
+    for i in range(len(likelihoods.study)):
+        log = np.empty(at.shape)
+        for here, spline in pieces:
+            log[here] = CubicSpline.construct_fast(spline.c[:, :, i], spline.x)(at[here])
+        columns.append(special.logsumexp(log + log_weights, axis=1))
     return np.stack(columns, axis=-1).reshape(*draws["mu"].shape, -1)
 
 
-def _check_creases(likelihoods: StudyLikelihoods, tau: float) -> None:
-    """Refuse studies whose likelihood bends so abruptly that sums over the random effect are off.
+def _bends(likelihoods: StudyLikelihoods, tau: float) -> bool:
+    """Return whether a likelihood bends so abruptly that evenly spaced sums over the random effect would be off.
 
-    Where the slope jumps by d, the trapezoidal rule with spacing h errs by ``h^2 d / 12``, relatively.
+    Where the slope jumps by d, the trapezoidal rule with spacing h errs by ``h^2 d f / 12``, with f the height there.
     """
-    spacing = 17.0 * tau / NODES
-    beside = BESIDE * float(np.min(likelihoods.scale))
-    for crease in likelihoods.creases:
-        theta = np.tile(crease + beside * np.array([-1.0, 0.0, 1.0]), (len(likelihoods.study), 1))
-        low, middle, high = likelihoods.loglik(theta).T
-        error = spacing**2 * np.abs(high - 2.0 * middle + low) / beside / 12.0
-        if error.max() > CREASE_ERROR:
-            raise ConvergenceError(
-                f"Study {likelihoods.study[int(error.argmax())]!r}: its log likelihood has a crease at {crease:g} that "
-                f"makes its average over the random effects err by {error.max():.1g}. Leave the study out, or use a "
-                "model of odds ratios."
-            )
+    beside, crease = BESIDE * float(np.min(likelihoods.scale)), likelihoods.creases[0]
+    theta = np.tile(crease + beside * np.array([-1.0, 0.0, 1.0]), (len(likelihoods.study), 1))
+    low, middle, high = likelihoods.loglik(theta).T
+    jump = np.abs(high - 2.0 * middle + low) / beside
+    return bool(np.max((17.0 * tau / NODES) ** 2 * jump * np.maximum(0.25 * jump, 0.4 / tau)) / 12.0 > CREASE_ERROR)
 
 
 def _effect_nodes(likelihoods: StudyLikelihoods) -> tuple[Array, Array]:
@@ -192,17 +196,26 @@ def _effect_nodes(likelihoods: StudyLikelihoods) -> tuple[Array, Array]:
     return x, np.asarray(log_density + log_slope + np.log(s[1] - s[0]))
 
 
-def _cut_nodes(mu: Array, tau: Array, limits: tuple[float, float]) -> tuple[Array, Array]:
-    """Return nodes between the limits and log weights of the cut normal (Gauss-Legendre), ``(n, nodes)``."""
+def _cut_nodes(mu: Array, tau: Array, limits: tuple[float, float], crease: float) -> tuple[Array, Array]:
+    """Return nodes between the limits and log weights of the cut normal, ``(n, nodes)``.
+
+    Gauss-Legendre on either side of the crease, beside which they are closest together.
+    """
     spread = np.maximum(tau, LEAST_TAU)
     # A normal whose middle is beyond a limit has its mass next to it.
     reach = np.hypot((mu - np.clip(mu, *limits)) / spread, 8.5)
     low, high = np.maximum((limits[0] - mu) / spread, -reach), np.minimum((limits[1] - mu) / spread, reach)
+    middle = np.clip((crease - mu) / spread, low, high)
     z, weight = np.polynomial.legendre.leggauss(CUT_NODES)
-    half = 0.5 * (high - low)
-    x = low[:, None] + half[:, None] * (1.0 + z)
-    whole = np.log(half / np.sqrt(2.0 * np.pi)) - log_mass(mu, tau, limits)
-    return x, np.asarray(np.log(weight) - 0.5 * x**2 + whole[:, None])
+    whole = -0.5 * np.log(2.0 * np.pi) - log_mass(mu, spread, limits)
+    parts = []
+    for start, end in ((low, middle), (middle, high)):
+        half = 0.5 * (end - start)[:, None]
+        x = start[:, None] + half * (1.0 + z)
+        with np.errstate(divide="ignore"):
+            parts.append((x, np.log(half * weight) - 0.5 * x**2 + whole[:, None]))
+    x, log_weight = (np.concatenate(part, axis=1) for part in zip(*parts, strict=True))
+    return x, np.asarray(log_weight)
 
 
 def _log_prior(model: Model, priors: Mapping[str, Prior], data: Any, run: Run) -> "xr.Dataset":
