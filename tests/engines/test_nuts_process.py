@@ -9,9 +9,13 @@ import pytest
 pytestmark = pytest.mark.nuts
 
 LONG = """
+import signal
 import threading
 import bayesmeta as bm
 from bayesmeta.engines import nuts
+
+# A shell that runs this in its background has it ignore interrupts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 data = bm.EffectSizes(yi=[0.1, 0.5, -0.2], sei=[0.2, 0.3, 0.25], measure="OR")
 started = nuts.run
