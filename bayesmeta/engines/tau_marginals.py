@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import TypedDict
 
 import numpy as np
 
@@ -22,6 +23,16 @@ PRINCIPAL = "what is given is infinite where one tail is the heavier, and a prin
 
 # Ends of the lower and the upper side of a grid, each with a place before it.
 type Ends = tuple[tuple[float, float], tuple[float, float]]
+
+
+class Moments(TypedDict):
+    """What a marginal is told of its mean and SD; see `Density`."""
+
+    infinite_mean: float
+    infinite_sd: bool
+    notes: tuple[str, ...]
+    extra_first: float
+    extra_second: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,6 +54,11 @@ class TauPosterior:
     exponent: float
 
     @property
+    def heavy(self) -> bool:
+        """Whether the density falls only as a power."""
+        return math.isfinite(self.exponent)
+
+    @property
     def why(self) -> str:
         """Why moments do not exist."""
         return f"the posterior density of tau falls only as tau^-{self.exponent:.4g}"
@@ -62,7 +78,7 @@ class TauPosterior:
         Its log at the last node is `log_last`, or that of the power itself. Where the posterior falls just as that
         grows, likelihood times power is constant, and what is left is the prior's own upper tail.
         """
-        if math.isinf(self.exponent):
+        if not self.heavy:
             return 0.0
         panels, last = self.rule.panels, float(self.rule.x[-1, -1])
         share = float(self.rule.logg[-1, -1]) + (growth * math.log(last) if log_last is None else log_last)
@@ -94,12 +110,10 @@ class TauPosterior:
             return ()
         notes = [f"The variance is infinite: {self.why}."]
         if not self.exists(growth / 2.0):
-            notes.append(
-                f"The mean does not exist as an absolutely convergent integral ({self.why}); {instead}. Use the median."
-            )
+            notes.append(_no_mean(self.why, instead))
         return tuple(notes)
 
-    def _moments(self, power: float) -> dict[str, object]:
+    def _moments(self, power: float) -> Moments:
         """Return what marginals say of the mean and SD of ``tau ** power``."""
         first, second = self.exists(power), self.exists(2.0 * power)
         infinite = [name for name, exists in (("mean", first), ("SD", second)) if not exists]
@@ -125,7 +139,7 @@ class TauPosterior:
             panels.right,
             mass.sum(axis=1),
             self.prior.support,
-            **self._moments(1.0),  # type: ignore[arg-type]  # each value is what its name says
+            **self._moments(1.0),
         )
 
     def squared(self, tau: Density) -> Transformed:
@@ -135,7 +149,7 @@ class TauPosterior:
             np.square,
             np.sqrt,
             lambda value: -np.log(2.0) - 0.5 * np.log(value),
-            **self._moments(2.0),  # type: ignore[arg-type]  # each value is what its name says
+            **self._moments(2.0),
         )
 
 
@@ -158,7 +172,7 @@ def with_tails[M: (SincDensity, LineDensity)](
     df
         Degrees of freedom of the effect given tau.
     """
-    if (tau is None or math.isinf(tau.exponent)) and math.isinf(df):
+    if (tau is None or not tau.heavy) and math.isinf(df):
         return marginal
     first, second = df > 1.0 and (tau is None or tau.exists(1.0)), df > 2.0 and (tau is None or tau.exists(2.0))
     if first:
@@ -181,7 +195,7 @@ def with_own_tail[M: (SincDensity, LineDensity)](marginal: M, tau: TauPosterior 
     ends
         Ends of the grid, and a place before each where the density is known well.
     """
-    if tau is None or math.isinf(tau.exponent) or falls.all():
+    if tau is None or not tau.heavy or falls.all():
         return marginal
     mean, first, second = marginal.mean(), 0.0, 0.0
     open_sides = [n for n in (0, 1) if not falls[n]]
@@ -200,7 +214,7 @@ def with_own_tail[M: (SincDensity, LineDensity)](marginal: M, tau: TauPosterior 
 def _grown(tau: TauPosterior | None, power: float, moment: Array) -> float:
     """Return what lies beyond the panels of tau of a moment, given tau, that grows as that power of it."""
     last = float(moment[-1])
-    if tau is None or math.isinf(tau.exponent) or last == 0.0:
+    if tau is None or not tau.heavy or last == 0.0:
         return 0.0
     return math.copysign(tau.beyond(power, math.log(abs(last))), last)
 
@@ -211,8 +225,11 @@ def _missing(tau: TauPosterior | None, df: float) -> tuple[str, ...]:
     if notes and (len(notes) > 1 or df > 1.0):
         return notes
     why = f"the random effects have a t distribution with {df:g} degrees of freedom"
-    mean = f"The mean does not exist as an absolutely convergent integral ({why}); {PRINCIPAL}. Use the median."
-    return (*(notes or (f"The variance is infinite: {why}.",)), *((mean,) if df <= 1.0 else ()))
+    return (*(notes or (f"The variance is infinite: {why}.",)), *((_no_mean(why, PRINCIPAL),) if df <= 1.0 else ()))
+
+
+def _no_mean(why: str, instead: str) -> str:
+    return f"The mean does not exist as an absolutely convergent integral ({why}); {instead}. Use the median."
 
 
 def log_density(rule: Rule, tau: Array) -> Array:

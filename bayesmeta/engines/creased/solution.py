@@ -1,6 +1,5 @@
 """A solved model of studies whose likelihoods have creases: its marginals, on panels with cuts at the creases."""
 
-import math
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -189,7 +188,7 @@ class CreasedSolution:
     def _cut_off(self) -> tuple[str, ...]:
         """Return a note where values of tau count for moments that are larger than likelihoods are known for."""
         tau = self.heterogeneity
-        if tau is None or math.isinf(tau.exponent) or not tau.exists(1.0) or dies_away(self.given).all():
+        if tau is None or not tau.heavy or not tau.exists(1.0) or dies_away(self.given).all():
             return ()
         power, name = (2.0, "SD") if tau.exists(2.0) else (1.0, "mean")
         panels = self.sheet.averages.pieces.panels

@@ -109,7 +109,8 @@ class Smoother:
     direct: tuple[Array, Array, Array] = field(init=False)
     narrow: Index = field(init=False)
     groups: list[Index] = field(init=False)
-    splines: tuple[RowSplines, RowSplines] | None = field(init=False)
+    mass_of: RowSplines | None = field(init=False)
+    own_of: RowSplines | None = field(init=False)
 
     def __post_init__(self) -> None:
         plane = self.plane
@@ -134,8 +135,8 @@ class Smoother:
         put("direct", (mu, tau, np.exp(log_value - top) / tau))
         put("narrow", narrow)
         put("groups", list(_similar(nodes[narrow])))
-        looked_up = band_limited(plane.mass[narrow], plane.u), through(log_own[narrow], plane.u)
-        put("splines", looked_up if narrow.size else None)
+        put("mass_of", band_limited(plane.mass[narrow], plane.u) if narrow.size else None)
+        put("own_of", through(log_own[narrow], plane.u) if narrow.size and self.own is not None else None)
 
     def _ratio(self, row: int) -> float:
         return float(self.plane.tau[row] / self.plane.scale[row])
@@ -180,8 +181,7 @@ class Smoother:
 
     def _narrow(self, x: Array, members: Index) -> Array:
         """Return the part of some of the narrow rows, which share the nodes that average over the random effect."""
-        assert self.splines is not None
-        mass, own = self.splines
+        assert self.mass_of is not None
         plane, rows, out = self.plane, self.narrow[members], np.empty(len(x))
         center, scale = plane.center[rows], plane.scale[rows]
         peak, ratio = plane.mass[rows].max(axis=1)[:, None], (plane.tau[rows] / scale)[:, None]
@@ -189,14 +189,16 @@ class Smoother:
         size = max(1, CHUNK // (len(z) * len(members)))
         for start in range(0, len(x), size):
             u = ((x[start : start + size, None] - center) / scale)[:, :, None] - ratio * z
-            value = mass(members[:, None], u)
+            value = self.mass_of(members[:, None], u)
             # Where the posterior of mu is negligible its interpolant is rounding, which division would blow up.
             real = (value > 1e-14 * peak) & (u >= plane.u[0]) & (u <= plane.u[-1])
             if self.limits is not None:
                 log_own = log_mass(center[:, None] + scale[:, None] * u, plane.tau[rows][:, None], self.limits)
                 value *= np.exp(np.where(real, -log_own - self.top, 0.0))
+            elif self.own_of is not None:
+                value *= np.exp(np.where(real, -self.own_of(members[:, None], u) - self.top, 0.0))
             else:
-                value *= np.exp(np.where(real, -own(members[:, None], u) - self.top, 0.0))
+                value *= math.exp(-self.top)
             out[start : start + size] = (np.where(real, value, 0.0) @ w) @ (1.0 / (plane.step * scale))
         return out
 
