@@ -122,6 +122,20 @@ def _robust(d, p):
     return stats.norm.logpdf(d.yi, p["mu"], sd).sum() + stats.gamma.logpdf(lam, 2.0, scale=0.5).sum()
 
 
+def _adapted(d, p):
+    """Baselines of binomial_normal_random_baseline, and their derivatives with respect to what is sampled."""
+    a, b = d.events_control + 0.5, d.n_control - d.events_control + 0.5
+    v, omega2 = 1 / a + 1 / b, p["baseline_sd"] ** 2
+    posterior_mean = (p["baseline"] / omega2 + np.log(a / b) / v) / (1 / omega2 + 1 / v)
+    posterior_sd = (1 / omega2 + 1 / v) ** -0.5
+    return posterior_mean + posterior_sd * p["baseline_eta"], posterior_sd
+
+
+def _random_baseline(p):
+    center = stats.norm.logpdf(p["baseline"], 0, 10) + stats.halfnorm.logpdf(p["baseline_sd"], scale=2)
+    return center + _eta(p) + _mu(p) + _tau(p)
+
+
 FORMULAS: dict[tuple[str, str], Callable[[Any, Point], float]] = {
     ("common_effect", "default"): lambda d, p: stats.norm.logpdf(d.yi, p["mu"], d.sei).sum() + _mu(p),
     ("normal_normal", "default"): lambda d, p: _normal_marginal(d, p, p["mu"]) + _mu(p) + _tau(p),
@@ -167,26 +181,19 @@ FORMULAS: dict[tuple[str, str], Callable[[Any, Point], float]] = {
     ("binomial_normal_rd", "default"): lambda d, p: _rd(d, p, _effect(p)) + _eta(p),
     ("binomial_normal_rd", "centred"): lambda d, p: _rd(d, p, p["theta"]) + _theta(p),
     ("binomial_normal_random_baseline", "default"): lambda d, p: (
+        _arms(d, _adapted(d, p)[0], _adapted(d, p)[0] + _effect(p))
+        + stats.norm.logpdf(_adapted(d, p)[0], p["baseline"], p["baseline_sd"]).sum()
+        + np.log(_adapted(d, p)[1]).sum()
+        + _random_baseline(p)
+    ),
+    ("binomial_normal_random_baseline", "non_centred"): lambda d, p: (
         _arms(
             d,
             p["baseline"] + p["baseline_sd"] * p["baseline_eta"],
             p["baseline"] + p["baseline_sd"] * p["baseline_eta"] + _effect(p),
         )
-        + _eta(p)
         + _eta(p, "baseline_eta")
-        + stats.norm.logpdf(p["baseline"], 0, 10)
-        + stats.halfnorm.logpdf(p["baseline_sd"], scale=2)
-        + _mu(p)
-        + _tau(p)
-    ),
-    ("binomial_normal_random_baseline", "centred_baseline"): lambda d, p: (
-        _arms(d, p["study_baseline"], p["study_baseline"] + _effect(p))
-        + stats.norm.logpdf(p["study_baseline"], p["baseline"], p["baseline_sd"]).sum()
-        + _eta(p)
-        + stats.norm.logpdf(p["baseline"], 0, 10)
-        + stats.halfnorm.logpdf(p["baseline_sd"], scale=2)
-        + _mu(p)
-        + _tau(p)
+        + _random_baseline(p)
     ),
     ("beta_binomial", "default"): lambda d, p: _beta_binomial(d, p) + _mu(p),
     ("poisson_normal", "default"): lambda d, p: _rates(d, p, _effect(p)) + _eta(p) + _mu(p) + _tau(p),
