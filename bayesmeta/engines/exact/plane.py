@@ -48,6 +48,8 @@ RESOLVED = 2e-11
 MAX_HALVINGS = 4
 # Where a likelihood may have a crease this many halvings are enough to see that more will not help.
 PATIENCE = 1
+# A step that must shrink by less than this is halved.
+CLOSE = 1.0 / 1.4
 # Largest error of the interpolated density of mu given tau, relative to its peak.
 TOLERANCE = 1e-10
 
@@ -176,18 +178,21 @@ def plane(likelihoods: StudyLikelihoods) -> Plane:
         if farther != (0.0, 0.0):
             reach = [max(r, f) for r, f in zip(reach, farther, strict=True)]
             continue
-        known_columns = None
         if _average_error(posed, u, density, mass) > RESOLVED:
             posed, halvings = _halved(posed, halvings, curves, likelihoods)
+            known_columns = None
             continue
         error = _sinc_error(posed, u, mass, top)
         if error > TOLERANCE:
             # A finer grid does not help where it is the sums over the random effects that are rough.
             if error > 0.3 * last:
                 (posed, halvings), last = _halved(posed, halvings, curves, likelihoods), np.inf
+                known_columns = None
             else:
-                # The error falls at least as exp(-c / step): a step that brings it down to a tenth of the tolerance.
-                step, last = step * max(1.0 / 1.4, np.log(min(error, 0.1)) / np.log(0.1 * TOLERANCE)), error
+                # If the error falls as exp(-c / step) this brings it down to a tenth of the tolerance. Where that is
+                # far off, or has failed, the step is halved, which leaves what is known on the grid.
+                ratio = float(np.log(min(error, 0.1)) / np.log(0.1 * TOLERANCE))
+                step, last = step * (ratio if ratio > CLOSE and np.isinf(last) else 0.5), error
             continue
         if rule is not None:
             _check_tau(rule, likelihoods, mass.sum(axis=1) / total)
@@ -199,14 +204,18 @@ def plane(likelihoods: StudyLikelihoods) -> Plane:
 
 
 def _columns(posed: _Posed, u: Array, known: tuple[Array, Array] | None) -> Array:
-    """Return `_Posed.log_density` of all rows on the grid `u`; the part of it that is known is not computed again."""
+    """Return `_Posed.log_density` of all rows on the grid `u`; columns that are known are not computed again."""
     rows = np.arange(len(posed.tau))
     if known is None:
         return posed.log_density(rows, u)
-    inner, density = known
-    ends = u[u < inner[0] - 1e-9], u[u > inner[-1] + 1e-9]
-    parts = [posed.log_density(rows, end) if end.size else np.empty((len(rows), 0)) for end in ends]
-    return np.concatenate([parts[0], density, parts[1]], axis=1)
+    # A grid whose step was halved has the very numbers of the one before it.
+    _, at_old, at_new = np.intersect1d(known[0], u, assume_unique=True, return_indices=True)
+    density, fresh = np.empty((len(rows), len(u))), np.ones(len(u), dtype=bool)
+    fresh[at_new] = False
+    density[:, at_new] = known[1][:, at_old]
+    if fresh.any():
+        density[:, fresh] = posed.log_density(rows, u[fresh])
+    return density
 
 
 def _places(likelihoods: StudyLikelihoods) -> Array:
