@@ -50,7 +50,7 @@ def draw(solution: ExactSolution, n: int, rng: np.random.Generator) -> dict[str,
     else:
         tau = draw_tau(solution.rule, rng.random(n))
         center, scale, density = _interpolated_rows(solution, tau)
-    mu = center + scale * (at.u[0] + at.step * quantiles(density, rng.random(n)))
+    mu = at.axis.mu(at.u[0] + at.step * quantiles(density, rng.random(n)), center, scale)
     if at.tau[-1] == 0.0:
         return {"mu": mu, "theta": np.repeat(mu[:, None], k, axis=1), "theta_new": mu}
     if isinstance(at.averages, StudentEffects):

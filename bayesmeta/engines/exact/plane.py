@@ -5,6 +5,8 @@ rule and sinc interpolation converge geometrically; tau lies on the panels of `e
 by a Laplace approximation and then evaluated in full.
 """
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -13,10 +15,12 @@ from numpy.typing import NDArray
 from scipy.special import logsumexp, ndtr
 
 from bayesmeta.engines import nodes
-from bayesmeta.engines.exact.averages import Averages, averages
+from bayesmeta.engines.exact.averages import IQR, Averages, averages
+from bayesmeta.engines.exact.axis import Axis, Stretched, Uniform
 from bayesmeta.engines.exact.bounded import Bounded, tabulate
 from bayesmeta.engines.exact.curves import Curves, RoughError
-from bayesmeta.engines.exact.shared_nodes import sharpest_width
+from bayesmeta.engines.exact.shared_nodes import alike, sharpest_width
+from bayesmeta.engines.nodes import ORDER
 from bayesmeta.engines.tau import known_tau
 from bayesmeta.errors import ConvergenceError
 from bayesmeta.marginals.axis import log_jacobian
@@ -27,8 +31,12 @@ from bayesmeta.values import Array
 
 # Sinc interpolation of a Gaussian errs by exp(-pi^2 / (2 step^2)) = 7e-13 with this step.
 STEP = 0.42
+# First step on a stretched axis, which is refined more often than not.
+FAR_STEP = 0.2
 # The grid of mu grows until what lies at its ends is less than this.
 EDGE = 1e-13
+# On a stretched grid every so many places tell where there is anything: more than exp(NOTHING) of a row's largest.
+COARSE, NOTHING = 8, -70.0
 # Panels of tau that the Laplace approximation gives less mass than this are left out.
 NEGLIGIBLE_PANEL = 1e-14
 NEGLIGIBLE_SECOND = 1e-11
@@ -54,6 +62,12 @@ CLOSE = 1.0 / 1.4
 TOLERANCE = 1e-10
 
 
+UNIFORM = Uniform()
+
+# Maps ``(T, M)`` values of mu and ``(T,)`` of tau to ``(T, M)`` logs of averaged likelihoods.
+type LogAverage = Callable[[Array, Array], Array]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Plane:
     """The joint posterior of mu and tau on ``(T, M)`` nodes.
@@ -68,8 +82,8 @@ class Plane:
         ``(T,)`` nodes; zero for a common-effect model.
     center, scale
         ``(T,)`` place and unit of the grid of mu given each tau.
-    u
-        ``(M,)`` uniform grid: ``mu = center + scale * u``.
+    axis, u
+        ``(M,)`` uniform grid of u, and how mu follows from it.
     mass
         ``(T, M)`` posterior mass of the nodes, adding up to one.
     log_weight
@@ -86,6 +100,7 @@ class Plane:
     tau: Array
     center: Array
     scale: Array
+    axis: Axis
     u: Array
     mass: Array
     log_weight: Array
@@ -95,12 +110,17 @@ class Plane:
     @property
     def mu(self) -> Array:
         """``(T, M)`` nodes of mu."""
-        return np.asarray(self.center[:, None] + self.scale[:, None] * self.u)
+        return self.axis.mu(self.u, self.center[:, None], self.scale[:, None])
 
     @property
     def step(self) -> float:
         """Spacing of `u`."""
         return float(self.u[1] - self.u[0])
+
+    def spacing(self, counts: NDArray[np.bool_]) -> Array:
+        """Return ``(T,)`` the largest distance between nodes of mu that count; ``counts`` is ``(T, M)``."""
+        slope = self.axis.slope(self.mu, self.center[:, None], self.scale[:, None])
+        return np.asarray(self.step * np.where(counts, slope, 0.0).max(axis=1))
 
     @property
     def m(self) -> Array:
@@ -115,23 +135,93 @@ class Plane:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Posed:
-    """What is to be integrated: averages, prior of mu, and the nodes of tau with their log prior mass."""
+    """What is to be integrated: averages, prior of mu, the nodes of tau with their log prior mass, and the axis of mu.
 
+    ``places`` are values of mu at which modes are looked for.
+    """
+
+    curves: Curves | Bounded
     averages: Averages
     prior: Prior
     tau: Array
     log_weight: Array
     center: Array
     scale: Array
+    places: Array
+    axis: Axis = UNIFORM
 
     def mu_at(self, rows: NDArray[np.intp], u: Array) -> Array:
         """Return ``(rows, M)`` values of mu."""
-        return np.asarray(self.center[rows, None] + self.scale[rows, None] * u)
+        return self.axis.mu(u, self.center[rows, None], self.scale[rows, None])
+
+    def log_slope(self, rows: NDArray[np.intp], mu: Array) -> Array:
+        """Return ``(rows, M)`` logs of dmu/du."""
+        return np.asarray(np.log(self.axis.slope(mu, self.center[rows, None], self.scale[rows, None])))
 
     def log_density(self, rows: NDArray[np.intp], u: Array) -> Array:
-        """Return ``(rows, M)`` log of likelihood times prior of mu, at the given rows of tau."""
-        mu = self.mu_at(rows, u)
-        return np.asarray(self.averages.grid(mu, self.tau[rows]) + self.prior.logpdf(mu))
+        """Return ``(rows, M)`` log of likelihood times prior of mu per unit of u, at the given rows of tau."""
+        mu, tau = self.mu_at(rows, u), self.tau[rows]
+        known = self.prior.logpdf(mu) + self.log_slope(rows, mu)
+        if isinstance(self.axis, Uniform):
+            return np.asarray(known + self.averages.grid(mu, tau))
+        # Next to a small tau almost all of a far-reaching grid is empty.
+        few = np.unique(np.r_[0 : len(u) : COARSE, len(u) - 1])
+        rough = self.averages.rough(mu[:, few], tau) + known[:, few]
+        counts = rough > rough.max(axis=1, keepdims=True) + NOTHING
+        near = np.searchsorted(few, np.arange(len(u)), side="right") - 1
+        counts = (counts | _shifted(counts, 1) | _shifted(counts, -1))[:, near]
+        return np.asarray(known + where(self.averages.grid, mu, tau, counts, -np.inf))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Grid:
+    """Densities on a grid of mu: `log` is ``(T, M)``, `mass` relative to the largest node, whose log is `top`."""
+
+    u: Array
+    log: Array
+    mass: Array
+    top: float
+
+    @property
+    def step(self) -> float:
+        return float(self.u[1] - self.u[0])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Search:
+    """What was tried so far to enclose and resolve mu.
+
+    ``reach`` is how far the grid goes to either side, ``last`` the error of the grid before, ``known`` a grid with some
+    of the same nodes.
+    """
+
+    given: StudyLikelihoods
+    posed: _Posed
+    reach: tuple[float, float]
+    step: float = STEP
+    last: float = np.inf
+    halvings: int = 0
+    known: _Grid | None = None
+
+    def finer_averages(self) -> "_Search":
+        """Return the search with sums over the random effects of half the step.
+
+        Raises
+        ------
+        RoughError
+            If they were halved often enough to see that it does not help.
+        """
+        curves, study = self.posed.curves, self.given.study
+        suspect = np.zeros(len(study), dtype=bool) if isinstance(curves, Bounded) else curves.suspect
+        if self.halvings == MAX_HALVINGS or (self.halvings == PATIENCE and suspect.any()):
+            worst = int(np.argmin(sharpest_width(curves) / curves.scale))
+            raise RoughError(
+                f"The averages over the random effects were not resolved: the likelihood of study "
+                f"{study[worst]!r} changes too abruptly. Use engine='nuts'.",
+                suspect,
+            )
+        posed = replace(self.posed, averages=self.posed.averages.finer())
+        return replace(self, posed=posed, halvings=self.halvings + 1, last=np.inf, known=None)
 
 
 def plane(likelihoods: StudyLikelihoods) -> Plane:
@@ -142,6 +232,24 @@ def plane(likelihoods: StudyLikelihoods) -> Plane:
     ConvergenceError
         If the posterior cannot be enclosed or resolved.
     """
+    rule, search = _start(likelihoods)
+    while True:
+        search = _affordable(search)
+        grid = _evaluate(search)
+        wider = _wider(search, grid)
+        if wider is not None:
+            search = wider
+        elif _average_error(search.posed, grid) > RESOLVED:
+            search = search.finer_averages()
+        else:
+            error = _sinc_error(search.posed, grid)
+            if error <= TOLERANCE:
+                return _finished(likelihoods, rule, search.posed, grid, error)
+            search = _finer(search, grid, error)
+
+
+def _start(likelihoods: StudyLikelihoods) -> tuple[nodes.Rule | None, _Search]:
+    """Return panels of tau, None where it is known, and the first grid of mu for each of their nodes."""
     curves = tabulate(likelihoods, *theta_range(likelihoods))
     average = averages(likelihoods, curves)
     known = known_tau(likelihoods.tau)
@@ -152,70 +260,127 @@ def plane(likelihoods: StudyLikelihoods) -> Plane:
         rule = tau_rule(likelihoods, average)
         tau, log_weight = rule.x.ravel(), log_prior_mass(rule, likelihoods.tau)
     placed = average.place(tau)
-    posed = _Posed(average, likelihoods.mu, tau, log_weight, placed.center, placed.scale)
-    places = _places(likelihoods)
-    step, reach, last, halvings = STEP, [placed.reach, placed.reach], np.inf, 0
-    known_columns: tuple[Array, Array] | None = None
-    while True:
-        u = step * np.arange(-np.ceil(reach[0] / step), np.ceil(reach[1] / step) + 1)
-        if len(u) > MAX_GRID:
-            raise ConvergenceError(
-                f"The posterior of mu was not enclosed or resolved with {MAX_GRID} places of mu for each tau, with the "
-                f"priors {likelihoods.mu!r} of mu and {likelihoods.tau!r} of tau. Use priors with lighter tails, e.g. "
-                "normal(0, 2.82) and half_normal(0.5), or engine='nuts'."
-            )
-        density = _columns(posed, u, known_columns)
-        known_columns = u, density
-        log = density + (log_weight + np.log(posed.scale * step))[:, None]
-        top = float(log.max())
-        mass = np.exp(log - top)
-        total = float(mass.sum())
-        edges = [float(mass[:, 0].sum()) / total, float(mass[:, -1].sum()) / total]
-        if max(edges) > EDGE:
-            reach = [1.6 * r if e > EDGE else r for r, e in zip(reach, edges, strict=True)]
-            continue
-        farther = _elsewhere(posed, places, u, mass, top)
-        if farther != (0.0, 0.0):
-            reach = [max(r, f) for r, f in zip(reach, farther, strict=True)]
-            continue
-        if _average_error(posed, u, density, mass) > RESOLVED:
-            posed, halvings = _halved(posed, halvings, curves, likelihoods)
-            known_columns = None
-            continue
-        error = _sinc_error(posed, u, mass, top)
-        if error > TOLERANCE:
-            # A finer grid does not help where it is the sums over the random effects that are rough.
-            if error > 0.3 * last:
-                (posed, halvings), last = _halved(posed, halvings, curves, likelihoods), np.inf
-                known_columns = None
-            else:
-                # If the error falls as exp(-c / step) this brings it down to a tenth of the tolerance. Where that is
-                # far off, or has failed, the step is halved, which leaves what is known on the grid.
-                ratio = float(np.log(min(error, 0.1)) / np.log(0.1 * TOLERANCE))
-                step, last = step * (ratio if ratio > CLOSE and np.isinf(last) else 0.5), error
-            continue
-        if rule is not None:
-            _check_tau(rule, likelihoods, mass.sum(axis=1) / total)
-        evidence = top + float(np.log(total))
-        log_weight = np.asarray(logsumexp(log, axis=1)) - evidence
-        return Plane(
-            curves, posed.averages, rule, tau, posed.center, posed.scale, u, mass / total, log_weight, evidence, error
+    posed = _Posed(curves, average, likelihoods.mu, tau, log_weight, placed.center, placed.scale, _places(likelihoods))
+    return rule, _Search(likelihoods, posed, (placed.reach, placed.reach))
+
+
+def _shifted(counts: NDArray[np.bool_], by: int) -> NDArray[np.bool_]:
+    out = np.zeros_like(counts)
+    out[:, max(by, 0) : out.shape[1] + min(by, 0)] = counts[:, max(-by, 0) : out.shape[1] + min(-by, 0)]
+    return out
+
+
+def where(grid: LogAverage, mu: Array, tau: Array, used: NDArray[np.bool_], otherwise: float) -> Array:
+    """Return ``(T, M)`` logs of averages where they are used, computed on the columns that some rows together need."""
+    out = np.full(mu.shape, otherwise)
+    for rows in alike(tau, ORDER):
+        columns = np.flatnonzero(used[rows].any(axis=0))
+        if columns.size:
+            span = slice(columns[0], columns[-1] + 1)
+            out[rows, span] = grid(mu[rows, span], tau[rows])
+    return out
+
+
+def _affordable(search: _Search) -> _Search:
+    """Return the search, on a stretched axis where a uniform one needs too many nodes.
+
+    Raises
+    ------
+    ConvergenceError
+        If the stretched one does so too.
+    """
+    low, high = search.reach
+    if low + high < MAX_GRID * search.step:
+        return search
+    if isinstance(search.posed.axis, Stretched):
+        raise ConvergenceError(
+            f"The posterior of mu was not enclosed or resolved with {MAX_GRID} places of mu for each tau, with the "
+            f"priors {search.given.mu!r} of mu and {search.given.tau!r} of tau. Use priors with lighter tails, e.g. "
+            "normal(0, 2.82) and half_normal(0.5), or engine='nuts'."
         )
+    posed = _stretched(search.posed)
+    ends = [search.posed.mu_at(np.arange(len(posed.tau)), np.array([end]))[:, 0] for end in (-low, high)]
+    below, above = (float(np.abs(posed.axis.u(end, posed.center, posed.scale)).max()) for end in ends)
+    return replace(search, posed=posed, reach=(below, above), step=FAR_STEP, last=np.inf, known=None)
 
 
-def _columns(posed: _Posed, u: Array, known: tuple[Array, Array] | None) -> Array:
-    """Return `_Posed.log_density` of all rows on the grid `u`; columns that are known are not computed again."""
-    rows = np.arange(len(posed.tau))
-    if known is None:
-        return posed.log_density(rows, u)
-    # A grid whose step was halved has the very numbers of the one before it.
-    _, at_old, at_new = np.intersect1d(known[0], u, assume_unique=True, return_indices=True)
+def _stretched(posed: _Posed) -> _Posed:
+    """Return the same on an axis that is fine about the studies, as wide as tau makes them, and about the prior."""
+    precision = 1.0 / (posed.curves.scale[:, None] ** 2 + posed.tau**2)
+    center = (precision * posed.curves.center[:, None]).sum(axis=0) / precision.sum(axis=0)
+    place, width = 0.0, math.inf
+    if posed.prior.proper:
+        first, place, third = (float(q) for q in posed.prior.ppf(np.array([0.25, 0.5, 0.75])))
+        width = (third - first) / IQR
+    return replace(posed, axis=Stretched(place, width), center=center, scale=precision.sum(axis=0) ** -0.5)
+
+
+def _evaluate(search: _Search) -> _Grid:
+    """Return the densities on the grid of a search; what is known already is not computed again."""
+    posed, step, known = search.posed, search.step, search.known
+    first, last = (np.ceil(reach / step) for reach in search.reach)
+    u, rows = step * np.arange(-first, last + 1.0), np.arange(len(posed.tau))
     density, fresh = np.empty((len(rows), len(u))), np.ones(len(u), dtype=bool)
-    fresh[at_new] = False
-    density[:, at_new] = known[1][:, at_old]
+    if known is not None:
+        # A grid whose step was halved has the very numbers of the one before it.
+        _, old, new = np.intersect1d(known.u, u, assume_unique=True, return_indices=True)
+        fresh[new] = False
+        density[:, new] = known.log[:, old]
     if fresh.any():
         density[:, fresh] = posed.log_density(rows, u[fresh])
-    return density
+    log = density + (posed.log_weight + np.log(step))[:, None]
+    top = float(log.max())
+    return _Grid(u, density, np.exp(log - top), top)
+
+
+def _wider(search: _Search, grid: _Grid) -> _Search | None:
+    """Return the search on a wider grid, where there is something beyond this one; None where there is nothing."""
+    total = float(grid.mass.sum())
+    edges = float(grid.mass[:, 0].sum()) / total, float(grid.mass[:, -1].sum()) / total
+    if max(edges) > EDGE:
+        low, high = (1.6 * r if e > EDGE else r for r, e in zip(search.reach, edges, strict=True))
+        return replace(search, reach=(low, high), known=grid)
+    farther = _elsewhere(search.posed, grid)
+    if farther == (0.0, 0.0):
+        return None
+    low, high = (max(r, f) for r, f in zip(search.reach, farther, strict=True))
+    return replace(search, reach=(low, high), known=grid)
+
+
+def _finer(search: _Search, grid: _Grid, error: float) -> _Search:
+    """Return the search on a finer grid, or with finer averages where it is these that are rough."""
+    if error > 0.3 * search.last:
+        return search.finer_averages()
+    # If the error falls as exp(-c / step) this brings it down to a tenth of the tolerance. Where that is far off, or
+    # has failed, the step is halved, which leaves what is known on the grid.
+    ratio = float(np.log(min(error, 0.1)) / np.log(0.1 * TOLERANCE))
+    step = search.step * (ratio if ratio > CLOSE and np.isinf(search.last) else 0.5)
+    return replace(search, step=step, last=error, known=grid)
+
+
+def _finished(
+    likelihoods: StudyLikelihoods, rule: nodes.Rule | None, posed: _Posed, grid: _Grid, error: float
+) -> Plane:
+    """Return the plane of a grid that encloses and resolves the posterior."""
+    total = float(grid.mass.sum())
+    if rule is not None:
+        _check_tau(rule, likelihoods, grid.mass.sum(axis=1) / total)
+    evidence = grid.top + float(np.log(total))
+    log_weight = logsumexp(grid.log, axis=1) + posed.log_weight + np.log(grid.step) - evidence
+    return Plane(
+        curves=posed.curves,
+        averages=posed.averages,
+        rule=rule,
+        tau=posed.tau,
+        center=posed.center,
+        scale=posed.scale,
+        axis=posed.axis,
+        u=grid.u,
+        mass=grid.mass / total,
+        log_weight=np.asarray(log_weight),
+        log_evidence=evidence,
+        error=error,
+    )
 
 
 def _places(likelihoods: StudyLikelihoods) -> Array:
@@ -227,17 +392,18 @@ def _places(likelihoods: StudyLikelihoods) -> Array:
     return np.unique(np.concatenate([at, 0.5 * (at[1:] + at[:-1])]))
 
 
-def _elsewhere(posed: _Posed, places: Array, u: Array, mass: Array, top: float) -> tuple[float, float]:
+def _elsewhere(posed: _Posed, grid: _Grid) -> tuple[float, float]:
     """Return how far below and above its center the grid of mu must reach to hold all modes that were found; or zeros.
 
     The grid grows from one mode until nothing is left at its ends, and would not see another one beyond a valley.
     """
+    mass, u = grid.mass, grid.u
     rows = np.unique(np.concatenate([_typical(mass)[0], np.linspace(0, len(mass) - 1, 5).astype(np.intp)]))
-    at = (places - posed.center[rows, None]) / posed.scale[rows, None]
-    mu = np.broadcast_to(places, at.shape)
-    log = posed.averages.rough(mu, posed.tau[rows]) + posed.prior.logpdf(mu)
-    log += (posed.log_weight[rows] + np.log(posed.scale[rows] * (u[1] - u[0])))[:, None]
-    counts = (log > top + np.log(EDGE)) & ((at < u[0]) | (at > u[-1]))
+    at = posed.axis.u(posed.places, posed.center[rows, None], posed.scale[rows, None])
+    mu = np.broadcast_to(posed.places, at.shape)
+    log = posed.averages.rough(mu, posed.tau[rows]) + posed.prior.logpdf(mu) + posed.log_slope(rows, mu)
+    log += (posed.log_weight[rows] + np.log(grid.step))[:, None]
+    counts = (log > grid.top + np.log(EDGE)) & ((at < u[0]) | (at > u[-1]))
     return -min(0.0, float(at[counts].min(initial=0.0))), max(0.0, float(at[counts].max(initial=0.0)))
 
 
@@ -255,39 +421,31 @@ def _check_tau(rule: nodes.Rule, likelihoods: StudyLikelihoods, weight: Array) -
         )
 
 
-def _halved(
-    posed: _Posed, halvings: int, curves: Curves | Bounded, likelihoods: StudyLikelihoods
-) -> tuple[_Posed, int]:
-    """Return what is to be integrated with sums over the random effects of half the step, and one halving more."""
-    suspect = np.zeros(len(likelihoods.study), dtype=bool) if isinstance(curves, Bounded) else curves.suspect
-    if halvings == MAX_HALVINGS or (halvings == PATIENCE and suspect.any()):
-        worst = int(np.argmin(sharpest_width(curves) / curves.scale))
-        raise RoughError(
-            f"The averages over the random effects were not resolved: the likelihood of study "
-            f"{likelihoods.study[worst]!r} changes too abruptly. Use engine='nuts'.",
-            suspect,
-        )
-    return replace(posed, averages=posed.averages.finer()), halvings + 1
+def _sinc_error(posed: _Posed, grid: _Grid) -> float:
+    """Compare the sinc interpolant half-way between nodes with the density itself, for typical values of tau.
 
-
-def _sinc_error(posed: _Posed, u: Array, mass: Array, top: float) -> float:
-    """Compare the sinc interpolant half-way between nodes with the density itself, for typical values of tau."""
-    rows, extreme = _typical(mass)
-    step = float(u[1] - u[0])
-    between = u[:-1] + 0.5 * step
-    shift = (posed.log_weight[rows] + np.log(posed.scale[rows] * step))[:, None] - top
+    For every other tau the sums over even and over odd nodes are compared, which differ by as much as an interpolant
+    errs.
+    """
+    rows, extreme = _typical(grid.mass)
+    mass, step = grid.mass[rows], grid.step
+    between = grid.u[:-1] + 0.5 * step
+    shift = (posed.log_weight[rows] + np.log(step))[:, None] - grid.top
     known = np.exp(posed.log_density(rows, between) + shift)
-    guess = mass[rows] @ sinc_basis(between / step, np.rint(u / step)).T
-    error = np.max(np.abs(guess - known), axis=1) / mass[rows].max(axis=1)
-    return float(np.max(error * extreme))
+    guess = mass @ sinc_basis(between / step, np.rint(grid.u / step)).T
+    error = np.max(np.abs(guess - known), axis=1) / mass.max(axis=1)
+    uneven = float(np.abs(grid.mass @ (1.0 - 2.0 * (np.arange(len(grid.u)) % 2))).sum() / grid.mass.sum())
+    return max(float(np.max(error * extreme)), uneven)
 
 
-def _average_error(posed: _Posed, u: Array, log: Array, mass: Array) -> float:
+def _average_error(posed: _Posed, grid: _Grid) -> float:
     """Compare sums over the random effects with finer ones, at typical values of mu and tau."""
-    rows, extreme = _typical(mass)
-    columns = np.unique(np.searchsorted(u, (-3.0, -1.5, 0.0, 1.5, 3.0)).clip(0, len(u) - 1))
-    known = replace(posed, averages=posed.averages.finer()).log_density(rows, u[columns])
-    return float(np.max(np.abs(log[np.ix_(rows, columns)] - known) * np.exp(-0.5 * u[columns] ** 2) * extreme[:, None]))
+    rows, extreme = _typical(grid.mass)
+    columns = np.unique(np.searchsorted(grid.u, (-3.0, -1.5, 0.0, 1.5, 3.0)).clip(0, len(grid.u) - 1))
+    known = replace(posed, averages=posed.averages.finer()).log_density(rows, grid.u[columns])
+    height = grid.mass[np.ix_(rows, columns)] / grid.mass[rows].max(axis=1)[:, None]
+    away = np.abs(grid.log[np.ix_(rows, columns)] - known, where=height > 0.0, out=np.zeros(height.shape))
+    return float(np.max(away * height * extreme[:, None]))
 
 
 def _typical(mass: Array) -> tuple[NDArray[np.intp], Array]:

@@ -45,6 +45,9 @@ UNITS = 15.0
 EXP, LOOK = 1.0, 6.0
 # A group that needs more nodes than this lies too far apart, and its studies are averaged one by one.
 APART = 1_500
+# Columns of mu that together need more nodes than this, and lie over more than so many tau, are worked on in halves:
+# most nodes are nothing to most of them.
+FAR_APART, SPLIT = 1_000, 20.0
 # One study's sum over more nodes than this costs more than going about its mode for every pair.
 MANY = 10_000
 # Rows of the grid are worked on together where tau differs by no more than this factor.
@@ -130,6 +133,10 @@ class _Group:
         low, high, slope = (a[:, block] for a in (self.low, self.high, self.slope))
         return replace(self, low=low, high=high, slope=slope)
 
+    def over(self, mu: Array, tau: Array) -> "_Group":
+        """Return the group for some columns of mu and all of its rows."""
+        return _Group(self.curves, self.sharpest, *_reach(self.curves, mu, tau))
+
     def one(self, i: int) -> "_Group":
         low, high, slope = (a[i : i + 1] for a in (self.low, self.high, self.slope))
         return _Group(self.curves.one(i), self.sharpest, low, high, slope)
@@ -147,6 +154,9 @@ def _block(group: _Group, mu: Array, tau: Array, fine: float) -> Array:
         points = 2 + ceil((exponent(ratio) + 2.0 * slope**2) / sqrt(fine))
         if points * columns * k * LOOK < shared:
             return _narrow(curves, mu, tau, points)
+    if count > FAR_APART and columns > 1 and float(np.max(np.ptp(mu, axis=1) / tau)) > SPLIT:
+        halves = slice(None, columns // 2), slice(columns // 2, None)
+        return np.concatenate([_block(group.over(mu[:, h], tau), mu[:, h], tau, fine) for h in halves], axis=1)
     if count > APART and k > 1:
         return np.asarray(sum(_block(group.one(i), mu, tau, fine) for i in range(k)))
     if count > MANY:

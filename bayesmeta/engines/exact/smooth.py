@@ -1,14 +1,16 @@
 """From (mu, tau) to a true effect: averages over the random effect, row by row of a plane."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
+from numpy.typing import NDArray
 
+from bayesmeta.engines.exact.axis import Uniform
 from bayesmeta.engines.exact.hermite import exponent, hermite
-from bayesmeta.engines.exact.plane import Plane
+from bayesmeta.engines.exact.plane import LogAverage, Plane, where
 from bayesmeta.engines.exact.row_splines import Index, RowSplines, band_limited, oversampled, through
 from bayesmeta.truncated import log_mass
 from bayesmeta.values import Array
@@ -20,6 +22,8 @@ ALIKE = 1.4
 T_STEP, T_FALL = 0.1, 38.0
 # Nodes with less probability than this are left out.
 NO_MASS = 1e-22
+# Nodes where the density is below exp(-FAINT) of the row's peak need not resolve the random effect.
+FAINT = 35.0
 CHUNK = 100_000
 # Powers of whole degrees of freedom up to this are taken by products.
 MOST_PRODUCTS = 12.0
@@ -33,10 +37,6 @@ def _root_power(base: Array, n: int) -> Array:
     for _ in range(n // 2):
         out *= base
     return out
-
-
-# Maps ``(T, M)`` values of mu and ``(T,)`` of tau to ``(T, M)`` logs of averaged likelihoods.
-type LogAverage = Callable[[Array, Array], Array]
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,18 +114,21 @@ class Smoother:
 
     def __post_init__(self) -> None:
         plane = self.plane
+        used = plane.mass > NO_MASS
+        log_own = self._log_own(plane.mu, plane.tau, plane.mass > 0.0)
+        log_value = np.full(used.shape, -np.inf)
+        log_value[used] = np.log(plane.mass[used]) - log_own[used]
+        counts = used & (log_value > log_value.max(axis=1, keepdims=True) - FAINT)
         with np.errstate(divide="ignore"):
-            times = np.ceil(self.kernel.wide(plane.step) * plane.scale / plane.tau)
+            times = np.ceil(self.kernel.wide(plane.step) * plane.spacing(counts) / plane.step / plane.tau)
         kept = plane.weight > 1e-15
         direct, nodes = times <= 1.0, np.zeros(len(times), dtype=np.intp)
         for row in np.flatnonzero(kept & ~direct).tolist():
             nodes[row] = len(self.kernel.nodes(self._ratio(row))[0])
             direct[row] = times[row] * len(plane.u) * self.kernel.cost <= LOOK_UP * nodes[row]
         narrow = np.flatnonzero(kept & ~direct)
-        log_own = self._log_own(plane.mu, plane.tau)
-        used = plane.mass > NO_MASS
         # With the largest ratio at 1 nothing overflows, however much this study contradicts the others.
-        top = float(np.max(np.log(plane.mass[used]) - log_own[used]))
+        top = float(log_value.max())
         put = partial(object.__setattr__, self)
         parts = [self._nodes(np.flatnonzero(direct & (times <= 1.0)), plane.mass, log_own)]
         for n in np.unique(times[direct & (times > 1.0)]):
@@ -141,11 +144,16 @@ class Smoother:
     def _ratio(self, row: int) -> float:
         return float(self.plane.tau[row] / self.plane.scale[row])
 
-    def _log_own(self, mu: Array, tau: Array) -> Array:
-        """Return ``(T, M)`` logs of what is divided out."""
+    def _log_own(self, mu: Array, tau: Array, known: NDArray[np.bool_]) -> Array:
+        """Return ``(T, M)`` logs of what is divided out, at least where the posterior is known to be anything.
+
+        That reaches well beyond what is used, so that splines through them do not ring there.
+        """
         if self.limits is not None:
             return log_mass(mu, np.broadcast_to(tau[:, None], mu.shape), self.limits)
-        return np.zeros(mu.shape) if self.own is None else self.own(mu, tau)
+        if self.own is None:
+            return np.zeros(mu.shape)
+        return self.own(mu, tau) if isinstance(self.plane.axis, Uniform) else where(self.own, mu, tau, known, 0.0)
 
     def _nodes(self, rows: Index, mass: Array, log_own: Array) -> tuple[Array, Array, Array]:
         """Return mu, tau and log weight of some of the plane's own nodes."""
@@ -158,10 +166,10 @@ class Smoother:
         plane, tau = self.plane, self.plane.tau[rows]
         fine, mass = oversampled(plane.mass[rows], plane.u, times)
         mass /= times
-        mu = plane.center[rows, None] + plane.scale[rows, None] * fine
+        mu = plane.axis.mu(fine, plane.center[rows, None], plane.scale[rows, None])
         used = mass > NO_MASS
         spread = np.broadcast_to(tau[:, None], mass.shape)[used]
-        return mu[used], spread, np.log(mass[used]) - self._log_own(mu, tau)[used]
+        return mu[used], spread, np.log(mass[used]) - self._log_own(mu, tau, mass > 0.0)[used]
 
     def density(self, x: Array) -> Array:
         """Return ``sum_t integral p(mu, tau_t) / own(mu, tau_t) p(x | mu, tau_t) dmu`` at each x, up to a constant."""
@@ -183,23 +191,27 @@ class Smoother:
         """Return the part of some of the narrow rows, which share the nodes that average over the random effect."""
         assert self.mass_of is not None
         plane, rows, out = self.plane, self.narrow[members], np.empty(len(x))
-        center, scale = plane.center[rows], plane.scale[rows]
-        peak, ratio = plane.mass[rows].max(axis=1)[:, None], (plane.tau[rows] / scale)[:, None]
+        peak, tau = plane.mass[rows].max(axis=1)[:, None], plane.tau[rows][:, None]
+        center, scale = plane.center[rows][:, None], plane.scale[rows][:, None]
+        uniform, ratio = isinstance(plane.axis, Uniform), tau / scale
         z, w = self.kernel.nodes(float(ratio.max()))
         size = max(1, CHUNK // (len(z) * len(members)))
         for start in range(0, len(x), size):
-            u = ((x[start : start + size, None] - center) / scale)[:, :, None] - ratio * z
+            at = x[start : start + size, None, None]
+            # On a uniform axis this takes half the time.
+            u = (at - center) / scale - ratio * z if uniform else plane.axis.u(at - tau * z, center, scale)
             value = self.mass_of(members[:, None], u)
             # Where the posterior of mu is negligible its interpolant is rounding, which division would blow up.
             real = (value > 1e-14 * peak) & (u >= plane.u[0]) & (u <= plane.u[-1])
             if self.limits is not None:
-                log_own = log_mass(center[:, None] + scale[:, None] * u, plane.tau[rows][:, None], self.limits)
-                value *= np.exp(np.where(real, -log_own - self.top, 0.0))
+                value *= np.exp(np.where(real, -log_mass(at - tau * z, tau, self.limits) - self.top, 0.0))
             elif self.own_of is not None:
                 value *= np.exp(np.where(real, -self.own_of(members[:, None], u) - self.top, 0.0))
             else:
                 value *= math.exp(-self.top)
-            out[start : start + size] = (np.where(real, value, 0.0) @ w) @ (1.0 / (plane.step * scale))
+            if not uniform:
+                value *= scale / plane.axis.slope(at - tau * z, center, scale)
+            out[start : start + size] = (np.where(real, value, 0.0) @ w) @ (1.0 / (plane.step * scale[:, 0]))
         return out
 
 

@@ -107,13 +107,14 @@ class ExactSolution:
         out = np.empty(len(x))
         rows = at.weight > 1e-17
         size = max(1, 2_000_000 // (int(rows.sum()) * len(at.u)))
-        scaled = at.mass[rows] / (at.step * at.scale[rows, None])
+        placed = at.center[rows], at.scale[rows]
         for start in range(0, len(x), size):
-            u = (x[start : start + size, None] - at.center[rows]) / at.scale[rows]
+            mu = x[start : start + size, None]
+            u = at.axis.u(mu, *placed)
             basis = sinc_basis(u / at.step, at.m)
             # Beyond its grid the density is negligible, but its sinc interpolant rings.
-            basis *= ((u >= at.u[0]) & (u <= at.u[-1]))[:, :, None]
-            out[start : start + size] = np.einsum("xtm,tm->x", basis, scaled)
+            basis *= (((u >= at.u[0]) & (u <= at.u[-1])) / (at.step * at.axis.slope(mu, *placed)))[:, :, None]
+            out[start : start + size] = np.einsum("xtm,tm->x", basis, at.mass[rows])
         return np.maximum(out, 0.0)
 
     def theta_new(self) -> SincDensity | LineDensity:
