@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy.special import logsumexp
 
 from bayesmeta.engines.creased.line import ABOVE, Pieces, ends_of, series
-from bayesmeta.engines.exact.hermite import hermite
+from bayesmeta.engines.hermite import hermite
 from bayesmeta.engines.nodes import NODES, ORDER, WEIGHTS
 from bayesmeta.errors import ConvergenceError
 from bayesmeta.marginals.axis import from_axis, log_jacobian

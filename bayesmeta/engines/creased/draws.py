@@ -8,10 +8,10 @@ from bayesmeta.engines.creased.blur import PRESSED, Normal, cut, subnodes
 from bayesmeta.engines.creased.line import Pieces
 from bayesmeta.engines.creased.sheet import Layer
 from bayesmeta.engines.creased.solution import CreasedSolution
+from bayesmeta.engines.draws import draw_tau
 from bayesmeta.engines.exact.convolve import STEP as THETA_STEP
 from bayesmeta.engines.exact.convolve import conditional_grid
 from bayesmeta.engines.nodes import ORDER, TO_LEGENDRE, lagrange
-from bayesmeta.engines.normal.draws import draw_tau
 from bayesmeta.engines.sinc_quantiles import quantiles
 from bayesmeta.marginals.axis import from_axis
 from bayesmeta.truncated import quantile

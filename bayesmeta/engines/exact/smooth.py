@@ -7,9 +7,9 @@ from functools import partial
 
 import numpy as np
 
-from bayesmeta.engines.exact.hermite import exponent, hermite
 from bayesmeta.engines.exact.plane import Plane
 from bayesmeta.engines.exact.row_splines import Index, RowSplines, band_limited, oversampled, through
+from bayesmeta.engines.hermite import exponent, hermite
 from bayesmeta.truncated import log_mass
 from bayesmeta.values import Array
 

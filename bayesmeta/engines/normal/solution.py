@@ -8,10 +8,10 @@ from functools import partial
 import numpy as np
 from numpy.typing import ArrayLike
 
+from bayesmeta.engines.i2 import typical_variance
 from bayesmeta.engines.lazy import Lazy
 from bayesmeta.engines.nodes import Rule
 from bayesmeta.engines.normal.gaussian import CHUNK, Conditional, Problem, condition, true_effect
-from bayesmeta.engines.sampling.quantities import typical_variance
 from bayesmeta.engines.tau_marginals import TauPosterior
 from bayesmeta.errors import ModelError, UnknownNameError, unknown
 from bayesmeta.marginals import Density, NormalMixture, Transformed
