@@ -154,44 +154,55 @@ def creased(given: StudyLikelihoods, rough: NDArray[np.bool_], low: Array, high:
     low, high
         ``(k,)`` how far any theta matters, where it has no limits.
     """
-    table: Curves | Bounded | None = None
+    table, rough = _smooth_tables(given, rough, low, high)
+    start, end = (float(low.min()), float(high.max())) if np.isinf(given.support).any() else given.support
+    scale = np.where(np.isfinite(given.scale), given.scale, 0.1 * (end - start))
+    pieces = _on_panels(given, rough, scale, (start, end))
+    place = np.stack([given.center, scale])
+    place[:, rough] = _moments(pieces)
+    if table is None:
+        return CreasedEffects(None, pieces, rough, given.support, place)
+    return CreasedEffects(
+        NormalEffects(table, given.mu),
+        pieces,
+        rough,
+        given.support,
+        place,
+        _pressed(table) if isinstance(table, Bounded) else None,
+    )
+
+
+def _smooth_tables(
+    given: StudyLikelihoods, rough: NDArray[np.bool_], low: Array, high: Array
+) -> tuple[Curves | Bounded | None, NDArray[np.bool_]]:
+    """Return tables of the likelihoods that are smooth, None if none is, and which are rough."""
     while not rough.all():
         try:
             table = bounded.tabulate(some(given, ~rough), low[~rough], high[~rough])
         except RoughError as error:
-            rough = rough.copy()
-            rough[np.flatnonzero(~rough)[error.rough]] = True
-            continue
-        if isinstance(table, Bounded) or not table.suspect.any():
-            break
-        # A faint crease passes for smooth in a table, but not in sums over the random effects.
+            found = error.rough
+        else:
+            # A faint crease passes for smooth in a table, but not in sums over the random effects.
+            if isinstance(table, Bounded) or not table.suspect.any():
+                return table, rough
+            found = table.suspect
         rough = rough.copy()
-        rough[np.flatnonzero(~rough)[table.suspect]] = True
-        table = None
-    limits = given.support
-    start, end = (float(low.min()), float(high.max())) if np.isinf(limits).any() else limits
+        rough[np.flatnonzero(~rough)[found]] = True
+    return None, rough
+
+
+def _on_panels(given: StudyLikelihoods, rough: NDArray[np.bool_], scale: Array, limits: tuple[float, float]) -> Pieces:
+    """Return the rough log likelihoods on panels between the creases and ends of what is looked at."""
+    start, end = limits
     cuts = np.unique([start, *(c for c in given.creases if start < c < end), end])
-    scale = np.where(np.isfinite(given.scale), given.scale, 0.1 * (end - start))
     spread = (given.center[rough] + scale[rough] * np.array([-3.0, 0.0, 3.0])[:, None]).ravel()
 
     def loglik(theta: Array) -> Array:
         return given.loglik(np.tile(theta, (len(rough), 1)))[rough]
 
-    judge = resolves_logs(SMOOTH, FALL, 1e-13 * float(scale.min()), (start, end))
+    judge = resolves_logs(SMOOTH, FALL, 1e-13 * float(scale.min()), limits)
     about = "the likelihoods of " + ", ".join(repr(s) for s, r in zip(given.study, rough, strict=True) if r)
-    pieces = refine(loglik, evaluate(loglik, first_panels(cuts, spread), about), judge, about)
-    place = np.stack([given.center, scale])
-    place[:, rough] = _moments(pieces)
-    if table is None:
-        return CreasedEffects(None, pieces, rough, limits, place)
-    return CreasedEffects(
-        NormalEffects(table, given.mu),
-        pieces,
-        rough,
-        limits,
-        place,
-        _pressed(table) if isinstance(table, Bounded) else None,
-    )
+    return refine(loglik, evaluate(loglik, first_panels(cuts, spread), about), judge, about)
 
 
 def _pressed(table: Bounded) -> Pieces:
