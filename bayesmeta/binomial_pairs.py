@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from bayesmeta.errors import ConvergenceError
-from bayesmeta.likelihoods import binomial_logpmf
+from bayesmeta.log_probabilities import binomial_logpmf
 from bayesmeta.values import Array
 
 # Relative change by which sums over every third node, from each of three starts, may differ from the sum over all. They
