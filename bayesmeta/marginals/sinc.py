@@ -50,7 +50,7 @@ class SincDensity(Searched):
         What does not exist, and why.
     infinite_mean
         Minus infinity or infinity where the mean is that, else 0.
-    extra_first, extra_second
+    extra_first, extra_variance
         Share of the mean and of the variance beyond the grid, where a tail is so heavy that there is one.
     """
 
@@ -63,7 +63,7 @@ class SincDensity(Searched):
     kind: IntervalKind = "credible"
     notes: tuple[str, ...] = ()
     extra_first: float = 0.0
-    extra_second: float = 0.0
+    extra_variance: float = 0.0
     infinite_mean: float = 0.0
 
     @property
@@ -113,7 +113,7 @@ class SincDensity(Searched):
             return math.inf
         z = np.sinh(self.v)
         return math.hypot(
-            self.scale * math.sqrt(float(self.mass @ (z - float(self.mass @ z)) ** 2)), math.sqrt(self.extra_second)
+            self.scale * math.sqrt(float(self.mass @ (z - float(self.mass @ z)) ** 2)), math.sqrt(self.extra_variance)
         )
 
     def _ppf(self, q: Array) -> Array:
