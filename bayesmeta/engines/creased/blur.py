@@ -74,8 +74,10 @@ class Normal:
         return value
 
 
-def blur(f: Pieces, normal: Normal, at: Array, fine: float = FINE) -> Array:
+def blur(f: Pieces, normal: Normal, at: Array, fine: float = FINE, about: str = "a function") -> Array:
     r"""Return ``(R, n)`` logs of :math:`\int f(x) N(x; \mu, \tau^2) dx`, relative to `Normal`'s unit, at n targets.
+
+    Messages say what the functions are: `about`.
 
     Raises
     ------
@@ -110,7 +112,7 @@ def blur(f: Pieces, normal: Normal, at: Array, fine: float = FINE) -> Array:
         out[:, far] = f.at(end) + normal.log(end, at[far])
     for rows in (inside & ~calm & ~point & ~far, ~inside & ~pressed):
         if rows.any():
-            out[:, rows] = _shared(f, normal, at[rows], fine)
+            out[:, rows] = _shared(f, normal, at[rows], fine, about)
     return out
 
 
@@ -158,9 +160,9 @@ def _about(f: Pieces, tau: float, mu: Array, size: int) -> Array:
     return out
 
 
-def _shared(f: Pieces, normal: Normal, at: Array, fine: float) -> Array:
+def _shared(f: Pieces, normal: Normal, at: Array, fine: float, about: str) -> Array:
     """Average by nodes that all targets share: the panels, cut to the size of tau where they count."""
-    parent, u_left, u_right = cut(f, normal, np.sort(at), fine)
+    parent, u_left, u_right = cut(f, normal, np.sort(at), fine, about)
     x, log, half = subnodes(f, parent, u_left, u_right)
     log = log + np.repeat(np.log(half), ORDER) + np.tile(np.log(WEIGHTS), len(half))
     top = log.max(axis=1, keepdims=True)
@@ -202,13 +204,20 @@ def subnodes(f: Pieces, parent: NDArray[np.intp], u_left: Array, u_right: Array)
     return from_axis(u, lower, upper).ravel(), log + log_jacobian(u, lower, upper).ravel(), half
 
 
-def cut(f: Pieces, normal: Normal, at: Array, fine: float = FINE) -> tuple[NDArray[np.intp], Array, Array]:
+def cut(
+    f: Pieces, normal: Normal, at: Array, fine: float = FINE, about: str = "a function"
+) -> tuple[NDArray[np.intp], Array, Array]:
     """Return the panels that count for any of the sorted targets, cut in halves until they are small beside tau.
 
     Returns
     -------
     parent, left, right
         Which panel each is part of, and its ends on that panel's axis.
+
+    Raises
+    ------
+    ConvergenceError
+        If there are too many; the message says what the functions are: `about`.
     """
     counts, room = _counting(f, normal, at)
     # What is below exp(-DEEP) of a function's peak is added up as coarsely as it comes.
@@ -227,8 +236,9 @@ def cut(f: Pieces, normal: Normal, at: Array, fine: float = FINE) -> tuple[NDArr
             return parent, u_left, u_right
         if len(parent) > MAX_PANELS:
             raise ConvergenceError(
-                f"The averages over random effects with tau = {normal.tau:.3g} take more than {MAX_PANELS * ORDER} "
-                "nodes: a study's likelihood is too narrow, or contradicts the others too much. Use engine='nuts'."
+                f"Averages of {about} over random effects with tau = {normal.tau:.3g} take more than "
+                f"{MAX_PANELS * ORDER} nodes: a study's likelihood is too narrow, or contradicts the others too much. "
+                "Use engine='nuts'."
             )
         half = 0.5 * (u_left + u_right)
         parent = np.concatenate([parent, parent[wide]])
