@@ -153,6 +153,11 @@ class TauPosterior:
         )
 
 
+def tau_posterior(rule: Rule | None, prior: Prior | None, exponent: float) -> TauPosterior | None:
+    """Return the posterior of tau; None where it is known, and there are no panels of it or no prior."""
+    return None if rule is None or prior is None else TauPosterior(rule, prior, exponent)
+
+
 def with_tails[M: (SincDensity, LineDensity)](
     marginal: M,
     tau: TauPosterior | None,

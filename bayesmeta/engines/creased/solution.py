@@ -11,7 +11,7 @@ from bayesmeta.engines.creased.line_marginals import line_density, line_pieces, 
 from bayesmeta.engines.creased.sheet import Layer, Sheet
 from bayesmeta.engines.exact.plane import dies_away
 from bayesmeta.engines.nodes import Rule
-from bayesmeta.engines.tau_marginals import TauPosterior, with_own_tail, with_tails
+from bayesmeta.engines.tau_marginals import TauPosterior, tau_posterior, with_own_tail, with_tails
 from bayesmeta.marginals import Density, LineDensity, Transformed
 from bayesmeta.model import StudyLikelihoods
 from bayesmeta.values import Array
@@ -168,9 +168,7 @@ class CreasedSolution:
     @property
     def heterogeneity(self) -> TauPosterior | None:
         """The posterior of tau; None where it is known."""
-        if self.rule is None or self.given.tau is None:
-            return None
-        return TauPosterior(self.rule, self.given.tau, self.tail_exponent)
+        return tau_posterior(self.rule, self.given.tau, self.tail_exponent)
 
     def _with_tails(self, marginal: LineDensity, spread: float) -> LineDensity:
         """Count what lies beyond the panels in the moments of mu plus `spread` times the random effect."""

@@ -26,7 +26,7 @@ from bayesmeta.engines.exact.smooth import Kernel, Smoother
 from bayesmeta.engines.lazy import Lazy
 from bayesmeta.engines.nodes import TO_LEGENDRE, Rule
 from bayesmeta.engines.tau import barely_proper, gathered, known_tau
-from bayesmeta.engines.tau_marginals import Ends, TauPosterior, with_own_tail, with_tails
+from bayesmeta.engines.tau_marginals import Ends, TauPosterior, tau_posterior, with_own_tail, with_tails
 from bayesmeta.engines.versions import versions
 from bayesmeta.errors import ConvergenceError, ModelError
 from bayesmeta.marginals import Density, LineDensity, SincDensity, Transformed
@@ -93,9 +93,7 @@ class ExactSolution:
     @property
     def heterogeneity(self) -> TauPosterior | None:
         """The posterior of tau; None where it is known."""
-        if self.rule is None or self.given.tau is None:
-            return None
-        return TauPosterior(self.rule, self.given.tau, self.tail_exponent)
+        return tau_posterior(self.rule, self.given.tau, self.tail_exponent)
 
     def _moments_of_mu(self, about: float) -> tuple[Array, Array]:
         """Return ``(T,)`` first and second moments of mu about a place, given tau."""
