@@ -16,6 +16,7 @@ from bayesmeta.values import Array
 TOLERANCE = 1e-11
 # On a spline of degree 7 half the spacing gains a factor 2^8; a quarter of that is counted on.
 GAIN = 64.0
+# A table of more cells than this is not refined any further.
 MAX_CELLS = 2**14
 # A table of so many cells whose error is largest next to a crease is given up: smooth likelihoods take at most half as
 # many, and at a crease twice as many gain a factor 2 to 4, not 2^8. Going on would end the same way, only later.
@@ -201,7 +202,7 @@ def _check_refinable(axes: _Axes, values: Array, pending: NDArray[np.intp], max_
     Raises
     ------
     RoughError
-        If there are creases, or the cells are as many as they may be.
+        If there are creases, or more cells than `max_cells` already.
     """
     cells = values.shape[1] - 1
     if cells >= CREASED_CELLS:
