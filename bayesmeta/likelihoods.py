@@ -17,7 +17,10 @@ from bayesmeta.log_probabilities import binomial_logpmf, poisson_logpmf
 from bayesmeta.priors import Normal, Prior
 from bayesmeta.values import Array
 
+# Model files import what they need of likelihoods from here, so the log probabilities of counts are passed on. Within
+# the package they are imported from where they are.
 __all__ = [
+    "NO_TABLE",
     "HalfLogOddsRatio",
     "LogIntegrand",
     "asinh_exp",

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import integrate, special, stats
 
-from bayesmeta import likelihoods
+from bayesmeta import likelihoods, log_probabilities
 from bayesmeta.errors import ModelError
 from bayesmeta.model import load_model
 from bayesmeta.priors import parse_prior
@@ -146,7 +146,7 @@ def test_a_binomial_probability_keeps_its_digits_however_many_patients(events, n
     """Logs of binomial probabilities equal those in sixty digits to a few units in the last place."""
     observed = np.log((events + 0.5) / (n - events + 0.5))
     logit = observed + np.array([-400.0, -50.0, -5.0, -1.0, -0.1, -1e-3, 0.0, 1e-3, 0.1, 1.0, 5.0, 50.0, 400.0])
-    found = likelihoods.binomial_logpmf(np.array([float(events)]), np.array([float(n)]), logit)
+    found = log_probabilities.binomial_logpmf(np.array([float(events)]), np.array([float(n)]), logit)
     with localcontext() as context:
         context.prec = 60
         exact = [
@@ -173,7 +173,7 @@ def log_factorial(n):
 def test_a_poisson_probability_keeps_its_digits_however_many_events(events, time):
     """Logs of Poisson probabilities equal those in sixty digits."""
     log_rate = np.log((events + 0.5) / time) + np.array([-300.0, -5.0, -0.1, -1e-3, 0.0, 1e-3, 0.1, 5.0, 20.0])
-    found = likelihoods.poisson_logpmf(np.array([float(events)]), np.array([time]), log_rate)
+    found = log_probabilities.poisson_logpmf(np.array([float(events)]), np.array([time]), log_rate)
     with localcontext() as context:
         context.prec = 60
         factorial = log_factorial(events)

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from bayesmeta.engines import nodes
-from bayesmeta.errors import ModelError
+from bayesmeta.errors import ConvergenceError, ModelError
 from bayesmeta.marginals import Density, NormalMixture, Transformed
 from bayesmeta.marginals.average import Average
 from bayesmeta.marginals.sinc import tabulate
@@ -188,6 +188,20 @@ def test_scalars_give_floats_and_arrays_their_shape():
     assert NORMAL.ppf(np.full((2, 3), 0.5)).shape == (2, 3)
     assert NORMAL.cdf([]).shape == (0,)
     assert density_of(FROZEN["gamma"], 0.5).sf([]).shape == (0,)
+
+
+@pytest.mark.parametrize(
+    ("density", "why"),
+    [
+        (lambda x: np.where(np.abs(x) < 1.0, 1.0, 0.0), r"it was not resolved with \d+ nodes between -.* and "),
+        (lambda x: 1.0 / (1.0 + np.abs(x)), "it does not die away"),
+    ],
+    ids=["jump", "improper"],
+)
+def test_a_density_that_cannot_be_tabulated_is_named(density, why):
+    """The error of a density with a jump, or of infinite mass, says what it is the density of."""
+    with pytest.raises(ConvergenceError, match=f"the true effect of 'North': {why}"):
+        tabulate(density, 0.0, 1.0, about="the true effect of 'North'")
 
 
 @pytest.mark.parametrize(("place", "width", "share"), [(0.3, 0.003, 0.3), (-1.0, 1e-3, 0.9)])

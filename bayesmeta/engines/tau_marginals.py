@@ -153,6 +153,11 @@ class TauPosterior:
         )
 
 
+def tau_posterior(rule: Rule | None, prior: Prior | None, exponent: float) -> TauPosterior | None:
+    """Return the posterior of tau; None where it is known, and there are no panels of it or no prior."""
+    return None if rule is None or prior is None else TauPosterior(rule, prior, exponent)
+
+
 def with_tails[M: (SincDensity, LineDensity)](
     marginal: M,
     tau: TauPosterior | None,
@@ -180,7 +185,7 @@ def with_tails[M: (SincDensity, LineDensity)](
         marginal = replace(marginal, extra_first=marginal.extra_first + about + mean - marginal.mean())
     if second:
         variance = float(weight @ moments[1]) + _grown(tau, 2.0, moments[1]) - mean**2
-        return replace(marginal, extra_second=max(0.0, variance - marginal.sd() ** 2))
+        return replace(marginal, extra_variance=max(0.0, variance - marginal.sd() ** 2))
     return replace(marginal, infinite_sd=True, notes=_missing(tau, df))
 
 
@@ -206,7 +211,7 @@ def with_own_tail[M: (SincDensity, LineDensity)](marginal: M, tau: TauPosterior 
         second += tau.share_beyond(2.0, abs(end - mean), height) if tau.exists(2.0) else 0.0
     marginal = replace(marginal, extra_first=first)
     if tau.exists(2.0):
-        return replace(marginal, extra_second=max(0.0, second - first**2))
+        return replace(marginal, extra_variance=max(0.0, second - first**2))
     infinite = (-math.inf, math.inf)[open_sides[0]] if len(open_sides) == 1 and not tau.exists(1.0) else 0.0
     return replace(marginal, infinite_sd=True, infinite_mean=infinite, notes=tau.missing(2.0, PRINCIPAL))
 

@@ -50,7 +50,7 @@ class SincDensity(Searched):
         What does not exist, and why.
     infinite_mean
         Minus infinity or infinity where the mean is that, else 0.
-    extra_first, extra_second
+    extra_first, extra_variance
         Share of the mean and of the variance beyond the grid, where a tail is so heavy that there is one.
     """
 
@@ -63,7 +63,7 @@ class SincDensity(Searched):
     kind: IntervalKind = "credible"
     notes: tuple[str, ...] = ()
     extra_first: float = 0.0
-    extra_second: float = 0.0
+    extra_variance: float = 0.0
     infinite_mean: float = 0.0
 
     @property
@@ -113,7 +113,7 @@ class SincDensity(Searched):
             return math.inf
         z = np.sinh(self.v)
         return math.hypot(
-            self.scale * math.sqrt(float(self.mass @ (z - float(self.mass @ z)) ** 2)), math.sqrt(self.extra_second)
+            self.scale * math.sqrt(float(self.mass @ (z - float(self.mass @ z)) ** 2)), math.sqrt(self.extra_variance)
         )
 
     def _ppf(self, q: Array) -> Array:
@@ -167,6 +167,7 @@ def tabulate(
     *,
     tolerance: float = 1e-11,
     kind: IntervalKind = "credible",
+    about: str = "a posterior density",
 ) -> SincDensity:
     """Return the quantity with the given density, on a grid that was refined until it represents it.
 
@@ -178,6 +179,8 @@ def tabulate(
         Rough mean and standard deviation.
     tolerance
         Largest error of the interpolated density, relative to its peak.
+    about
+        What it is the density of, for messages.
 
     Raises
     ------
@@ -191,7 +194,7 @@ def tabulate(
         def at(v: Array, center: float = center, scale: float = scale) -> Array:
             return np.asarray(density(center + scale * np.sinh(v)) * np.cosh(v))
 
-        low, high = _enclose(at)
+        low, high = _enclose(at, about)
         v = np.linspace(low, high, max(16, math.ceil((high - low) / FIRST_STEP)) + 1)
         v, g, error = _refined(at, v, tolerance, n)
         if error <= tolerance:
@@ -201,8 +204,8 @@ def tabulate(
         # A narrow peak beside the middle of the axis takes many nodes; at the middle it takes few.
         (center, scale), n = _peak(center + scale * np.sinh(v), g / np.cosh(v)), MAX_NODES
     raise ConvergenceError(
-        f"A posterior density was not resolved with {len(v)} nodes between {center + scale * math.sinh(low):.4g} and "
-        f"{center + scale * math.sinh(high):.4g}. Use engine='nuts', and report the data as a bug."
+        f"Quadrature of {about}: it was not resolved with {len(v)} nodes between {center + scale * math.sinh(low):.4g} "
+        f"and {center + scale * math.sinh(high):.4g}. Use engine='nuts', and report the data as a bug."
     )
 
 
@@ -228,14 +231,14 @@ def _peak(x: Array, density: Array) -> tuple[float, float]:
     return float(x[top]), 0.5 * float(x[right] - x[left])
 
 
-def _enclose(at: Callable[[Array], Array]) -> tuple[float, float]:
-    """Return the ends of the axis beyond which the density is negligible."""
+def _enclose(at: Callable[[Array], Array], about: str) -> tuple[float, float]:
+    """Return the ends of the axis beyond which the density is negligible; messages say what it is about."""
     v = np.concatenate([-ENCLOSE[::-1], [0.0], ENCLOSE])
     g = at(v)
     used = np.flatnonzero(g > NEGLIGIBLE * g.max())
     if used[0] == 0 or used[-1] == len(v) - 1:
         raise ConvergenceError(
-            "A posterior density does not die away. Use priors with lighter tails, or engine='nuts'."
+            f"Quadrature of {about}: it does not die away. Use priors with lighter tails, or engine='nuts'."
         )
     return float(v[used[0] - 1]), float(v[used[-1] + 1])
 

@@ -9,6 +9,8 @@ from brute_force import ratio_risks, restricted_arms
 from scipy import integrate, interpolate, special, stats
 
 import bayesmeta as bm
+from bayesmeta.engines.creased import blur as blurring
+from bayesmeta.engines.creased.averages import likelihoods_of
 from bayesmeta.engines.creased.blur import Normal, blur
 from bayesmeta.engines.creased.line import evaluate, first_panels, refine, resolves_logs
 from bayesmeta.errors import ConvergenceError, ModelError
@@ -186,6 +188,23 @@ def test_errors_of_panels_say_what_they_are_about():
     panels = first_panels(np.array([-1.0, 1.0]), np.array([0.0]))
     with pytest.raises(ConvergenceError, match=r"the likelihood of 'A': it could not be computed at -"):
         evaluate(lambda x: np.full((1, len(x)), np.nan), panels, "the likelihood of 'A'")
+
+
+def test_an_error_of_averages_names_the_studies(monkeypatch):
+    """Where averages over random effects take too many nodes the message says whose likelihoods, and with which tau."""
+    monkeypatch.setattr(blurring, "MAX_PANELS", 3)
+    data = TwoByTwo([0, 5, 0], [30, 31, 20], [0, 6, 1], [28, 30, 21], study=("North", "South", "East"))
+    with pytest.raises(ConvergenceError, match=r"of the likelihoods? of .*'North'.* with tau = .* more than 48 nodes"):
+        bm.fit(data, model="binomial_normal_rd", engine="quadrature")
+
+
+def test_words_for_likelihoods_name_a_few_studies():
+    """One study is named alone, several are listed, and of many only the first."""
+    labels = tuple("ABCDEFGH")
+    assert likelihoods_of(labels, np.arange(8) == 1) == "the likelihood of 'B'"
+    assert likelihoods_of(labels, np.arange(8) < 3) == "the likelihoods of 'A', 'B' and 'C'"
+    assert likelihoods_of(labels, np.arange(8) < 5) == "the likelihoods of 'A', 'B', 'C', 'D' and 'E'"
+    assert likelihoods_of(labels, np.arange(8) < 8) == "the likelihoods of 'A', 'B', 'C', 'D' and 4 others"
 
 
 def test_a_new_risk_difference_lies_between_the_limits():

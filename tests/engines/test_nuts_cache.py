@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +11,7 @@ import bayesmeta as bm
 from bayesmeta.engines.sampling import code_store, program_cache
 from bayesmeta.engines.sampling.program import Layout, Program
 from bayesmeta.model import load_model
+from bayesmeta.resources import PACKAGE, models_dir
 
 pytestmark = pytest.mark.nuts
 FIT = """
@@ -20,6 +22,17 @@ data = bm.EffectSizes(yi=[0.1, 0.5, -0.2], sei=[0.2, 0.3, 0.25], measure="OR")
 post = bm.fit(data, engine="nuts", seed=4, draws=200, remedies=False)
 print(repr(float(post.mu.draws.sum())), repr(float(post.theta_new.draws.sum())))
 print(sorted({"pymc", "pytensor", "arviz", "matplotlib"} & set(sys.modules)))
+"""
+LOADED = """
+import sys
+from importlib.util import module_from_spec, spec_from_file_location
+
+import bayesmeta
+
+before = set(sys.modules)
+spec = spec_from_file_location("model_file", sys.argv[1])
+spec.loader.exec_module(module_from_spec(spec))
+print(*(m.__file__ for n, m in sys.modules.items() if n.startswith("bayesmeta.") and n not in before), sep="\\n")
 """
 
 
@@ -58,6 +71,31 @@ def test_stored_file_is_refused_when_damaged(stored, monkeypatch, tmp_path):
     assert code_store.load("good") is not None
     monkeypatch.setattr(code_store, "_processor", lambda: ("another",))
     assert code_store.load("good") is None
+
+
+def test_a_stored_program_is_keyed_by_all_that_its_model_file_loads():
+    """Whatever of the package Python loads with a model file is among the sources that are hashed."""
+    hashed = program_cache.imported_sources(models_dir().glob("*.py"))
+    for name in ("binomial_normal_random_baseline", "binomial_normal_rd"):
+        command = [sys.executable, "-c", LOADED, str(models_dir() / f"{name}.py")]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        loaded = {Path(line) for line in done.stdout.split("\n") if line}
+        assert len(loaded) > 20
+        assert loaded <= hashed
+
+
+def test_sources_of_a_folder_are_those_of_all_its_files(tmp_path):
+    """An import from a folder counts all of it, one of a file that file and what it imports, and no other package."""
+    model = tmp_path / "model.py"
+    model.write_text("import numpy\nfrom bayesmeta.priors import Normal\n")
+    found = program_cache.imported_sources([model])
+    assert set((PACKAGE / "priors").glob("*.py")) < found
+    model.write_text("def build():\n    import bayesmeta.log_probabilities\n")
+    assert {path.name for path in program_cache.imported_sources([model])} == {
+        "log_probabilities.py",
+        "values.py",
+        "errors.py",
+    }
 
 
 def test_cache_can_be_switched_off(monkeypatch, tmp_path):

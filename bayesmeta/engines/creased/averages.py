@@ -23,6 +23,8 @@ from bayesmeta.values import Array
 # Agreement of a piece's series with its log likelihood, and how far below its peak (log scale) that has to hold for
 # the likelihood itself.
 SMOOTH, FALL = 1e-11, 45.0
+# Studies that a message names one by one.
+MOST_NAMES = 5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,6 +33,8 @@ class CreasedEffects:
 
     Parameters
     ----------
+    study
+        ``(k,)`` labels, for messages.
     smooth
         The averages of the studies with smooth likelihoods, without limits; None where there are none.
     pieces
@@ -47,6 +51,7 @@ class CreasedEffects:
         Largest panel, in units of tau.
     """
 
+    study: tuple[str, ...]
     smooth: NormalEffects | None
     pieces: Pieces
     rough: NDArray[np.bool_]
@@ -76,14 +81,15 @@ class CreasedEffects:
         if tau[0] == 0.0:
             out[:] = np.where(inside, self.likelihoods(np.clip(mu, *self.limits)), -np.inf)[:, None]
             return out
-        out[self.rough] = self._blurred(self.pieces, mu, tau)
+        out[self.rough] = self._blurred(self.pieces, self.rough, mu, tau)
         if self.smooth is not None:
             rest = np.flatnonzero(~self.rough)
             pairs = np.tile(mu[inside], len(tau)), np.repeat(tau, int(inside.sum()))
             out[np.ix_(rest, np.arange(len(tau)), inside)] = self.smooth.each(*pairs).reshape(len(rest), len(tau), -1)
             if not inside.all():
                 assert self.pressed is not None
-                out[np.ix_(rest, np.arange(len(tau)), ~inside)] = self._blurred(self.pressed, mu[~inside], tau)
+                beyond = self._blurred(self.pressed, ~self.rough, mu[~inside], tau)
+                out[np.ix_(rest, np.arange(len(tau)), ~inside)] = beyond
         return out
 
     def total(self, mu: Array, tau: Array) -> Array:
@@ -91,16 +97,18 @@ class CreasedEffects:
         if tau[0] == 0.0 or self.smooth is None:
             return np.asarray(self.each(mu, tau).sum(axis=0))
         inside = (mu >= self.limits[0]) & (mu <= self.limits[1])
-        out = self._blurred(self.pieces, mu, tau).sum(axis=0)
+        out = self._blurred(self.pieces, self.rough, mu, tau).sum(axis=0)
         if inside.any():
             out[:, inside] += self.smooth.grid(np.tile(mu[inside], (len(tau), 1)), tau)
         if not inside.all():
             assert self.pressed is not None
-            out[:, ~inside] += self._blurred(self.pressed, mu[~inside], tau).sum(axis=0)
+            out[:, ~inside] += self._blurred(self.pressed, ~self.rough, mu[~inside], tau).sum(axis=0)
         return out
 
-    def _blurred(self, pieces: Pieces, mu: Array, tau: Array) -> Array:
-        rows = [blur(pieces, Normal(float(width), self.limits), mu, self.fine) for width in tau]
+    def _blurred(self, pieces: Pieces, which: NDArray[np.bool_], mu: Array, tau: Array) -> Array:
+        """Return what `each` does, of the studies whose likelihoods the pieces hold."""
+        about = likelihoods_of(self.study, which)
+        rows = [blur(pieces, Normal(float(width), self.limits), mu, self.fine, about) for width in tau]
         return np.stack(rows, axis=1)
 
     def likelihoods(self, theta: Array) -> Array:
@@ -114,22 +122,33 @@ class CreasedEffects:
 
     def one(self, i: int) -> "CreasedEffects":
         """Return study i alone."""
+        study, place = self.study[i : i + 1], self.place[:, i : i + 1]
         if self.rough[i]:
             at = int(self.rough[:i].sum())
             pieces = Pieces(self.pieces.panels, self.pieces.log[at : at + 1])
-            return replace(self, smooth=None, pieces=pieces, rough=np.array([True]), place=self.place[:, i : i + 1])
+            return replace(self, study=study, smooth=None, pieces=pieces, rough=np.array([True]), place=place)
         assert self.smooth is not None
         at = int((~self.rough[:i]).sum())
         alone = replace(self.smooth, curves=self.smooth.curves.one(at))
         none = Pieces(self.pieces.panels, self.pieces.log[:0])
         pressed = None if self.pressed is None else Pieces(self.pressed.panels, self.pressed.log[at : at + 1])
-        place = self.place[:, i : i + 1]
-        return replace(self, smooth=alone, pieces=none, rough=np.array([False]), place=place, pressed=pressed)
+        return replace(
+            self, study=study, smooth=alone, pieces=none, rough=np.array([False]), place=place, pressed=pressed
+        )
 
     def finer(self) -> "CreasedEffects":
         """Return the averages by sums of half the step."""
         smooth = None if self.smooth is None else self.smooth.finer()
         return replace(self, smooth=smooth, fine=0.5 * self.fine)
+
+
+def likelihoods_of(study: tuple[str, ...], which: NDArray[np.bool_]) -> str:
+    """Return words for the likelihoods of some of the studies, one at least."""
+    names = [repr(label) for label, use in zip(study, which, strict=True) if use]
+    if len(names) > MOST_NAMES:
+        names[MOST_NAMES - 1 :] = [f"{len(names) - MOST_NAMES + 1} others"]
+    first, last = ", ".join(names[:-1]), names[-1]
+    return f"the likelihoods of {first} and {last}" if first else f"the likelihood of {last}"
 
 
 def some(given: StudyLikelihoods, chosen: NDArray[np.bool_]) -> StudyLikelihoods:
@@ -154,48 +173,60 @@ def creased(given: StudyLikelihoods, rough: NDArray[np.bool_], low: Array, high:
     low, high
         ``(k,)`` how far any theta matters, where it has no limits.
     """
-    table: Curves | Bounded | None = None
+    table, rough = _smooth_tables(given, rough, low, high)
+    start, end = (float(low.min()), float(high.max())) if np.isinf(given.support).any() else given.support
+    scale = np.where(np.isfinite(given.scale), given.scale, 0.1 * (end - start))
+    pieces = _on_panels(given, rough, scale, (start, end))
+    place = np.stack([given.center, scale])
+    place[:, rough] = _moments(pieces)
+    if table is None:
+        return CreasedEffects(given.study, None, pieces, rough, given.support, place)
+    return CreasedEffects(
+        given.study,
+        NormalEffects(table, given.mu),
+        pieces,
+        rough,
+        given.support,
+        place,
+        _pressed(table, likelihoods_of(given.study, ~rough)) if isinstance(table, Bounded) else None,
+    )
+
+
+def _smooth_tables(
+    given: StudyLikelihoods, rough: NDArray[np.bool_], low: Array, high: Array
+) -> tuple[Curves | Bounded | None, NDArray[np.bool_]]:
+    """Return tables of the likelihoods that are smooth, None if none is, and which are rough."""
     while not rough.all():
         try:
             table = bounded.tabulate(some(given, ~rough), low[~rough], high[~rough])
         except RoughError as error:
-            rough = rough.copy()
-            rough[np.flatnonzero(~rough)[error.rough]] = True
-            continue
-        if isinstance(table, Bounded) or not table.suspect.any():
-            break
-        # A faint crease passes for smooth in a table, but not in sums over the random effects.
+            found = error.rough
+        else:
+            # A faint crease passes for smooth in a table, but not in sums over the random effects.
+            if isinstance(table, Bounded) or not table.suspect.any():
+                return table, rough
+            found = table.suspect
         rough = rough.copy()
-        rough[np.flatnonzero(~rough)[table.suspect]] = True
-        table = None
-    limits = given.support
-    start, end = (float(low.min()), float(high.max())) if np.isinf(limits).any() else limits
+        rough[np.flatnonzero(~rough)[found]] = True
+    return None, rough
+
+
+def _on_panels(given: StudyLikelihoods, rough: NDArray[np.bool_], scale: Array, limits: tuple[float, float]) -> Pieces:
+    """Return the rough log likelihoods on panels between the creases and ends of what is looked at."""
+    start, end = limits
     cuts = np.unique([start, *(c for c in given.creases if start < c < end), end])
-    scale = np.where(np.isfinite(given.scale), given.scale, 0.1 * (end - start))
     spread = (given.center[rough] + scale[rough] * np.array([-3.0, 0.0, 3.0])[:, None]).ravel()
 
     def loglik(theta: Array) -> Array:
         return given.loglik(np.tile(theta, (len(rough), 1)))[rough]
 
-    judge = resolves_logs(SMOOTH, FALL, 1e-13 * float(scale.min()), (start, end))
-    about = "the likelihoods of " + ", ".join(repr(s) for s, r in zip(given.study, rough, strict=True) if r)
-    pieces = refine(loglik, evaluate(loglik, first_panels(cuts, spread), about), judge, about)
-    place = np.stack([given.center, scale])
-    place[:, rough] = _moments(pieces)
-    if table is None:
-        return CreasedEffects(None, pieces, rough, limits, place)
-    return CreasedEffects(
-        NormalEffects(table, given.mu),
-        pieces,
-        rough,
-        limits,
-        place,
-        _pressed(table) if isinstance(table, Bounded) else None,
-    )
+    judge = resolves_logs(SMOOTH, FALL, 1e-13 * float(scale.min()), limits)
+    about = likelihoods_of(given.study, rough)
+    return refine(loglik, evaluate(loglik, first_panels(cuts, spread), about), judge, about)
 
 
-def _pressed(table: Bounded) -> Pieces:
-    """Return smooth likelihoods on panels between their limits."""
+def _pressed(table: Bounded, about: str) -> Pieces:
+    """Return smooth likelihoods on panels between their limits; messages say what they are about."""
     edge = table.half * np.tanh(bounded.REACH)
     limits = table.middle - table.half, table.middle + table.half
 
@@ -206,7 +237,7 @@ def _pressed(table: Bounded) -> Pieces:
 
     spread = (table.center + table.scale * np.array([-3.0, 0.0, 3.0])[:, None]).ravel()
     judge = resolves_logs(SMOOTH, FALL, 1e-6 * float(table.scale.min()), limits)
-    return refine(loglik, evaluate(loglik, first_panels(np.array(limits), spread)), judge)
+    return refine(loglik, evaluate(loglik, first_panels(np.array(limits), spread), about), judge, about)
 
 
 def _moments(pieces: Pieces) -> Array:

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from scipy.special import logsumexp
 
 from bayesmeta.engines.creased.line import ABOVE, Pieces, ends_of, series
-from bayesmeta.engines.exact.hermite import hermite
-from bayesmeta.engines.nodes import NODES, ORDER, WEIGHTS
+from bayesmeta.engines.hermite import hermite
+from bayesmeta.engines.nodes import NODES, ORDER, WEIGHTS, Panels
 from bayesmeta.errors import ConvergenceError
 from bayesmeta.marginals.axis import from_axis, log_jacobian
 from bayesmeta.truncated import log_mass_near
@@ -39,6 +39,8 @@ NOTHING = 14.0
 MAX_PANELS = 20_000
 # Elements of a table worked on at once, and of one that is to stay in the processor's cache.
 CHUNK, CACHED = 1_000_000, 60_000
+
+type Flags = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +74,10 @@ class Normal:
         return value
 
 
-def blur(f: Pieces, normal: Normal, at: Array, fine: float = FINE) -> Array:
+def blur(f: Pieces, normal: Normal, at: Array, fine: float = FINE, about: str = "a function") -> Array:
     r"""Return ``(R, n)`` logs of :math:`\int f(x) N(x; \mu, \tau^2) dx`, relative to `Normal`'s unit, at n targets.
+
+    Messages say what the functions are: `about`.
 
     Raises
     ------
@@ -108,11 +112,11 @@ def blur(f: Pieces, normal: Normal, at: Array, fine: float = FINE) -> Array:
         out[:, far] = f.at(end) + normal.log(end, at[far])
     for rows in (inside & ~calm & ~point & ~far, ~inside & ~pressed):
         if rows.any():
-            out[:, rows] = _shared(f, normal, at[rows], fine)
+            out[:, rows] = _shared(f, normal, at[rows], fine, about)
     return out
 
 
-def _calm(f: Pieces, tau: float, mu: Array) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+def _calm(f: Pieces, tau: float, mu: Array) -> tuple[Flags, Flags]:
     """Return where the functions bend little within the reach of the normal, and where hardly at all."""
     left, right = ends_of(f.panels)
     width = right - left
@@ -134,7 +138,7 @@ def _calm(f: Pieces, tau: float, mu: Array) -> tuple[NDArray[np.bool_], NDArray[
     return found[0], found[1] & found[0]
 
 
-def _pointlike(f: Pieces, normal: Normal, at: Array) -> NDArray[np.bool_]:
+def _pointlike(f: Pieces, normal: Normal, at: Array) -> Flags:
     """Return where tau is too small for the distances from a cut that doubles and the panels can tell apart."""
     left, right = ends_of(f.panels)
     reach = right[-1] - left[0]
@@ -156,9 +160,9 @@ def _about(f: Pieces, tau: float, mu: Array, size: int) -> Array:
     return out
 
 
-def _shared(f: Pieces, normal: Normal, at: Array, fine: float) -> Array:
+def _shared(f: Pieces, normal: Normal, at: Array, fine: float, about: str) -> Array:
     """Average by nodes that all targets share: the panels, cut to the size of tau where they count."""
-    parent, u_left, u_right = cut(f, normal, np.sort(at), fine)
+    parent, u_left, u_right = cut(f, normal, np.sort(at), fine, about)
     x, log, half = subnodes(f, parent, u_left, u_right)
     log = log + np.repeat(np.log(half), ORDER) + np.tile(np.log(WEIGHTS), len(half))
     top = log.max(axis=1, keepdims=True)
@@ -200,15 +204,53 @@ def subnodes(f: Pieces, parent: NDArray[np.intp], u_left: Array, u_right: Array)
     return from_axis(u, lower, upper).ravel(), log + log_jacobian(u, lower, upper).ravel(), half
 
 
-def cut(f: Pieces, normal: Normal, at: Array, fine: float = FINE) -> tuple[NDArray[np.intp], Array, Array]:
+def cut(
+    f: Pieces, normal: Normal, at: Array, fine: float = FINE, about: str = "a function"
+) -> tuple[NDArray[np.intp], Array, Array]:
     """Return the panels that count for any of the sorted targets, cut in halves until they are small beside tau.
 
     Returns
     -------
     parent, left, right
         Which panel each is part of, and its ends on that panel's axis.
+
+    Raises
+    ------
+    ConvergenceError
+        If there are too many; the message says what the functions are: `about`.
     """
-    tau, middle = normal.tau, ORDER // 2
+    counts, room = _counting(f, normal, at)
+    # What is below exp(-DEEP) of a function's peak is added up as coarsely as it comes.
+    top = f.log.max(axis=2)
+    shallow = counts & (top >= top.max(axis=1, keepdims=True) - DEEP)[:, None]
+    some = shallow.any()
+    parent = np.flatnonzero((shallow if some else counts).any(axis=(0, 1)))
+    u_left, u_right = f.panels.left[parent], f.panels.right[parent]
+    if not some:
+        return parent, u_left, u_right
+    cutting = _cutting(f, normal, at, shallow, room, fine)
+    while True:
+        kept, wide = cutting.judge(parent, u_left, u_right)
+        parent, u_left, u_right, wide = parent[kept], u_left[kept], u_right[kept], wide[kept]
+        if not wide.any():
+            return parent, u_left, u_right
+        if len(parent) > MAX_PANELS:
+            raise ConvergenceError(
+                f"Averages of {about} over random effects with tau = {normal.tau:.3g} take more than "
+                f"{MAX_PANELS * ORDER} nodes: a study's likelihood is too narrow, or contradicts the others too much. "
+                "Use engine='nuts'."
+            )
+        half = 0.5 * (u_left + u_right)
+        parent = np.concatenate([parent, parent[wide]])
+        u_left, u_right = (
+            np.concatenate([u_left, half[wide]]),
+            np.concatenate([np.where(wide, half, u_right), u_right[wide]]),
+        )
+
+
+def _counting(f: Pieces, normal: Normal, at: Array) -> tuple[Flags, Array]:
+    """Return ``(R, n, P)`` which panels count for which targets, and down to what fall of the normal's log they do."""
+    middle = ORDER // 2
     left, right = ends_of(f.panels)
     near = np.clip(at, *normal.limits)
     highest = normal.log(np.clip(near[:, None], left, right), at[:, None])
@@ -217,50 +259,85 @@ def cut(f: Pieces, normal: Normal, at: Array, fine: float = FINE) -> tuple[NDArr
         f.log[:, None, :, middle] + normal.log(f.x[:, middle], at[:, None]), f.log.min(axis=2)[:, None] + highest
     )
     room = f.log.max(axis=2)[:, None, :] - least.max(axis=2, keepdims=True) + FALL
-    counts = -highest <= room
-    # What is below exp(-DEEP) of a function's peak is added up as coarsely as it comes.
-    top = f.log.max(axis=2)
-    shallow = counts & (top >= top.max(axis=1, keepdims=True) - DEEP)[:, None]
-    if not shallow.any():
-        parent = np.flatnonzero(counts.any(axis=(0, 1)))
-        return parent, f.panels.left[parent], f.panels.right[parent]
-    counts = shallow
-    radius = tau * np.sqrt(2.0 * np.where(counts, room, 0.0).max(axis=(0, 1)))
-    # Means beyond a limit: the density falls exponentially from it, which short panels of its own axis resolve.
-    pressed = np.full(len(left), (at[0] < normal.limits[0]) | (at[-1] > normal.limits[1]))
-    free = np.zeros(len(left), dtype=bool)
-    beyond = float(np.abs(at - near).max())
-    # The length over which the density falls from the limit.
-    length = tau * min(tau / max(beyond, 1e-300), 1.0)
-    if normal.reverse:
-        length = tau / REACH
-        pressed = free = (right <= normal.limits[0]) | (left >= normal.limits[1])
-    steep = np.where(counts.any(axis=1), f.log.max(axis=2) - f.log.min(axis=2), 0.0).max(axis=0, initial=0.0)
-    size = f.panels.right - f.panels.left
-    parent = np.flatnonzero(counts.any(axis=(0, 1)))
-    u_left, u_right = f.panels.left[parent], f.panels.right[parent]
-    while True:
-        lower, upper = f.panels.lower[parent], f.panels.upper[parent]
+    return -highest <= room, room
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Cutting:
+    """What decides which parts of ``P`` panels count, and which of them are to be cut.
+
+    Parameters
+    ----------
+    panels
+        Whose parts they are.
+    near
+        ``(n,)`` the possible values next to the sorted targets.
+    radius
+        ``(P,)`` distance from these at which a panel still counts.
+    steep
+        ``(P,)`` rise of the logs over a panel.
+    pressed, free
+        ``(P,)`` where the normal falls exponentially; and where its parts count wherever they are, however wide.
+    widest, longest
+        Length in x from which on a part is too wide for the normal, and on its panel's axis for an exponential.
+    short
+        Length in x that no exponential falls over.
+    """
+
+    panels: Panels
+    near: Array
+    radius: Array
+    steep: Array
+    pressed: Flags
+    free: Flags
+    widest: float
+    longest: float
+    short: float
+
+    def judge(self, parent: NDArray[np.intp], u_left: Array, u_right: Array) -> tuple[Flags, Flags]:
+        """Return which of some parts count, and which are too large."""
+        lower, upper = self.panels.lower[parent], self.panels.upper[parent]
         x_left, x_right = from_axis(u_left, lower, upper), from_axis(u_right, lower, upper)
+        free, size = self.free[parent], (self.panels.right - self.panels.left)[parent]
+        wide = (x_right - x_left > self.widest) & ~free
+        wide |= self.steep[parent] * (u_right - u_left) / size > RISE
+        wide |= self.pressed[parent] & (u_right - u_left > self.longest) & (x_right - x_left > self.short)
+        return (self._distance(x_left, x_right) <= self.radius[parent]) | free, wide
+
+    def _distance(self, x_left: Array, x_right: Array) -> Array:
+        """Return how far parts are from the nearest of the values; at most 0 where they hold one."""
+        near = self.near
         place = np.searchsorted(near, x_left)
         after = np.where(place < len(near), near[np.minimum(place, len(near) - 1)] - x_right, np.inf)
         before = np.where(place > 0, x_left - near[np.maximum(place, 1) - 1], np.inf)
-        kept = (np.minimum(after, before) <= radius[parent]) | free[parent]
-        wide = (x_right - x_left > fine * tau) & ~free[parent]
-        wide |= steep[parent] * (u_right - u_left) / size[parent] > RISE
-        long = (u_right - u_left > SHORT * fine / FINE) & (x_right - x_left > length)
-        wide = (wide | pressed[parent] & long)[kept]
-        parent, u_left, u_right = parent[kept], u_left[kept], u_right[kept]
-        if not wide.any():
-            return parent, u_left, u_right
-        if len(parent) > MAX_PANELS:
-            raise ConvergenceError(
-                f"The averages over random effects with tau = {tau:.3g} take more than {MAX_PANELS * ORDER} nodes: a "
-                "study's likelihood is too narrow, or contradicts the others too much. Use engine='nuts'."
-            )
-        half = 0.5 * (u_left + u_right)
-        parent = np.concatenate([parent, parent[wide]])
-        u_left, u_right = (
-            np.concatenate([u_left, half[wide]]),
-            np.concatenate([np.where(wide, half, u_right), u_right[wide]]),
-        )
+        return np.minimum(after, before)
+
+
+def _cutting(f: Pieces, normal: Normal, at: Array, counts: Flags, room: Array, fine: float) -> _Cutting:
+    """Return what decides which parts of panels are to be cut, from what `_counting` says of whole ones."""
+    pressed, free, short = _pressed(f, normal, at)
+    return _Cutting(
+        f.panels,
+        np.clip(at, *normal.limits),
+        normal.tau * np.sqrt(2.0 * np.where(counts, room, 0.0).max(axis=(0, 1))),
+        np.where(counts.any(axis=1), f.log.max(axis=2) - f.log.min(axis=2), 0.0).max(axis=0, initial=0.0),
+        pressed,
+        free,
+        fine * normal.tau,
+        SHORT * fine / FINE,
+        short,
+    )
+
+
+def _pressed(f: Pieces, normal: Normal, at: Array) -> tuple[Flags, Flags, float]:
+    """Return `pressed`, `free` and `short` of `_Cutting`.
+
+    For a mean beyond a limit the density falls exponentially from it, which short panels of its own axis resolve.
+    """
+    tau, (left, right) = normal.tau, ends_of(f.panels)
+    if normal.reverse:
+        beyond = (right <= normal.limits[0]) | (left >= normal.limits[1])
+        return beyond, beyond, tau / REACH
+    farthest = float(np.abs(at - np.clip(at, *normal.limits)).max())
+    pressed = np.full(len(left), (at[0] < normal.limits[0]) | (at[-1] > normal.limits[1]))
+    return pressed, np.zeros(len(left), dtype=bool), tau * min(tau / max(farthest, 1e-300), 1.0)

@@ -4,14 +4,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
+from bayesmeta.engines.creased.averages import likelihoods_of
 from bayesmeta.engines.creased.blur import PRESSED, Normal, cut, subnodes
 from bayesmeta.engines.creased.line import Pieces
 from bayesmeta.engines.creased.sheet import Layer
 from bayesmeta.engines.creased.solution import CreasedSolution
+from bayesmeta.engines.draws import draw_tau
 from bayesmeta.engines.exact.convolve import STEP as THETA_STEP
 from bayesmeta.engines.exact.convolve import conditional_grid
 from bayesmeta.engines.nodes import ORDER, TO_LEGENDRE, lagrange
-from bayesmeta.engines.normal.draws import draw_tau
 from bayesmeta.engines.sinc_quantiles import quantiles
 from bayesmeta.marginals.axis import from_axis
 from bayesmeta.truncated import quantile
@@ -86,8 +87,9 @@ def _invert(log: Array, half: Array, uniform: Array) -> tuple[NDArray[np.intp], 
 def _theta(solution: CreasedSolution, i: int, mu: Array, tau: Array, rng: np.random.Generator) -> Array:
     """Draw study i's true effect given mu and tau: its likelihood times a normal, by quantiles."""
     one = solution.sheet.averages.one(i)
+    about = likelihoods_of(one.study, np.array([True]))
     if one.smooth is None:
-        return _creased_theta(one.pieces, one.limits, mu, tau, rng)
+        return _creased_theta(one.pieces, one.limits, mu, tau, rng, about)
     out, inside = np.empty(len(mu)), (mu >= one.limits[0]) & (mu <= one.limits[1])
     if inside.any():
         mode, width, first, mass = conditional_grid(one.smooth.curves, mu[inside], tau[inside])
@@ -95,14 +97,14 @@ def _theta(solution: CreasedSolution, i: int, mu: Array, tau: Array, rng: np.ran
         out[inside] = mode + width * np.sinh(first + THETA_STEP * place)
     if not inside.all():
         assert one.pressed is not None
-        out[~inside] = _creased_theta(one.pressed, one.limits, mu[~inside], tau[~inside], rng)
+        out[~inside] = _creased_theta(one.pressed, one.limits, mu[~inside], tau[~inside], rng, about)
     return out
 
 
 def _creased_theta(
-    pieces: Pieces, limits: tuple[float, float], mu: Array, tau: Array, rng: np.random.Generator
+    pieces: Pieces, limits: tuple[float, float], mu: Array, tau: Array, rng: np.random.Generator, about: str
 ) -> Array:
-    """Draw effects with one of a study's likelihoods on panels, in groups of similar tau."""
+    """Draw effects with a study's likelihood on panels, in groups of similar tau; messages say what it is about."""
     uniform, near = rng.random(len(mu)), np.clip(mu, *limits)
     reach = float(np.ptp(pieces.x))
     # Closer to mu, or to a limit, than doubles resolve.
@@ -118,7 +120,7 @@ def _creased_theta(
             same = (tau[rest] <= 4.0 * tau[rest[0]]) & ((near[rest] == mu[rest]) == (near[rest[0]] == mu[rest[0]]))
             chosen, rest = rest[same], rest[~same]
             normal = Normal(float(tau[chosen].min()), limits)
-            parent, u_left, u_right = cut(pieces, normal, np.sort(mu[chosen]))
+            parent, u_left, u_right = cut(pieces, normal, np.sort(mu[chosen]), about=about)
             x, log, half = subnodes(pieces, parent, u_left, u_right)
             kernel = np.stack([Normal(float(tau[r]), limits).log(x, mu[r]) for r in chosen])
             panel, place = _invert((log + kernel).reshape(len(chosen), -1, ORDER), half, uniform[chosen])

@@ -200,8 +200,11 @@ def tails(values: Array) -> Array:
     return np.asarray(np.abs(values @ TO_LEGENDRE[-3:].T).max(axis=2))
 
 
-def resolves_densities(smooth: float, fall: float) -> Judge:
-    """Return a judge of densities: each is smooth to `smooth` of its integral; what is below exp(-fall) goes."""
+def resolves_densities(smooth: float, fall: float, about: str) -> Judge:
+    """Return a judge of densities: each is smooth to `smooth` of its integral; what is below exp(-fall) goes.
+
+    Messages say what they are about.
+    """
 
     def judge(pieces: Pieces) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         panels = pieces.panels
@@ -209,7 +212,9 @@ def resolves_densities(smooth: float, fall: float) -> Judge:
         logg = pieces.log + slope
         peak = logg.max(axis=(1, 2), keepdims=True)
         if not np.isfinite(peak).all():
-            raise ConvergenceError("A posterior density is 0 as far as was looked. Check the scales of the priors.")
+            raise ConvergenceError(
+                f"Quadrature of {about}: it is 0 as far as was looked. Check the scales of the priors."
+            )
         mass = np.exp(logg - peak)
         total = (mass * panels.weights()).sum(axis=(1, 2))
         half = 0.5 * (panels.right - panels.left)

@@ -23,6 +23,7 @@ def line_density(
     *,
     support: tuple[float, float] | None = None,
     kind: IntervalKind = "credible",
+    about: str = "a posterior density",
 ) -> LineDensity:
     """Return the quantity whose log density, up to a constant, is given; the cuts are where it may have creases.
 
@@ -36,13 +37,16 @@ def line_density(
         Values about which to look closely.
     support
         Ends of the support, where they are not the outermost cuts.
+    about
+        What it is, for messages.
     """
-    return marginal(line_pieces(logf, cuts, landmarks), support or (float(cuts[0]), float(cuts[-1])), kind)
+    return marginal(line_pieces(logf, cuts, landmarks, about), support or (float(cuts[0]), float(cuts[-1])), kind)
 
 
-def line_pieces(logf: LogRows, cuts: Array, landmarks: Array) -> Pieces:
-    """Return log densities on panels that resolve all of them."""
-    return refine(logf, evaluate(logf, first_panels(cuts, landmarks)), resolves_densities(SMOOTH, FALL))
+def line_pieces(logf: LogRows, cuts: Array, landmarks: Array, about: str) -> Pieces:
+    """Return log densities on panels that resolve all of them; messages say what they are about."""
+    first = evaluate(logf, first_panels(cuts, landmarks), about)
+    return refine(logf, first, resolves_densities(SMOOTH, FALL, about), about)
 
 
 def marginal(pieces: Pieces, support: tuple[float, float], kind: IntervalKind = "credible") -> LineDensity:
@@ -74,4 +78,5 @@ def limited_prediction(plane: Plane, limits: tuple[float, float], rough: tuple[f
 
     center, scale = rough
     landmarks = center + scale * np.array([-6.0, -2.0, 0.0, 2.0, 6.0])
-    return line_density(logf, np.array(limits), landmarks, kind="posterior prediction")
+    about = "the true effect of a new study"
+    return line_density(logf, np.array(limits), landmarks, kind="posterior prediction", about=about)

@@ -112,7 +112,6 @@ class Posed:
 
     def layer(self, tau: Array) -> Pieces:
         """Return the logs on panels that resolve them, for every tau."""
-        judge = resolves_densities(SMOOTH, FALL)
         rows = [t for t in SCOUTS if t < len(tau)]
         few = np.maximum(tau[rows], 1e-9 * float(self.averages.place[1].min()))
         placed = self.stand_in.place(few)
@@ -122,6 +121,7 @@ class Posed:
         kept = np.isin(self.cuts, [self.cuts[0], *self.averages.limits, self.cuts[-1]])
         first = first_panels(self.cuts[kept] if wide else self.cuts, landmarks)
         about = f"the posterior of mu (prior {self.given.mu!r}) given tau = {tau[0]:.3g}"
+        judge = resolves_densities(SMOOTH, FALL, about)
 
         def resolved(tau: Array, panels: nodes.Panels) -> Pieces:
             def logf(mu: Array) -> Array:

@@ -11,7 +11,7 @@ from bayesmeta.engines.creased.line_marginals import line_density, line_pieces, 
 from bayesmeta.engines.creased.sheet import Layer, Sheet
 from bayesmeta.engines.exact.plane import dies_away
 from bayesmeta.engines.nodes import Rule
-from bayesmeta.engines.tau_marginals import TauPosterior, with_own_tail, with_tails
+from bayesmeta.engines.tau_marginals import TauPosterior, tau_posterior, with_own_tail, with_tails
 from bayesmeta.marginals import Density, LineDensity, Transformed
 from bayesmeta.model import StudyLikelihoods
 from bayesmeta.values import Array
@@ -76,7 +76,8 @@ class CreasedSolution:
             with np.errstate(divide="ignore"):
                 return np.log(sum(np.exp(part.at(x)) for part in parts))
 
-        pooled = line_density(logf, self.sheet.cuts, self._landmarks(0.0), support=self.given.mu.support)
+        about, ends = f"the posterior of mu (prior {self.given.mu!r})", self.given.mu.support
+        pooled = line_density(logf, self.sheet.cuts, self._landmarks(0.0), support=ends, about=about)
         return pooled if self.given.mu.proper else self._with_tails(pooled, 0.0)
 
     def _landmarks(self, spread: float) -> Array:
@@ -126,12 +127,14 @@ class CreasedSolution:
                 for t, tau in enumerate(layer.tau):
                     if logsumexp(layer.log[t]) - self.log_evidence > np.log(LEAST_WEIGHT):
                         normal = Normal(float(tau), averages.limits, reverse=True)
-                        total = np.logaddexp(total, blur(Pieces(layer.mu.panels, log[:, t]), normal, x))
+                        own = blur(Pieces(layer.mu.panels, log[:, t]), normal, x, about="the posterior of mu")
+                        total = np.logaddexp(total, own)
             total[:-1] += averages.likelihoods(x)
             return total
 
         spread = averages.place[0] + averages.place[1] * np.array([-3.0, -1.0, 0.0, 1.0, 3.0])[:, None]
-        return line_pieces(logf, self.line(), np.concatenate([spread.ravel(), self._landmarks(1.0)]))
+        landmarks = np.concatenate([spread.ravel(), self._landmarks(1.0)])
+        return line_pieces(logf, self.line(), landmarks, "the true effects of the studies and of a new one")
 
     def _weighed(self, layer: Layer) -> Array:
         """Return ``(k + 1, T, P, ORDER)`` logs of the posterior, each study's own average taken out."""
@@ -165,9 +168,7 @@ class CreasedSolution:
     @property
     def heterogeneity(self) -> TauPosterior | None:
         """The posterior of tau; None where it is known."""
-        if self.rule is None or self.given.tau is None:
-            return None
-        return TauPosterior(self.rule, self.given.tau, self.tail_exponent)
+        return tau_posterior(self.rule, self.given.tau, self.tail_exponent)
 
     def _with_tails(self, marginal: LineDensity, spread: float) -> LineDensity:
         """Count what lies beyond the panels in the moments of mu plus `spread` times the random effect."""

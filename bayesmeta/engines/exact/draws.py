@@ -7,13 +7,13 @@ from scipy.special import ndtr
 
 from bayesmeta.engines.creased.draws import draw as draw_creased
 from bayesmeta.engines.creased.solution import CreasedSolution
+from bayesmeta.engines.draws import draw_tau, tree_of
 from bayesmeta.engines.exact.averages import StudentEffects
 from bayesmeta.engines.exact.convolve import STEP as THETA_STEP
 from bayesmeta.engines.exact.convolve import conditional_grid
 from bayesmeta.engines.exact.limited import LimitedEffects
 from bayesmeta.engines.exact.solve import ExactSolution
 from bayesmeta.engines.nodes import ORDER, lagrange
-from bayesmeta.engines.normal.draws import draw_tau, tree_of
 from bayesmeta.engines.sinc_quantiles import quantiles
 from bayesmeta.truncated import quantile
 from bayesmeta.values import Array

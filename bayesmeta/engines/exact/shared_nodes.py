@@ -21,7 +21,7 @@ import numpy as np
 from bayesmeta.engines.exact import convolve
 from bayesmeta.engines.exact.bounded import Bounded
 from bayesmeta.engines.exact.curves import Curves
-from bayesmeta.engines.exact.hermite import exponent, hermite
+from bayesmeta.engines.hermite import exponent, hermite
 from bayesmeta.values import Array
 
 # Spacing of the nodes, in widths of the sharpest integrand of a group: its error is exp(-2 pi^2 / STEP^2) = 4e-43

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesmeta.engines.exact.axis import Uniform
-from bayesmeta.engines.exact.hermite import exponent, hermite
 from bayesmeta.engines.exact.plane import LogAverage, Plane, where
 from bayesmeta.engines.exact.row_splines import Index, RowSplines, band_limited, oversampled, through
+from bayesmeta.engines.hermite import exponent, hermite
 from bayesmeta.truncated import log_mass
 from bayesmeta.values import Array
 

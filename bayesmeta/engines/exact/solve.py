@@ -26,7 +26,7 @@ from bayesmeta.engines.exact.smooth import Kernel, Smoother
 from bayesmeta.engines.lazy import Lazy
 from bayesmeta.engines.nodes import TO_LEGENDRE, Rule
 from bayesmeta.engines.tau import barely_proper, gathered, known_tau
-from bayesmeta.engines.tau_marginals import Ends, TauPosterior, with_own_tail, with_tails
+from bayesmeta.engines.tau_marginals import Ends, TauPosterior, tau_posterior, with_own_tail, with_tails
 from bayesmeta.engines.versions import versions
 from bayesmeta.errors import ConvergenceError, ModelError
 from bayesmeta.marginals import Density, LineDensity, SincDensity, Transformed
@@ -77,7 +77,7 @@ class ExactSolution:
 
     def mu(self) -> SincDensity:
         """Return the posterior of the pooled effect."""
-        marginal = tabulate(self._density_mu, *self._rough(0.0))
+        marginal = tabulate(self._density_mu, *self._rough(0.0), about=f"the posterior of mu (prior {self.given.mu!r})")
         # Far out a flat prior leaves mu the mean of the studies' true effects; those between limits say nothing of it.
         if self.given.mu.proper or math.isfinite(self.given.support[0]):
             return marginal
@@ -93,9 +93,7 @@ class ExactSolution:
     @property
     def heterogeneity(self) -> TauPosterior | None:
         """The posterior of tau; None where it is known."""
-        if self.rule is None or self.given.tau is None:
-            return None
-        return TauPosterior(self.rule, self.given.tau, self.tail_exponent)
+        return tau_posterior(self.rule, self.given.tau, self.tail_exponent)
 
     def _moments_of_mu(self, about: float) -> tuple[Array, Array]:
         """Return ``(T,)`` first and second moments of mu about a place, given tau."""
@@ -122,7 +120,8 @@ class ExactSolution:
         if isinstance(self.plane.averages, LimitedEffects):
             return limited_prediction(self.plane, self.given.support, self._rough(1.0))
         smoother = Smoother(self.plane, Kernel(self.given.df))
-        marginal = tabulate(smoother.density, *self._rough(1.0), kind="posterior prediction")
+        about_new = "the true effect of a new study"
+        marginal = tabulate(smoother.density, *self._rough(1.0), kind="posterior prediction", about=about_new)
         about, df = marginal.center, self.given.df
         first, second = self._moments_of_mu(about)
         own = self.plane.tau**2 * (1.0 if math.isinf(df) else df / (df - 2.0) if df > 2.0 else math.inf)
@@ -147,7 +146,7 @@ class ExactSolution:
         peak = 0.0
         with np.errstate(divide="ignore"):
             peak = float(np.log(np.max(density(mean + sd * np.linspace(-3.0, 3.0, 25)))))
-        marginal = tabulate(density, mean, sd)
+        marginal = tabulate(density, mean, sd, about=f"the true effect of study {self.given.study[i]!r}")
         return with_own_tail(marginal, self.heterogeneity, dies_away(self.given)[i], _ends_of(marginal))
 
     def tau(self) -> Density:

@@ -8,11 +8,11 @@ from functools import partial
 import numpy as np
 from numpy.typing import ArrayLike
 
+from bayesmeta.engines.i2 import typical_variance
 from bayesmeta.engines.lazy import Lazy
 from bayesmeta.engines.nodes import Rule
 from bayesmeta.engines.normal.gaussian import CHUNK, Conditional, Problem, condition, true_effect
-from bayesmeta.engines.sampling.quantities import typical_variance
-from bayesmeta.engines.tau_marginals import TauPosterior
+from bayesmeta.engines.tau_marginals import TauPosterior, tau_posterior
 from bayesmeta.errors import ModelError, UnknownNameError, unknown
 from bayesmeta.marginals import Density, NormalMixture, Transformed
 from bayesmeta.model import GaussianMarginal
@@ -65,10 +65,8 @@ class Solution:
     @property
     def heterogeneity(self) -> TauPosterior | None:
         """The posterior of tau; None where it is known."""
-        if self.rule is None or self.given.tau is None:
-            return None
-        rule = replace(self.rule, logg=self.rule.logg - self.log_normaliser)
-        return TauPosterior(rule, self.given.tau, self.tail_exponent)
+        rule = None if self.rule is None else replace(self.rule, logg=self.rule.logg - self.log_normaliser)
+        return tau_posterior(rule, self.given.tau, self.tail_exponent)
 
     def log_density_tau(self, tau: Array) -> Array:
         """Return the log posterior density of tau."""

@@ -7,8 +7,9 @@ Data and the parameters of the priors are not part of it; they are put into slot
 
 import hashlib
 import json
+import re
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 DEFAULT_VARIANT = "default"
 STUDY = "study"
+_IMPORT = re.compile(r"^\s*(?:from|import)\s+(bayesmeta(?:\.\w+)*)", re.MULTILINE)
 type Values = dict[str, NDArray[Any]]
 
 
@@ -140,18 +142,28 @@ def _structure(model: Model, priors: Mapping[str, Prior], sizes: Mapping[str, An
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
 
 
+def imported_sources(files: Iterable[Path]) -> set[Path]:
+    """Return the package's files that some files import, and those that these import in turn.
+
+    They are read, not run. Of a folder of which something is imported all files count.
+    """
+    found: set[Path] = set()
+    todo = set(files)
+    while todo:
+        for dotted in _IMPORT.findall(todo.pop().read_text(encoding="utf-8")):
+            at = PACKAGE.joinpath(*dotted.split(".")[1:])
+            new = (set(at.rglob("*.py")) if at.is_dir() else {at.with_suffix(".py")}) - found
+            found |= new
+            todo |= new
+    return found
+
+
 @cache
 def _package_hash() -> str:
-    """Return a hash of the code that makes programs: the priors, what model files import, and the compilation."""
-    sources: list[Path] = [
-        *(
-            PACKAGE / name
-            for name in ("model.py", "likelihoods.py", "log_probabilities.py", "truncated.py", "values.py")
-        ),
-        *sorted(PACKAGE.glob("priors/**/*.py")),
-        *(PACKAGE / "engines" / "sampling" / name for name in ("compilation.py", "program.py")),
-    ]
-    return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
+    """Return a hash of the code that makes programs: what model files import, and the compilation."""
+    sources = imported_sources(models_dir().glob("*.py"))
+    sources |= {PACKAGE / "engines" / "sampling" / name for name in ("compilation.py", "program.py")}
+    return hashlib.sha256(b"".join(path.read_bytes() for path in sorted(sources))).hexdigest()
 
 
 def _compile_checked(model: Model, data: Any, priors: Mapping[str, Prior], variant: str, values: Values) -> Program:

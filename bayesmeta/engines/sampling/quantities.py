@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from scipy import special
 
+from bayesmeta.engines.i2 import typical_variance
 from bayesmeta.engines.sampling.chains import Run
 from bayesmeta.model import GaussianMarginal, Model, StudyLikelihoods
 from bayesmeta.priors import Prior
@@ -55,21 +56,6 @@ class Quantities:
         theta = {f"theta[{label}]": draws for label, draws in self.by_study(study).items()}
         rest = {f"{n}[{i}]": v[..., i] for n, v in self.sampled.items() for i in range(v.shape[-1])}
         return {**self.reported(study), **theta, **rest}
-
-
-def typical_variance(v: Array, X: Array) -> float | None:
-    """Return the typical sampling variance that I2 compares tau2 with; None where too few studies define it.
-
-    ``(k - p) / trace(P)`` with ``P = W - W X (X' W X)^-1 X' W`` and ``W = diag(1 / v)``: Higgins &
-    Thompson (2002), Statistics in Medicine 21:1539-1558, equation 9, and its extension to moderators.
-    """
-    k, p = X.shape
-    if k <= p:
-        return None
-    w = 1.0 / v
-    XtW = X.T * w
-    trace = w.sum() - np.trace(np.linalg.solve(XtW @ X, (XtW * w) @ X))
-    return float((k - p) / trace)
 
 
 def stratified_normal(shape: tuple[int, ...], rng: np.random.Generator) -> Array:
