@@ -19,7 +19,6 @@ with RECORD.open(newline="", encoding="utf-8") as _file:
 # Models some of whose analyses have no row yet; a model leaves this list with its last row.
 PENDING = {
     "binomial_normal",
-    "binomial_normal_random_baseline",
     "binomial_normal_rd",
     "binomial_normal_rr",
     "binomial_normal_symmetric",
