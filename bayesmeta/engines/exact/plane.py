@@ -40,7 +40,8 @@ COARSE, NOTHING = 8, -70.0
 # Panels of tau that the Laplace approximation gives less mass than this are left out.
 NEGLIGIBLE_PANEL = 1e-14
 NEGLIGIBLE_SECOND = 1e-11
-MAX_GRID = 2048
+# Most places of mu for each tau; a uniform grid with more than these takes longer than a stretched one.
+MAX_GRID, MAX_UNIFORM = 2048, 1024
 # Quantiles of the prior of mu at which other modes are looked for.
 FAN = np.array([1e-9, 1e-6, 1e-4, 1e-3, 0.01, 0.03, 0.07, 0.12, 0.18, 0.25, 0.32, 0.4, 0.46])
 # More probability than this per unit of log tau at the ends of the panels says that there is more beyond them.
@@ -117,10 +118,11 @@ class Plane:
         """Spacing of `u`."""
         return float(self.u[1] - self.u[0])
 
-    def spacing(self, counts: NDArray[np.bool_]) -> Array:
-        """Return ``(T,)`` the largest distance between nodes of mu that count; ``counts`` is ``(T, M)``."""
+    def spacing(self, counts: NDArray[np.bool_]) -> tuple[Array, Array]:
+        """Return ``(T,)`` the least and the largest distance between nodes of mu that count; `counts` is ``(T, M)``."""
         slope = self.axis.slope(self.mu, self.center[:, None], self.scale[:, None])
-        return np.asarray(self.step * np.where(counts, slope, 0.0).max(axis=1))
+        ends = np.where(counts, slope, np.inf).min(axis=1), np.where(counts, slope, 0.0).max(axis=1)
+        return self.step * ends[0], self.step * ends[1]
 
     @property
     def m(self) -> Array:
@@ -290,9 +292,10 @@ def _affordable(search: _Search) -> _Search:
         If the stretched one does so too.
     """
     low, high = search.reach
-    if low + high < MAX_GRID * search.step:
+    stretched = isinstance(search.posed.axis, Stretched)
+    if low + high < (MAX_GRID if stretched else MAX_UNIFORM) * search.step:
         return search
-    if isinstance(search.posed.axis, Stretched):
+    if stretched:
         raise ConvergenceError(
             f"The posterior of mu was not enclosed or resolved with {MAX_GRID} places of mu for each tau, with the "
             f"priors {search.given.mu!r} of mu and {search.given.tau!r} of tau. Use priors with lighter tails, e.g. "

@@ -76,15 +76,15 @@ def oversampled(values: Array, u: Array, times: int) -> tuple[Array, Array]:
     """Return a grid that many times finer, and on it the sinc interpolants of ``(n, M)`` densities.
 
     Zero is one of the points of the uniform grid `u`. A sinc interpolant errs everywhere by as much as in the middle;
-    in the tails, where a density has no peaks, it may not exceed the larger of its neighbours on the grid.
+    in the tails, where a density has no peaks, it lies between its neighbours on the grid.
     """
     fine = np.linspace(u[0], u[-1], times * (len(u) - 1) + 1)
     step = float(u[1] - u[0])
     found = values @ sinc_basis(fine / step, np.rint(u / step)).T
     cell = np.minimum(np.arange(len(fine)) // times, len(u) - 2)
-    larger = np.maximum(values[:, :-1], values[:, 1:])[:, cell]
+    smaller, larger = (pick(values[:, :-1], values[:, 1:])[:, cell] for pick in (np.minimum, np.maximum))
     faint = larger < FAINT * values.max(axis=1)[:, None]
-    return fine, np.where(faint, np.minimum(found, larger), found)
+    return fine, np.where(faint, np.clip(found, smaller, larger), found)
 
 
 def band_limited(values: Array, u: Array) -> RowSplines:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesmeta.engines.exact.axis import Uniform
-from bayesmeta.engines.exact.plane import LogAverage, Plane, where
+from bayesmeta.engines.exact.plane import STEP, LogAverage, Plane, where
 from bayesmeta.engines.exact.row_splines import Index, RowSplines, band_limited, oversampled, through
 from bayesmeta.engines.hermite import exponent, hermite
 from bayesmeta.truncated import log_mass
@@ -22,6 +22,9 @@ ALIKE = 1.4
 T_STEP, T_FALL = 0.1, 38.0
 # Nodes with less probability than this are left out.
 NO_MASS = 1e-22
+# Nodes about the effect are for random effects no wider than this, in widths of what is averaged: Gauss-Hermite rules
+# of hundreds of nodes overflow.
+NARROW = 3.0
 # Nodes where the density is below exp(-FAINT) of the row's peak need not resolve the random effect.
 FAINT = 35.0
 CHUNK = 100_000
@@ -108,6 +111,7 @@ class Smoother:
     top: float = field(init=False)
     direct: tuple[Array, Array, Array] = field(init=False)
     narrow: Index = field(init=False)
+    ratio: Array = field(init=False)
     groups: list[Index] = field(init=False)
     mass_of: RowSplines | None = field(init=False)
     own_of: RowSplines | None = field(init=False)
@@ -119,13 +123,17 @@ class Smoother:
         log_value = np.full(used.shape, -np.inf)
         log_value[used] = np.log(plane.mass[used]) - log_own[used]
         counts = used & (log_value > log_value.max(axis=1, keepdims=True) - FAINT)
+        least, largest = plane.spacing(counts)
         with np.errstate(divide="ignore"):
-            times = np.ceil(self.kernel.wide(plane.step) * plane.spacing(counts) / plane.step / plane.tau)
+            times = np.ceil(self.kernel.wide(plane.step) * largest / plane.step / plane.tau)
+        # The grid was made as fine as the posterior of mu asks for: it is as smooth as a normal of this width.
+        ratio = plane.tau * STEP / least
         kept = plane.weight > 1e-15
         direct, nodes = times <= 1.0, np.zeros(len(times), dtype=np.intp)
         for row in np.flatnonzero(kept & ~direct).tolist():
-            nodes[row] = len(self.kernel.nodes(self._ratio(row))[0])
-            direct[row] = times[row] * len(plane.u) * self.kernel.cost <= LOOK_UP * nodes[row]
+            nodes[row] = len(self.kernel.nodes(float(min(ratio[row], NARROW)))[0])
+            cheap = times[row] * len(plane.u) * self.kernel.cost <= LOOK_UP * nodes[row]
+            direct[row] = cheap or ratio[row] > NARROW
         narrow = np.flatnonzero(kept & ~direct)
         # With the largest ratio at 1 nothing overflows, however much this study contradicts the others.
         top = float(log_value.max())
@@ -137,12 +145,10 @@ class Smoother:
         put("top", top)
         put("direct", (mu, tau, np.exp(log_value - top) / tau))
         put("narrow", narrow)
+        put("ratio", ratio[narrow])
         put("groups", list(_similar(nodes[narrow])))
         put("mass_of", band_limited(plane.mass[narrow], plane.u) if narrow.size else None)
         put("own_of", through(log_own[narrow], plane.u) if narrow.size and self.own is not None else None)
-
-    def _ratio(self, row: int) -> float:
-        return float(self.plane.tau[row] / self.plane.scale[row])
 
     def _log_own(self, mu: Array, tau: Array, known: NDArray[np.bool_]) -> Array:
         """Return ``(T, M)`` logs of what is divided out, at least where the posterior is known to be anything.
@@ -193,13 +199,13 @@ class Smoother:
         plane, rows, out = self.plane, self.narrow[members], np.empty(len(x))
         peak, tau = plane.mass[rows].max(axis=1)[:, None], plane.tau[rows][:, None]
         center, scale = plane.center[rows][:, None], plane.scale[rows][:, None]
-        uniform, ratio = isinstance(plane.axis, Uniform), tau / scale
-        z, w = self.kernel.nodes(float(ratio.max()))
+        uniform, in_scales = isinstance(plane.axis, Uniform), tau / scale
+        z, w = self.kernel.nodes(float(self.ratio[members].max()))
         size = max(1, CHUNK // (len(z) * len(members)))
         for start in range(0, len(x), size):
             at = x[start : start + size, None, None]
             # On a uniform axis this takes half the time.
-            u = (at - center) / scale - ratio * z if uniform else plane.axis.u(at - tau * z, center, scale)
+            u = (at - center) / scale - in_scales * z if uniform else plane.axis.u(at - tau * z, center, scale)
             value = self.mass_of(members[:, None], u)
             # Where the posterior of mu is negligible its interpolant is rounding, which division would blow up.
             real = (value > 1e-14 * peak) & (u >= plane.u[0]) & (u <= plane.u[-1])

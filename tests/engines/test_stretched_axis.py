@@ -1,0 +1,116 @@
+"""The axis of mu under priors that leave it on many scales at once: Cauchy priors beside a heavy-tailed tau."""
+
+from functools import cache
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+import bayesmeta as bm
+from bayesmeta.engines.exact.axis import Stretched
+from bayesmeta.engines.exact.draws import draw
+from bayesmeta.engines.exact.solve import integrate
+from bayesmeta.model import StudyLikelihoods
+from bayesmeta.priors import parse_prior
+
+Y, S = np.array([0.3, 0.8, 0.1, 0.5]), np.array([0.2, 0.4, 0.3, 0.35])
+STUDIES = ("Study 1", "Study 2", "Study 3", "Study 4")
+
+
+@cache
+def solved(mu, tau):
+    """Return the posterior of four normal studies by the engine of exact likelihoods."""
+
+    def loglik(theta):
+        return stats.norm.logpdf(Y[:, None], theta, S[:, None])
+
+    return integrate(StudyLikelihoods(STUDIES, loglik, Y, S, parse_prior(mu), parse_prior(tau)))
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    place=st.floats(-1e3, 1e3),
+    width=st.floats(1e-3, 1e3),
+    center=st.floats(-1e3, 1e3),
+    scale=st.floats(1e-3, 1e6),
+    u=st.floats(-30.0, 30.0),
+)
+def test_the_axis_and_its_inverse_undo_each_other(place, width, center, scale, u):
+    """The mu of a u has that u, whichever two places the axis is fine about, and its slope is the derivative."""
+    axis, placed = Stretched(place, width), (np.array([center]), np.array([scale]))
+    mu = axis.mu(np.array([u]), *placed)
+    assert axis.u(mu, *placed)[0] == pytest.approx(u, abs=1e-9)
+    h = 1e-4
+    ends = axis.mu(np.array([u - h]), *placed)[0], axis.mu(np.array([u + h]), *placed)[0]
+    assert (ends[1] - ends[0]) / (2.0 * h) == pytest.approx(float(axis.slope(mu, *placed)[0]), rel=1e-3)
+
+
+def test_an_axis_of_a_flat_prior_is_that_of_the_studies():
+    """A prior of infinite width takes no nodes: u is the inverse hyperbolic sine of the distance."""
+    axis, mu = Stretched(0.0, np.inf), np.array([-7.0, 1.0, 300.0])
+    assert axis.u(mu, np.array([1.0]), np.array([2.0])) == pytest.approx(np.arcsinh((mu - 1.0) / 2.0))
+
+
+def agree(ours, theirs):
+    """Check distribution functions to 1e-9, mean and SD to 1e-8."""
+    x = theirs.ppf(np.array([1e-4, 0.025, 0.5, 0.975, 1.0 - 1e-4]))
+    assert ours.cdf(x) == pytest.approx(theirs.cdf(x), abs=1e-9)
+    assert ours.mean() == pytest.approx(theirs.mean(), abs=1e-8)
+    assert ours.sd() == pytest.approx(theirs.sd(), rel=1e-8)
+
+
+@pytest.mark.parametrize(
+    ("mu", "tau", "effect"),
+    [
+        ("cauchy(0, 0.1)", "half_cauchy(0.5)", "theta_new"),
+        ("cauchy(-2, 0.2)", "inverse_gamma(1, 0.15)", "Study 2"),
+        ("student_t(2, 0, 0.1)", "half_cauchy(2)", "Study 1"),
+    ],
+)
+def test_marginals_are_those_of_the_normal_engine(mu, tau, effect):
+    """Evidence and marginals agree with those of the one-dimensional engine, which writes a t prior as a mixture."""
+    exact = solved(mu, tau)
+    normal = bm.fit(bm.EffectSizes(Y, S), priors={"mu": mu, "tau": tau}, engine="quadrature")
+    assert isinstance(exact.plane.axis, Stretched)
+    assert exact.log_evidence == pytest.approx(normal.log_evidence, abs=1e-10)
+    agree(exact.mu(), normal["mu"])
+    agree(exact.tau(), normal.tau)
+    if effect == "theta_new":
+        agree(exact.theta_new(), normal["theta_new"])
+    else:
+        agree(exact.true_effect(STUDIES.index(effect)), normal.theta[effect])
+
+
+def test_draws_follow_the_marginals():
+    """Kolmogorov-Smirnov tests of draws of mu and tau against their distributions."""
+    exact = solved("cauchy(-2, 0.2)", "inverse_gamma(1, 0.15)")
+    drawn = draw(exact, 4000, np.random.default_rng(11))
+    assert stats.kstest(drawn["mu"], exact.mu().cdf).pvalue > 1e-3
+    assert stats.kstest(drawn["tau"], exact.tau().cdf).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("model", ["hypergeometric_normal", "binomial_normal"])
+def test_a_cauchy_prior_is_a_reweighted_normal_one(model):
+    """Evidence and probabilities under a Cauchy prior are averages of prior ratios over the posterior of a flatter one.
+
+    The wide normal prior's grid is uniform; a tau that is bounded leaves both posteriors where it still resolves them.
+    """
+    data = bm.TwoByTwo([12, 3, 7], [60, 40, 55], [18, 9, 8], [58, 41, 60])
+    narrow, wide = "cauchy(1, 0.02)", "normal(0, 3)"
+    tau = "truncated(half_cauchy(0.5), 0, 1)"
+    cauchy, normal = (bm.fit(data, model, priors={"mu": m, "tau": tau}, engine="quadrature") for m in (narrow, wide))
+    assert isinstance(cauchy.details.plane.axis, Stretched)
+    assert not isinstance(normal.details.plane.axis, Stretched)
+    near = np.sinh(np.linspace(-9.0, 9.0, 40_001))
+    mu = 1.0 + 0.02 * near
+    slope = 0.02 * np.sqrt(1.0 + near**2) * 18.0 / 40_000
+    weight = np.zeros(len(mu))
+    inside = np.abs(mu) < 15.0
+    ratio = stats.cauchy.logpdf(mu[inside], 1.0, 0.02) - stats.norm.logpdf(mu[inside], 0.0, 3.0)
+    weight[inside] = normal["mu"].pdf(mu[inside]) * np.exp(ratio) * slope[inside]
+    total = weight.sum()
+    assert cauchy.log_evidence == pytest.approx(normal.log_evidence + np.log(total), abs=1e-7)
+    assert cauchy["mu"].mean() == pytest.approx(weight @ mu / total, abs=1e-7)
+    assert cauchy["mu"].sd() == pytest.approx(np.sqrt(weight @ (mu - cauchy["mu"].mean()) ** 2 / total), rel=1e-6)
