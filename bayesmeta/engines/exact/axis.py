@@ -26,10 +26,6 @@ class Axis(Protocol):
         """Return dmu/du at each mu."""
         ...
 
-    def finest(self, scale: Array) -> Array:
-        """Return the width of the narrowest feature that the grid is meant for."""
-        ...
-
 
 @dataclass(frozen=True, slots=True)
 class Uniform:
@@ -46,10 +42,6 @@ class Uniform:
     def slope(self, mu: Array, center: Array, scale: Array) -> Array:
         """Return dmu/du at each mu."""
         return np.broadcast_to(scale, np.broadcast_shapes(mu.shape, scale.shape))
-
-    def finest(self, scale: Array) -> Array:
-        """Return the width of the narrowest feature that the grid is meant for."""
-        return scale
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +64,7 @@ class Stretched:
         """Return the mu of each u, by Newton's method or halving a bracket."""
         u, center, scale = np.broadcast_arrays(u, center, scale)
         low, high = np.minimum(u, 0.0), np.maximum(u, 0.0)
-        # Rounding may put an end of the bracket this far beyond the root.
+        # Rounding may put an end of the bracket beyond the root, by much less than this.
         w, beyond, before = 0.5 * u, 1e-12 * np.abs(u), np.full(u.shape, np.inf)
         for _ in range(NEWTON_STEPS):
             mu = center + scale * np.sinh(w)
@@ -96,7 +88,3 @@ class Stretched:
     def slope(self, mu: Array, center: Array, scale: Array) -> Array:
         """Return dmu/du at each mu."""
         return np.asarray(1.0 / (1.0 / np.hypot(mu - center, scale) + 1.0 / np.hypot(mu - self.place, self.width)))
-
-    def finest(self, scale: Array) -> Array:
-        """Return the width of the narrowest feature that the grid is meant for."""
-        return np.minimum(scale, self.width)

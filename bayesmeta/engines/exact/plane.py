@@ -1,7 +1,8 @@
 r"""The joint posterior of (mu, tau) on nodes, for models that give each study's likelihood.
 
-Given tau the posterior of mu is put on a uniform grid about its own mode, on which the trapezoidal
-rule and sinc interpolation converge geometrically; tau lies on the panels of `engines.nodes`, placed
+Given tau the posterior of mu is put on a grid that is uniform in `exact.axis`: in mu about its own mode or, where heavy
+tails leave mu on many scales, on an axis that is fine about the studies and the prior. The trapezoidal rule and sinc
+interpolation converge geometrically on it; tau lies on the panels of `engines.nodes`, placed
 by a Laplace approximation and then evaluated in full.
 """
 
@@ -52,6 +53,8 @@ NEARBY = 200.0
 FALLEN = 1000.0
 # Quantiles of tau at which the interpolation of mu is checked.
 SINC_CHECKS = (1e-6, 1e-3, 0.05, 0.3, 0.5, 0.7, 0.95, 1.0 - 1e-3, 1.0 - 1e-6, 1.0 - 1e-8)
+# Probabilities of mu given tau at which sums over the random effects are checked: a normal's at -3, -1.5, ..., 3 SDs.
+PROBES = (0.00135, 0.067, 0.5, 0.933, 0.99865)
 # Agreement asked of sums over the random effects when their step is halved, and how often it may be.
 RESOLVED = 2e-11
 MAX_HALVINGS = 4
@@ -84,7 +87,9 @@ class Plane:
     center, scale
         ``(T,)`` place and unit of the grid of mu given each tau.
     axis, u
-        ``(M,)`` uniform grid of u, and how mu follows from it.
+        How mu follows from u, and the ``(M,)`` uniform grid of u.
+    mu
+        ``(T, M)`` nodes of mu.
     mass
         ``(T, M)`` posterior mass of the nodes, adding up to one.
     log_weight
@@ -92,7 +97,7 @@ class Plane:
     log_evidence
         Log marginal likelihood (of the priors as given; meaningless if one is improper).
     error
-        Estimate of the error of the density of mu given tau, relative to its peak.
+        Estimate of the error of the density of mu given tau, relative to its peak, or of the sum over all nodes.
     """
 
     curves: Curves | Bounded
@@ -103,15 +108,11 @@ class Plane:
     scale: Array
     axis: Axis
     u: Array
+    mu: Array
     mass: Array
     log_weight: Array
     log_evidence: float
     error: float
-
-    @property
-    def mu(self) -> Array:
-        """``(T, M)`` nodes of mu."""
-        return self.axis.mu(self.u, self.center[:, None], self.scale[:, None])
 
     @property
     def step(self) -> float:
@@ -171,8 +172,8 @@ class _Posed:
         rough = self.averages.rough(mu[:, few], tau) + known[:, few]
         counts = rough > rough.max(axis=1, keepdims=True) + NOTHING
         near = np.searchsorted(few, np.arange(len(u)), side="right") - 1
-        counts = (counts | _shifted(counts, 1) | _shifted(counts, -1))[:, near]
-        return np.asarray(known + where(self.averages.grid, mu, tau, counts, -np.inf))
+        counts = _widened(counts)[:, near]
+        return np.asarray(known + averaged_where(self.averages.grid, mu, tau, counts, -np.inf))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -266,13 +267,15 @@ def _start(likelihoods: StudyLikelihoods) -> tuple[nodes.Rule | None, _Search]:
     return rule, _Search(likelihoods, posed, (placed.reach, placed.reach))
 
 
-def _shifted(counts: NDArray[np.bool_], by: int) -> NDArray[np.bool_]:
-    out = np.zeros_like(counts)
-    out[:, max(by, 0) : out.shape[1] + min(by, 0)] = counts[:, max(-by, 0) : out.shape[1] + min(-by, 0)]
+def _widened(flags: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return the flags and their neighbours' in the row."""
+    out = flags.copy()
+    out[:, 1:] |= flags[:, :-1]
+    out[:, :-1] |= flags[:, 1:]
     return out
 
 
-def where(grid: LogAverage, mu: Array, tau: Array, used: NDArray[np.bool_], otherwise: float) -> Array:
+def averaged_where(grid: LogAverage, mu: Array, tau: Array, used: NDArray[np.bool_], otherwise: float) -> Array:
     """Return ``(T, M)`` logs of averages where they are used, computed on the columns that some rows together need."""
     out = np.full(mu.shape, otherwise)
     for rows in alike(tau, ORDER):
@@ -379,6 +382,7 @@ def _finished(
         scale=posed.scale,
         axis=posed.axis,
         u=grid.u,
+        mu=posed.mu_at(np.arange(len(posed.tau)), grid.u),
         mass=grid.mass / total,
         log_weight=np.asarray(log_weight),
         log_evidence=evidence,
@@ -427,8 +431,7 @@ def _check_tau(rule: nodes.Rule, likelihoods: StudyLikelihoods, weight: Array) -
 def _sinc_error(posed: _Posed, grid: _Grid) -> float:
     """Compare the sinc interpolant half-way between nodes with the density itself, for typical values of tau.
 
-    For every other tau the sums over even and over odd nodes are compared, which differ by as much as an interpolant
-    errs.
+    The sums over even and over odd nodes, which differ by as much as an interpolant errs, are compared for all tau.
     """
     rows, extreme = _typical(grid.mass)
     mass, step = grid.mass[rows], grid.step
@@ -444,7 +447,8 @@ def _sinc_error(posed: _Posed, grid: _Grid) -> float:
 def _average_error(posed: _Posed, grid: _Grid) -> float:
     """Compare sums over the random effects with finer ones, at typical values of mu and tau."""
     rows, extreme = _typical(grid.mass)
-    columns = np.unique(np.searchsorted(grid.u, (-3.0, -1.5, 0.0, 1.5, 3.0)).clip(0, len(grid.u) - 1))
+    share = np.cumsum(grid.mass[rows], axis=1) / grid.mass[rows].sum(axis=1, keepdims=True)
+    columns = np.unique([np.searchsorted(row, PROBES) for row in share]).clip(0, len(grid.u) - 1)
     known = replace(posed, averages=posed.averages.finer()).log_density(rows, grid.u[columns])
     height = grid.mass[np.ix_(rows, columns)] / grid.mass[rows].max(axis=1)[:, None]
     away = np.abs(grid.log[np.ix_(rows, columns)] - known, where=height > 0.0, out=np.zeros(height.shape))

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesmeta.engines.exact.axis import Uniform
-from bayesmeta.engines.exact.plane import STEP, LogAverage, Plane, where
+from bayesmeta.engines.exact.plane import STEP, LogAverage, Plane, averaged_where
 from bayesmeta.engines.exact.row_splines import Index, RowSplines, band_limited, oversampled, through
 from bayesmeta.engines.hermite import exponent, hermite
 from bayesmeta.truncated import log_mass
@@ -159,7 +159,9 @@ class Smoother:
             return log_mass(mu, np.broadcast_to(tau[:, None], mu.shape), self.limits)
         if self.own is None:
             return np.zeros(mu.shape)
-        return self.own(mu, tau) if isinstance(self.plane.axis, Uniform) else where(self.own, mu, tau, known, 0.0)
+        return (
+            self.own(mu, tau) if isinstance(self.plane.axis, Uniform) else averaged_where(self.own, mu, tau, known, 0.0)
+        )
 
     def _nodes(self, rows: Index, mass: Array, log_own: Array) -> tuple[Array, Array, Array]:
         """Return mu, tau and log weight of some of the plane's own nodes."""

@@ -145,7 +145,7 @@ def _structure(model: Model, priors: Mapping[str, Prior], sizes: Mapping[str, An
 def imported_sources(files: Iterable[Path]) -> set[Path]:
     """Return the package's files that some files import, and those that these import in turn.
 
-    They are read, not run. Of a folder of which something is imported all files count.
+    They are read, not run. An import from a folder itself counts all its files.
     """
     found: set[Path] = set()
     todo = set(files)
