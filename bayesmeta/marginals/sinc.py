@@ -23,6 +23,8 @@ NEGLIGIBLE = 1e-15
 MAX_NODES = 4001
 # With more nodes than this the axis is centred on the peak and begun again.
 RECENTRED = 1000
+# A grid that errs by more than this, relative to the peak, where a peak may be has missed one.
+MISSED = 1e-7
 # Where the density is first looked at, on one side of the axis: closely near the middle, then in larger strides.
 ENCLOSE = np.concatenate([np.arange(0.4, 5.0, 0.4), 5.0 * 1.12 ** np.arange(20)])
 
@@ -168,6 +170,7 @@ def tabulate(
     tolerance: float = 1e-11,
     kind: IntervalKind = "credible",
     about: str = "a posterior density",
+    places: Array | None = None,
 ) -> SincDensity:
     """Return the quantity with the given density, on a grid that was refined until it represents it.
 
@@ -181,6 +184,8 @@ def tabulate(
         Largest error of the interpolated density, relative to its peak.
     about
         What it is the density of, for messages.
+    places
+        Values where there may be a peak so narrow that a grid would miss it.
 
     Raises
     ------
@@ -194,9 +199,10 @@ def tabulate(
         def at(v: Array, center: float = center, scale: float = scale) -> Array:
             return np.asarray(density(center + scale * np.sinh(v)) * np.cosh(v))
 
-        low, high = _enclose(at, about)
+        look = np.arcsinh(((np.empty(0) if places is None else places) - center) / scale)
+        low, high = _enclose(at, about, look)
         v = np.linspace(low, high, max(16, math.ceil((high - low) / FIRST_STEP)) + 1)
-        v, g, error = _refined(at, v, tolerance, n)
+        v, g, error = _refined(at, v, tolerance, n, look[(look > low) & (look < high)])
         if error <= tolerance:
             return SincDensity(v, g / g.sum(), center, scale, error, kind=kind)
         if n == MAX_NODES:
@@ -209,8 +215,13 @@ def tabulate(
     )
 
 
-def _refined(at: Callable[[Array], Array], v: Array, tolerance: float, most: int) -> tuple[Array, Array, float]:
-    """Return a grid, the values there and their error, once that is tolerable or there are more nodes than `most`."""
+def _refined(
+    at: Callable[[Array], Array], v: Array, tolerance: float, most: int, look: Array
+) -> tuple[Array, Array, float]:
+    """Return a grid, the values there and their error, once that is tolerable or there are more nodes than `most`.
+
+    The error is looked for half-way between nodes, and at the places `look`.
+    """
     g, error = at(v), math.inf
     while error > tolerance and len(v) <= most:
         step = v[1] - v[0]
@@ -220,6 +231,10 @@ def _refined(at: Callable[[Array], Array], v: Array, tolerance: float, most: int
         # Halving the step squares the error of a sinc interpolant; half of that is counted on.
         error = float(np.max(np.abs(guess - known)) / np.max(g)) ** 1.5
         v, g = _interleave(v, between), _interleave(g, known)
+        if error <= tolerance and look.size:
+            guess = sinc_basis((look - v[0]) / (v[1] - v[0]), np.arange(float(len(v)))) @ g
+            missed = float(np.max(np.abs(guess - at(look))) / np.max(g))
+            error = missed if missed > MISSED else error
     return v, g, error
 
 
@@ -231,9 +246,10 @@ def _peak(x: Array, density: Array) -> tuple[float, float]:
     return float(x[top]), 0.5 * float(x[right] - x[left])
 
 
-def _enclose(at: Callable[[Array], Array], about: str) -> tuple[float, float]:
-    """Return the ends of the axis beyond which the density is negligible; messages say what it is about."""
-    v = np.concatenate([-ENCLOSE[::-1], [0.0], ENCLOSE])
+def _enclose(at: Callable[[Array], Array], about: str, look: Array) -> tuple[float, float]:
+    """Return the ends of the axis beyond which the density is negligible, also at the places `look`."""
+    inner = look[np.abs(look) < ENCLOSE[-1]]
+    v = np.sort(np.concatenate([-ENCLOSE, [0.0], ENCLOSE, inner]))
     g = at(v)
     used = np.flatnonzero(g > NEGLIGIBLE * g.max())
     if used[0] == 0 or used[-1] == len(v) - 1:

@@ -114,3 +114,34 @@ def test_a_cauchy_prior_is_a_reweighted_normal_one(model):
     assert cauchy.log_evidence == pytest.approx(normal.log_evidence + np.log(total), abs=1e-7)
     assert cauchy["mu"].mean() == pytest.approx(weight @ mu / total, abs=1e-7)
     assert cauchy["mu"].sd() == pytest.approx(np.sqrt(weight @ (mu - cauchy["mu"].mean()) ** 2 / total), rel=1e-6)
+
+
+def test_what_is_next_to_nothing_far_out_does_not_reach_the_moments():
+    """One precise study beside vague ones: the SD of mu, whose axis reaches to 1e7, is that of the normal engine."""
+    y, s = np.array([0.2, 0.9, 0.35]), np.array([0.005, 1.5, 0.3])
+
+    def loglik(theta):
+        return stats.norm.logpdf(y[:, None], theta, s[:, None])
+
+    priors = {"mu": "cauchy(0, 0.01)", "tau": "half_cauchy(0.5)"}
+    given = StudyLikelihoods(STUDIES[:3], loglik, y, s, parse_prior(priors["mu"]), parse_prior(priors["tau"]))
+    agree(integrate(given).mu(), bm.fit(bm.EffectSizes(y, s), priors=priors, engine="quadrature")["mu"])
+
+
+@pytest.mark.parametrize(
+    ("spike", "tau"),
+    [("normal(0, 0.003)", "point(0)"), ("normal(0.1, 0.0005)", "point(0)"), ("normal(0, 0.001)", "point(0.2)")],
+)
+def test_a_narrow_part_of_a_mixture_is_not_missed(spike, tau):
+    """Evidence under a mixture is the mean of those under its parts, probabilities are means weighted by them."""
+    data = bm.TwoByTwo([12, 3, 7], [60, 40, 55], [18, 9, 8], [58, 41, 60])
+    mixture, part, other = (
+        bm.fit(data, "hypergeometric_normal", priors={"mu": mu, "tau": tau}, engine="quadrature")
+        for mu in (f"0.5*{spike} + 0.5*normal(0, 1)", spike, "normal(0, 1)")
+    )
+    evidence = np.logaddexp(part.log_evidence, other.log_evidence) - np.log(2.0)
+    assert mixture.log_evidence == pytest.approx(evidence, abs=1e-10)
+    share = np.exp(part.log_evidence - np.log(2.0) - evidence)
+    for x in (0.002, 0.1):
+        expected = share * part["mu"].cdf(x) + (1.0 - share) * other["mu"].cdf(x)
+        assert mixture["mu"].cdf(x) == pytest.approx(expected, abs=1e-9)

@@ -6,7 +6,6 @@ interpolation converge geometrically on it; tau lies on the panels of `engines.n
 by a Laplace approximation and then evaluated in full.
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -244,6 +243,8 @@ def plane(likelihoods: StudyLikelihoods) -> Plane:
             search = wider
         elif _average_error(search.posed, grid) > RESOLVED:
             search = search.finer_averages()
+        elif _missed(search.posed, grid) > TOLERANCE:
+            search = replace(search, step=0.5 * search.step, last=np.inf, known=grid)
         else:
             error = _sinc_error(search.posed, grid)
             if error <= TOLERANCE:
@@ -263,7 +264,9 @@ def _start(likelihoods: StudyLikelihoods) -> tuple[nodes.Rule | None, _Search]:
         rule = tau_rule(likelihoods, average)
         tau, log_weight = rule.x.ravel(), log_prior_mass(rule, likelihoods.tau)
     placed = average.place(tau)
-    posed = _Posed(curves, average, likelihoods.mu, tau, log_weight, placed.center, placed.scale, _places(likelihoods))
+    posed = _Posed(
+        curves, average, likelihoods.mu, tau, log_weight, placed.center, placed.scale, landmarks(likelihoods)
+    )
     return rule, _Search(likelihoods, posed, (placed.reach, placed.reach))
 
 
@@ -311,13 +314,14 @@ def _affordable(search: _Search) -> _Search:
 
 
 def _stretched(posed: _Posed) -> _Posed:
-    """Return the same on an axis that is fine about the studies, as wide as tau makes them, and about the prior."""
+    """Return the same on an axis that is fine about the studies, as wide as tau makes them, and about the prior.
+
+    Of a mixture that is its narrowest part.
+    """
     precision = 1.0 / (posed.curves.scale[:, None] ** 2 + posed.tau**2)
     center = (precision * posed.curves.center[:, None]).sum(axis=0) / precision.sum(axis=0)
-    place, width = 0.0, math.inf
-    if posed.prior.proper:
-        first, place, third = (float(q) for q in posed.prior.ppf(np.array([0.25, 0.5, 0.75])))
-        width = (third - first) / IQR
+    quartiles = [[float(q) for q in part.ppf(np.array([0.25, 0.5, 0.75]))] for part in parts_of(posed.prior)]
+    width, place = min(((third - first) / IQR, middle) for first, middle, third in [*quartiles, [-np.inf, 0.0, np.inf]])
     return replace(posed, axis=Stretched(place, width), center=center, scale=precision.sum(axis=0) ** -0.5)
 
 
@@ -390,11 +394,17 @@ def _finished(
     )
 
 
-def _places(likelihoods: StudyLikelihoods) -> Array:
+def parts_of(prior: Prior) -> list[Prior]:
+    """Return the proper prior, and what it is a mixture of: each may be far narrower than the whole."""
+    parts = [part for c in getattr(prior, "components", ()) for part in parts_of(c)]
+    return [prior, *parts] if prior.proper else []
+
+
+def landmarks(likelihoods: StudyLikelihoods) -> Array:
     """Return places of mu from all over its prior and the studies, with points between them."""
     places = [np.quantile(likelihoods.center, np.linspace(0.0, 1.0, 11))]
-    if likelihoods.mu.proper:
-        places.append(np.asarray(likelihoods.mu.ppf(np.concatenate([FAN, [0.5], 1.0 - FAN]))))
+    for part in parts_of(likelihoods.mu):
+        places.append(np.asarray(part.ppf(np.concatenate([FAN, [0.5], 1.0 - FAN]))))
     at = np.unique(np.concatenate(places)[np.isfinite(np.concatenate(places))])
     return np.unique(np.concatenate([at, 0.5 * (at[1:] + at[:-1])]))
 
@@ -440,8 +450,28 @@ def _sinc_error(posed: _Posed, grid: _Grid) -> float:
     known = np.exp(posed.log_density(rows, between) + shift)
     guess = mass @ sinc_basis(between / step, np.rint(grid.u / step)).T
     error = np.max(np.abs(guess - known), axis=1) / mass.max(axis=1)
-    uneven = float(np.abs(grid.mass @ (1.0 - 2.0 * (np.arange(len(grid.u)) % 2))).sum() / grid.mass.sum())
-    return max(float(np.max(error * extreme)), uneven)
+    return max(float(np.max(error * extreme)), _uneven(grid))
+
+
+def _uneven(grid: _Grid) -> float:
+    """Return the difference of sums over even and over odd nodes, of all tau, relative to the whole."""
+    return float(np.abs(grid.mass @ (1.0 - 2.0 * (np.arange(len(grid.u)) % 2))).sum() / grid.mass.sum())
+
+
+def _missed(posed: _Posed, grid: _Grid) -> float:
+    """Compare the sinc interpolant with the density where parts of the prior lie, which may fall between all nodes."""
+    if len(parts_of(posed.prior)) <= 1:
+        return 0.0
+    rows, extreme = _typical(grid.mass)
+    mu = np.broadcast_to(posed.places, (len(rows), len(posed.places)))
+    u = posed.axis.u(mu, posed.center[rows, None], posed.scale[rows, None])
+    inside = (u > grid.u[0]) & (u < grid.u[-1])
+    mass, step = grid.mass[rows], grid.step
+    guess = np.einsum("rpm,rm->rp", sinc_basis(u / step, np.rint(grid.u / step)), mass)
+    log = posed.averages.grid(mu, posed.tau[rows]) + posed.prior.logpdf(mu) + posed.log_slope(rows, mu)
+    known = np.exp(np.minimum(log + (posed.log_weight[rows] + np.log(step))[:, None] - grid.top, 300.0))
+    error = np.where(inside, np.abs(guess - known), 0.0).max(axis=1) / mass.max(axis=1)
+    return float(np.max(error * extreme))
 
 
 def _average_error(posed: _Posed, grid: _Grid) -> float:
@@ -451,8 +481,8 @@ def _average_error(posed: _Posed, grid: _Grid) -> float:
     columns = np.unique([np.searchsorted(row, PROBES) for row in share]).clip(0, len(grid.u) - 1)
     known = replace(posed, averages=posed.averages.finer()).log_density(rows, grid.u[columns])
     height = grid.mass[np.ix_(rows, columns)] / grid.mass[rows].max(axis=1)[:, None]
-    away = np.abs(grid.log[np.ix_(rows, columns)] - known, where=height > 0.0, out=np.zeros(height.shape))
-    return float(np.max(away * height * extreme[:, None]))
+    away = np.subtract(grid.log[np.ix_(rows, columns)], known, where=height > 0.0, out=np.zeros(height.shape))
+    return float(np.max(np.abs(away) * height * extreme[:, None]))
 
 
 def _typical(mass: Array) -> tuple[NDArray[np.intp], Array]:

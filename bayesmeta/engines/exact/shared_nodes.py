@@ -39,6 +39,8 @@ FALL = 34.0
 UNDERFLOW = 1e-250
 # Gauss-Hermite rules are used up to this ratio of tau to a likelihood's width, and this slope of it in units of tau.
 NARROW, STEEP = 0.8, 2.0
+# Nodes of theta this much closer than a likelihood is wide could not be told apart.
+TINY = 1e-6
 # Spacings grow from this many widths of the integrand on.
 UNITS = 15.0
 # Costs of an exponential and of a look-up with its exponential, relatively.
@@ -152,7 +154,7 @@ def _block(group: _Group, mu: Array, tau: Array, fine: float) -> Array:
     if ratio < NARROW and slope < STEEP:
         # A slope needs some more.
         points = 2 + ceil((exponent(ratio) + 2.0 * slope**2) / sqrt(fine))
-        if points * columns * k * LOOK < shared:
+        if ratio < TINY or points * columns * k * LOOK < shared:
             return _narrow(curves, mu, tau, points)
     if count > FAR_APART and columns > 1 and float(np.max(np.ptp(mu, axis=1) / tau)) > SPLIT:
         halves = slice(None, columns // 2), slice(columns // 2, None)

@@ -19,9 +19,11 @@ from bayesmeta.engines.creased.line_marginals import limited_prediction
 from bayesmeta.engines.creased.sheet import sheet
 from bayesmeta.engines.creased.solution import CreasedSolution
 from bayesmeta.engines.exact.averages import one_study
+from bayesmeta.engines.exact.axis import Stretched
 from bayesmeta.engines.exact.curves import RoughError
 from bayesmeta.engines.exact.limited import LimitedEffects, check_limited
-from bayesmeta.engines.exact.plane import Plane, dies_away, plane, theta_range
+from bayesmeta.engines.exact.plane import Plane, dies_away, landmarks, parts_of, plane, theta_range
+from bayesmeta.engines.exact.row_splines import FAINT
 from bayesmeta.engines.exact.smooth import Kernel, Smoother
 from bayesmeta.engines.lazy import Lazy
 from bayesmeta.engines.nodes import TO_LEGENDRE, Rule
@@ -75,9 +77,22 @@ class ExactSolution:
         """Number of nodes of mu and tau."""
         return self.plane.mass.size
 
+    @property
+    def _places(self) -> Array | None:
+        """Values that a mixture may give a narrow peak; None where the prior of mu is no mixture."""
+        return landmarks(self.given) if len(parts_of(self.given.mu)) > 1 else None
+
     def mu(self) -> SincDensity:
         """Return the posterior of the pooled effect."""
-        marginal = tabulate(self._density_mu, *self._rough(0.0), about=f"the posterior of mu (prior {self.given.mu!r})")
+        at = self.plane
+        about_mu = f"the posterior of mu (prior {self.given.mu!r})"
+        marginal = tabulate(self._density_mu, *self._rough(0.0), about=about_mu, places=self._places)
+        if isinstance(at.axis, Stretched):
+            # On so long an axis what is next to nothing still counts in moments: these are sums over the plane's nodes.
+            mean = float(np.sum(at.mass * at.mu))
+            variance = float(np.sum(at.mass * (at.mu - mean) ** 2))
+            extra = max(0.0, variance - marginal.sd() ** 2)
+            marginal = replace(marginal, extra_first=mean - marginal.mean(), extra_variance=extra)
         # Far out a flat prior leaves mu the mean of the studies' true effects; those between limits say nothing of it.
         if self.given.mu.proper or math.isfinite(self.given.support[0]):
             return marginal
@@ -105,14 +120,19 @@ class ExactSolution:
         out = np.empty(len(x))
         rows = at.weight > 1e-17
         size = max(1, 2_000_000 // (int(rows.sum()) * len(at.u)))
-        placed = at.center[rows], at.scale[rows]
+        placed, mass = (at.center[rows], at.scale[rows]), at.mass[rows]
+        row, peak = np.arange(len(mass)), mass.max(axis=1)
         for start in range(0, len(x), size):
             mu = x[start : start + size, None]
             u = at.axis.u(mu, *placed)
-            basis = sinc_basis(u / at.step, at.m)
-            # Beyond its grid the density is negligible, but its sinc interpolant rings.
-            basis *= (((u >= at.u[0]) & (u <= at.u[-1])) / (at.step * at.axis.slope(mu, *placed)))[:, :, None]
-            out[start : start + size] = np.einsum("xtm,tm->x", basis, at.mass[rows])
+            value = np.einsum("xtm,tm->xt", sinc_basis(u / at.step, at.m), mass)
+            # In the tails, and beyond the grid, the density is negligible, but its sinc interpolant rings.
+            cell = np.clip((u - at.u[0]) / at.step, 0, len(at.u) - 2).astype(np.intp)
+            ends = mass[row, cell], mass[row, cell + 1]
+            faint = np.maximum(*ends) < FAINT * peak
+            value = np.where(faint, np.clip(value, np.minimum(*ends), np.maximum(*ends)), value)
+            value *= ((u >= at.u[0]) & (u <= at.u[-1])) / (at.step * at.axis.slope(mu, *placed))
+            out[start : start + size] = value.sum(axis=1)
         return np.maximum(out, 0.0)
 
     def theta_new(self) -> SincDensity | LineDensity:
@@ -121,7 +141,9 @@ class ExactSolution:
             return limited_prediction(self.plane, self.given.support, self._rough(1.0))
         smoother = Smoother(self.plane, Kernel(self.given.df))
         about_new = "the true effect of a new study"
-        marginal = tabulate(smoother.density, *self._rough(1.0), kind="posterior prediction", about=about_new)
+        marginal = tabulate(
+            smoother.density, *self._rough(1.0), kind="posterior prediction", about=about_new, places=self._places
+        )
         about, df = marginal.center, self.given.df
         first, second = self._moments_of_mu(about)
         own = self.plane.tau**2 * (1.0 if math.isinf(df) else df / (df - 2.0) if df > 2.0 else math.inf)
@@ -146,7 +168,8 @@ class ExactSolution:
         peak = 0.0
         with np.errstate(divide="ignore"):
             peak = float(np.log(np.max(density(mean + sd * np.linspace(-3.0, 3.0, 25)))))
-        marginal = tabulate(density, mean, sd, about=f"the true effect of study {self.given.study[i]!r}")
+        about = f"the true effect of study {self.given.study[i]!r}"
+        marginal = tabulate(density, mean, sd, about=about, places=self._places)
         return with_own_tail(marginal, self.heterogeneity, dies_away(self.given)[i], _ends_of(marginal))
 
     def tau(self) -> Density:
