@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import logsumexp
 
 from bayesmeta.engines.creased.line import ABOVE, Pieces, ends_of, series
 from bayesmeta.engines.hermite import hermite
@@ -180,8 +179,13 @@ def _shared(f: Pieces, normal: Normal, at: Array, fine: float, about: str) -> Ar
         with np.errstate(divide="ignore"):
             out[:, block] = top + np.log(value)
         # What underflows is added up on the log scale.
-        for column in np.flatnonzero((value < 1e-280).any(axis=0)):
-            out[:, start + column] = logsumexp(log + normal.log(x, at[start + column]), axis=1)
+        lost = value < 1e-280
+        for column in np.flatnonzero(lost.any(axis=0)):
+            rows = lost[:, column]
+            term = log[rows] + normal.log(x, at[start + column])
+            peak = term.max(axis=1)
+            term -= peak[:, None]
+            out[rows, start + column] = peak + np.log(np.exp(term, out=term).sum(axis=1))
     return np.asarray(out - math.log(normal.tau * math.sqrt(2.0 * math.pi)))
 
 

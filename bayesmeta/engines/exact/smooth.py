@@ -113,6 +113,8 @@ class Smoother:
     narrow: Index = field(init=False)
     ratio: Array = field(init=False)
     groups: list[Index] = field(init=False)
+    peak: Array = field(init=False)
+    value: Array = field(init=False)
     mass_of: RowSplines | None = field(init=False)
     own_of: RowSplines | None = field(init=False)
 
@@ -141,12 +143,14 @@ class Smoother:
         parts = [self._nodes(np.flatnonzero(direct & (times <= 1.0)), plane.mass, log_own)]
         for n in np.unique(times[direct & (times > 1.0)]):
             parts.append(self._finer_nodes(np.flatnonzero(direct & (times == n)), int(n)))
-        mu, tau, log_value = (np.concatenate(column) for column in zip(*parts, strict=True))
+        mu, tau, log_weight = (np.concatenate(column) for column in zip(*parts, strict=True))
         put("top", top)
-        put("direct", (mu, tau, np.exp(log_value - top) / tau))
+        put("direct", (mu, tau, np.exp(log_weight - top) / tau))
         put("narrow", narrow)
         put("ratio", ratio[narrow])
         put("groups", list(_similar(nodes[narrow])))
+        put("peak", plane.mass[narrow].max(axis=1))
+        put("value", np.exp(log_value[narrow] - top) / plane.tau[narrow, None])
         put("mass_of", band_limited(plane.mass[narrow], plane.u) if narrow.size else None)
         put("own_of", through(log_own[narrow], plane.u) if narrow.size and self.own is not None else None)
 
@@ -197,30 +201,47 @@ class Smoother:
 
     def _narrow(self, x: Array, members: Index) -> Array:
         """Return the part of some of the narrow rows, which share the nodes that average over the random effect."""
-        assert self.mass_of is not None
-        plane, rows, out = self.plane, self.narrow[members], np.empty(len(x))
-        peak, tau = plane.mass[rows].max(axis=1)[:, None], plane.tau[rows][:, None]
-        center, scale = plane.center[rows][:, None], plane.scale[rows][:, None]
-        uniform, in_scales = isinstance(plane.axis, Uniform), tau / scale
+        at, rows = self.plane, self.narrow[members]
         z, w = self.kernel.nodes(float(self.ratio[members].max()))
-        size = max(1, CHUNK // (len(z) * len(members)))
-        for start in range(0, len(x), size):
-            at = x[start : start + size, None, None]
-            # On a uniform axis this takes half the time.
-            u = (at - center) / scale - in_scales * z if uniform else plane.axis.u(at - tau * z, center, scale)
-            value = self.mass_of(members[:, None], u)
-            # Where the posterior of mu is negligible its interpolant is rounding, which division would blow up.
-            real = (value > 1e-14 * peak) & (u >= plane.u[0]) & (u <= plane.u[-1])
-            if self.limits is not None:
-                value *= np.exp(np.where(real, -log_mass(at - tau * z, tau, self.limits) - self.top, 0.0))
-            elif self.own_of is not None:
-                value *= np.exp(np.where(real, -self.own_of(members[:, None], u) - self.top, 0.0))
-            else:
-                value *= math.exp(-self.top)
-            if not uniform:
-                value *= scale / plane.axis.slope(at - tau * z, center, scale)
-            out[start : start + size] = (np.where(real, value, 0.0) @ w) @ (1.0 / (plane.step * scale[:, 0]))
+        normal = math.isinf(self.kernel.df)
+        # Far from a row's grid a normal is nothing, and a t distribution so smooth that the grid resolves it.
+        pad = float(z[-1]) * at.tau[rows] if normal else 0.0
+        near = (x[:, None] >= at.mu[rows, 0] - pad) & (x[:, None] <= at.mu[rows, -1] + pad)
+        out = np.zeros(len(x))
+        for which, average, size in ((near, self._near, len(z)), (~near & (not normal), self._far, len(at.u))):
+            place, column = np.nonzero(which)
+            for start in range(0, len(place), max(1, CHUNK // size)):
+                pairs = slice(start, start + max(1, CHUNK // size))
+                value = average(x[place[pairs], None], members[column[pairs]], z, w)
+                out += np.bincount(place[pairs], value, len(x))
         return out
+
+    def _near(self, x: Array, members: Index, z: Array, w: Array) -> Array:
+        """Return ``(n,)`` averages by nodes about ``(n, 1)`` places, of a narrow row each."""
+        assert self.mass_of is not None
+        plane, rows, member = self.plane, self.narrow[members], members[:, None]
+        tau, center, scale = (of[rows][:, None] for of in (plane.tau, plane.center, plane.scale))
+        uniform = isinstance(plane.axis, Uniform)
+        # On a uniform axis this takes half the time.
+        u = (x - center) / scale - tau / scale * z if uniform else plane.axis.u(x - tau * z, center, scale)
+        value = self.mass_of(member, u)
+        # Where the posterior of mu is negligible its interpolant is rounding, which division would blow up.
+        real = (value > 1e-14 * self.peak[members][:, None]) & (u >= plane.u[0]) & (u <= plane.u[-1])
+        if self.limits is not None:
+            value *= np.exp(np.where(real, -log_mass(x - tau * z, tau, self.limits) - self.top, 0.0))
+        elif self.own_of is not None:
+            value *= np.exp(np.where(real, -self.own_of(member, u) - self.top, 0.0))
+        else:
+            value *= math.exp(-self.top)
+        if not uniform:
+            value *= scale / plane.axis.slope(x - tau * z, center, scale)
+        return np.asarray((np.where(real, value, 0.0) @ w) / (plane.step * scale[:, 0]))
+
+    def _far(self, x: Array, members: Index, *_: Array) -> Array:
+        """Return ``(n,)`` averages by the plane's own nodes at ``(n, 1)`` places, of a narrow row each."""
+        rows = self.narrow[members]
+        density = self.kernel.density((x - self.plane.mu[rows]) / self.plane.tau[rows, None])
+        return np.asarray(np.einsum("nm,nm->n", density, self.value[members]))
 
 
 def _similar(count: Index) -> Iterator[Index]:
