@@ -5,9 +5,9 @@ probability below the truth uniform, for every quantity reported? (Cook, Gelman 
 Computational and Graphical Statistics 15:675-692.)
 
 Run ``python benchmarks/calibrate_quadrature.py`` for the record (20,000 simulated meta-analyses a model), or
-name some with ``--models``: the others keep their rows. Analyses one by one are kept in blocks under ``--parts``,
-and a run that was stopped goes on from there. The record is a CSV row per model, prior and quantity, with seed
-and git hash.
+name some with ``--models``: the others keep their rows. Analyses one by one are kept in blocks under ``--parts``, each
+with its git hash, and a run that was stopped, on whatever machine, goes on from there; once a model has its rows its
+blocks are deleted. The record is a CSV row per model, prior and quantity, with seed and git hashes.
 """
 
 import argparse
@@ -27,7 +27,7 @@ import bayesmeta as bm
 from bayesmeta.studies import PersonTime, TwoByTwo
 
 RECORD = Path(__file__).parent / "records" / "calibrate_quadrature.csv"
-PARTS = Path(__file__).parents[1] / "build" / "calibrate_quadrature"
+PARTS = RECORD.parent / "unfinished"
 SEED = 20261125
 ANALYSES = 20_000
 BLOCK = 250
@@ -240,12 +240,17 @@ def block(name: str, seed: int, start: int, stop: int) -> dict[str, np.ndarray]:
     return {quantity: np.array([row[quantity] for row in rows]) for quantity in rows[0]}
 
 
-def one_by_one(name: str, analyses: int, seed: int, parts: Path, processes: int) -> dict[str, np.ndarray]:
-    """Return posterior probabilities below the truth, computed in blocks that are kept in files."""
-    files = {}
-    for start in range(0, analyses, BLOCK):
-        stop = min(start + BLOCK, analyses)
-        files[start, stop] = parts / f"{name}-{seed}-{start}-{stop}.npz"
+def blocks_of(name: str, analyses: int, seed: int, parts: Path) -> dict[tuple[int, int], Path]:
+    """Return first and last replicate of every block, and its file."""
+    ends = [(start, min(start + BLOCK, analyses)) for start in range(0, analyses, BLOCK)]
+    return {(start, stop): parts / f"{name}-{seed}-{start}-{stop}.npz" for start, stop in ends}
+
+
+def one_by_one(
+    name: str, analyses: int, seed: int, parts: Path, processes: int
+) -> tuple[dict[str, np.ndarray], list[str]]:
+    """Return posterior probabilities below the truth, computed in blocks that are kept in files, and their commits."""
+    files = blocks_of(name, analyses, seed, parts)
     missing = [ends for ends, path in files.items() if not path.is_file()]
     parts.mkdir(parents=True, exist_ok=True)
     with concurrent.futures.ProcessPoolExecutor(processes) as pool:
@@ -253,11 +258,13 @@ def one_by_one(name: str, analyses: int, seed: int, parts: Path, processes: int)
         for done, future in enumerate(concurrent.futures.as_completed(futures), 1):
             path = files[futures[future]]
             unfinished = path.with_suffix(".tmp.npz")
-            np.savez(unfinished, **future.result())
+            pits = {quantity: pit.astype(np.float32) for quantity, pit in future.result().items()}
+            np.savez_compressed(unfinished, git=git_hash(), **pits)
             unfinished.replace(path)
             print(f"{name}: {done} of {len(missing)} blocks", flush=True)
     blocks = [dict(np.load(path)) for path in files.values()]
-    return {quantity: np.concatenate([b[quantity] for b in blocks]) for quantity in blocks[0]}
+    commits = sorted({str(part.pop("git")) for part in blocks})
+    return {quantity: np.concatenate([b[quantity] for b in blocks]).astype(float) for quantity in blocks[0]}, commits
 
 
 def summarise(pit: np.ndarray) -> dict[str, float]:
@@ -288,13 +295,29 @@ def git_hash() -> str:
 
 def rows_of(name: str, analyses: int, seed: int, parts: Path, processes: int) -> Iterator[dict[str, object]]:
     """Yield the record's rows of one model."""
+    commits = [git_hash()]
     if name == "normal_normal":
         found = [(s.tau_text, calibrate(s, analyses, seed)) for s in SETTINGS]
     else:
-        found = [(ONE_BY_ONE[name].prior_text, one_by_one(name, analyses, seed, parts, processes))]
+        pits, commits = one_by_one(name, analyses, seed, parts, processes)
+        found = [(ONE_BY_ONE[name].prior_text, pits)]
     for prior, pits in found:
         for quantity, pit in pits.items():
-            yield {"model": name, "prior": prior, "quantity": quantity, **summarise(pit), "seed": seed}
+            row = {"model": name, "prior": prior, "quantity": quantity, **summarise(pit), "seed": seed}
+            yield {**row, "git": " ".join(commits)}
+
+
+def write(name: str, fresh: list[dict[str, object]], record: Path) -> None:
+    """Put a model's rows in the place of those it had in the record."""
+    kept = []
+    if record.is_file():
+        with record.open(encoding="utf-8", newline="") as file:
+            kept = [row for row in csv.DictReader(file) if row["model"] != name]
+    record.parent.mkdir(exist_ok=True)
+    with record.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, fieldnames=FIELDS, lineterminator="\n", restval="0")
+        writer.writeheader()
+        writer.writerows(sorted([*kept, *fresh], key=lambda row: MODELS.index(str(row["model"]))))
 
 
 def main() -> None:
@@ -308,19 +331,11 @@ def main() -> None:
     parser.add_argument("--record", type=Path, default=RECORD)
     options = parser.parse_args()
     for name in options.models:
-        fresh = []
-        for row in rows_of(name, options.analyses, options.seed, options.parts, options.processes):
-            fresh.append({**row, "git": git_hash()})
-            print(fresh[-1], flush=True)
-        kept = []
-        if options.record.is_file():
-            with options.record.open(encoding="utf-8", newline="") as file:
-                kept = [row for row in csv.DictReader(file) if row["model"] != name]
-        options.record.parent.mkdir(exist_ok=True)
-        with options.record.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, fieldnames=FIELDS, lineterminator="\n", restval="0")
-            writer.writeheader()
-            writer.writerows(sorted([*kept, *fresh], key=lambda row: MODELS.index(str(row["model"]))))
+        fresh = list(rows_of(name, options.analyses, options.seed, options.parts, options.processes))
+        write(name, fresh, options.record)
+        print(*fresh, sep="\n", flush=True)
+        for path in blocks_of(name, options.analyses, options.seed, options.parts).values():
+            path.unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

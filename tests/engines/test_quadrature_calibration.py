@@ -72,12 +72,26 @@ def test_a_new_sample_of_other_models_is_uniform(calibration, name, analyses):
 def test_a_stopped_run_goes_on_from_its_blocks(calibration, tmp_path, monkeypatch):
     """What is in a finished block is not computed again, and the answer is that of one run."""
     monkeypatch.setattr(calibration, "BLOCK", 2)
-    whole = calibration.one_by_one("common_effect", 4, 5, tmp_path, 1)
+    whole, _ = calibration.one_by_one("common_effect", 4, 5, tmp_path, 1)
     first, second = sorted(tmp_path.iterdir())
     second.unlink()
-    np.savez(first, mu=np.array([0.25, 0.75]))
-    again = calibration.one_by_one("common_effect", 4, 5, tmp_path, 1)
+    np.savez(first, mu=np.array([0.25, 0.75]), git="0123456789ab")
+    again, commits = calibration.one_by_one("common_effect", 4, 5, tmp_path, 1)
     assert again["mu"].tolist() == [0.25, 0.75, *whole["mu"][2:]]
+    assert commits == sorted({"0123456789ab", calibration.git_hash()})
+
+
+def test_unfinished_models_have_blocks_in_the_range_of_probabilities(calibration):
+    """What is kept of models without a row is whole blocks of the record's seed."""
+    for path in calibration.PARTS.glob("*.npz"):
+        name, seed, start, stop = path.stem.rsplit("-", 3)
+        assert name in calibration.ONE_BY_ONE
+        assert int(seed) == calibration.SEED
+        found = dict(np.load(path))
+        assert len(str(found.pop("git"))) == 12
+        for pit in found.values():
+            assert pit.shape == (int(stop) - int(start),)
+            assert np.all((pit >= 0) & (pit <= 1))
 
 
 @pytest.mark.parametrize("index", [0, 1, 2])
