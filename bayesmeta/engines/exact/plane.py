@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.special import logsumexp, ndtr
 
 from bayesmeta.engines import nodes
-from bayesmeta.engines.exact.averages import IQR, Averages, averages
+from bayesmeta.engines.exact.averages import Averages, averages
 from bayesmeta.engines.exact.axis import Axis, Stretched, Uniform
 from bayesmeta.engines.exact.bounded import Bounded, tabulate
 from bayesmeta.engines.exact.curves import Curves, RoughError
@@ -27,6 +27,8 @@ from bayesmeta.marginals.axis import log_jacobian
 from bayesmeta.marginals.sinc import sinc_basis
 from bayesmeta.model import StudyLikelihoods
 from bayesmeta.priors import Prior
+from bayesmeta.priors.mixtures import parts_of
+from bayesmeta.priors.quartiles import middle_and_width
 from bayesmeta.values import Array
 
 # Sinc interpolation of a Gaussian errs by exp(-pi^2 / (2 step^2)) = 7e-13 with this step.
@@ -320,8 +322,8 @@ def _stretched(posed: _Posed) -> _Posed:
     """
     precision = 1.0 / (posed.curves.scale[:, None] ** 2 + posed.tau**2)
     center = (precision * posed.curves.center[:, None]).sum(axis=0) / precision.sum(axis=0)
-    quartiles = [[float(q) for q in part.ppf(np.array([0.25, 0.5, 0.75]))] for part in parts_of(posed.prior)]
-    width, place = min(((third - first) / IQR, middle) for first, middle, third in [*quartiles, [-np.inf, 0.0, np.inf]])
+    found = [(0.0, np.inf), *map(middle_and_width, parts_of(posed.prior))]
+    place, width = min(found, key=lambda part: part[::-1])
     return replace(posed, axis=Stretched(place, width), center=center, scale=precision.sum(axis=0) ** -0.5)
 
 
@@ -392,12 +394,6 @@ def _finished(
         log_evidence=evidence,
         error=error,
     )
-
-
-def parts_of(prior: Prior) -> list[Prior]:
-    """Return the proper prior, and what it is a mixture of: each may be far narrower than the whole."""
-    parts = [part for c in getattr(prior, "components", ()) for part in parts_of(c)]
-    return [prior, *parts] if prior.proper else []
 
 
 def landmarks(likelihoods: StudyLikelihoods) -> Array:
