@@ -22,7 +22,8 @@ from bayesmeta.engines.exact.averages import one_study
 from bayesmeta.engines.exact.axis import Stretched
 from bayesmeta.engines.exact.curves import RoughError
 from bayesmeta.engines.exact.limited import LimitedEffects, check_limited
-from bayesmeta.engines.exact.plane import Plane, dies_away, landmarks, plane, theta_range
+from bayesmeta.engines.exact.plane import Plane, plane
+from bayesmeta.engines.exact.reach import dies_away, theta_range
 from bayesmeta.engines.exact.row_splines import FAINT
 from bayesmeta.engines.exact.smooth import Kernel, Smoother
 from bayesmeta.engines.lazy import Lazy
@@ -81,7 +82,7 @@ class ExactSolution:
     @property
     def _places(self) -> Array | None:
         """Values that a mixture may give a narrow peak; None where the prior of mu is no mixture."""
-        return landmarks(self.given) if len(parts_of(self.given.mu)) > 1 else None
+        return self.plane.places if len(parts_of(self.given.mu)) > 1 else None
 
     def mu(self) -> SincDensity:
         """Return the posterior of the pooled effect."""
