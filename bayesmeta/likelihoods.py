@@ -15,6 +15,7 @@ from scipy import special
 from bayesmeta.errors import ConvergenceError, ModelError
 from bayesmeta.log_probabilities import binomial_logpmf, poisson_logpmf
 from bayesmeta.priors import Normal, Prior
+from bayesmeta.priors.quartiles import middle_and_width
 from bayesmeta.values import Array
 
 # Model files import what they need of likelihoods from here, so the log probabilities of counts are passed on. Within
@@ -208,8 +209,8 @@ def _rough(prior: Prior) -> tuple[float, float]:
     """Return a place and a spread of a prior that exist for improper and heavy-tailed ones too."""
     if not prior.proper:
         return 0.0, 100.0
-    low, middle, high = (float(x) for x in prior.ppf(np.array([0.25, 0.5, 0.75])))
-    return middle, max((high - low) / 1.349, 1e-6)
+    middle, width = middle_and_width(prior)
+    return middle, max(width, 1e-6)
 
 
 def _slope(prior: Prior) -> Callable[[Array], tuple[Array, Array]]:

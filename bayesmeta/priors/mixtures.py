@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from bayesmeta.errors import ModelError
-from bayesmeta.priors.base import as_number, number
+from bayesmeta.priors.base import Prior, as_number, number
 from bayesmeta.priors.combine import Compound, part_of
 from bayesmeta.priors.numeric import invert
 from bayesmeta.priors.text import parse_prior, readable
@@ -161,6 +161,12 @@ def robust(prior: Any, weight: float, vague: Any) -> Mixture:
     if not 0 < weight < 1:
         raise ModelError(f"robust: weight is {weight}; it is the probability of the vague prior, between 0 and 1.")
     return mixture([(1 - weight, prior), (weight, vague)])
+
+
+def parts_of(prior: Prior) -> list[Prior]:
+    """Return the proper prior, and what it is a mixture of: each may be far narrower than the whole."""
+    parts = [part for c in getattr(prior, "components", ()) for part in parts_of(c)]
+    return [prior, *parts] if prior.proper else []
 
 
 def mixture(terms: Sequence[tuple[float, Any]]) -> Mixture:

@@ -18,7 +18,7 @@ from bayesmeta.engines.creased.line import Pieces, evaluate, first_panels, refin
 from bayesmeta.engines.exact import curves
 from bayesmeta.engines.exact.averages import NormalEffects
 from bayesmeta.engines.exact.limited import LimitedEffects
-from bayesmeta.engines.exact.plane import features, log_prior_mass, tau_rule
+from bayesmeta.engines.exact.tau_panels import features, log_prior_mass, tau_rule
 from bayesmeta.engines.nodes import ORDER
 from bayesmeta.engines.tau import known_tau
 from bayesmeta.errors import ConvergenceError

@@ -9,7 +9,7 @@ from bayesmeta.engines.creased.blur import REACH, Normal, blur
 from bayesmeta.engines.creased.line import NOTHING, Pieces
 from bayesmeta.engines.creased.line_marginals import line_density, line_pieces, marginal
 from bayesmeta.engines.creased.sheet import Layer, Sheet
-from bayesmeta.engines.exact.plane import dies_away
+from bayesmeta.engines.exact.reach import dies_away
 from bayesmeta.engines.nodes import Rule
 from bayesmeta.engines.tau_marginals import TauPosterior, tau_posterior, with_own_tail, with_tails
 from bayesmeta.marginals import Density, LineDensity, Transformed

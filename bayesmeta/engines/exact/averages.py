@@ -20,6 +20,7 @@ from bayesmeta.engines.tau import known_tau
 from bayesmeta.errors import ConvergenceError, ModelError
 from bayesmeta.model import StudyLikelihoods
 from bayesmeta.priors import Normal, Prior
+from bayesmeta.priors.quartiles import middle_and_width
 from bayesmeta.values import Array
 
 # Spacing of the grid of log lambda: the gamma density errs by 2 |Gamma(df / 2 + 2 pi i / spacing)| = 1e-13 for df = 4.
@@ -30,8 +31,6 @@ MIXING_LEAST = -150.0
 # Spacing and range of the grid of mu that places Student-t effects, in widths, and how fine its sums are.
 PLACE_STEP = 0.4
 PLACE_FINE = 1.6
-# Distance between the quartiles of the standard normal distribution.
-IQR = 1.349
 PLACE_REACH = 9.0
 MAX_PLACE = 4096
 CHUNK = 2_000_000
@@ -82,8 +81,7 @@ def log_prior(prior: Prior) -> LogPrior:
     A prior that ends somewhere is stood in for by a normal one, which is enough to find where its posterior lies.
     """
     if prior.proper and prior.support != (-math.inf, math.inf):
-        first, middle, third = (float(q) for q in prior.ppf(np.array([0.25, 0.5, 0.75])))
-        prior = Normal(middle, (third - first) / IQR)
+        prior = Normal(*middle_and_width(prior))
     median = float(prior.ppf(np.array(0.5))) if prior.proper else 0.0
 
     def at(mu: Array, unit: Array) -> tuple[Array, Array, Array]:
@@ -243,8 +241,8 @@ class StudentEffects:
         places, precision = self.y, np.sum(1.0 / (self.s[:, None] ** 2 + tau**2), axis=0)
         if self.mu.proper:
             # Where tau is large it is the prior that holds mu.
-            first, middle, third = (float(q) for q in self.mu.ppf(np.array([0.25, 0.5, 0.75])))
-            places, precision = np.append(places, middle), precision + ((third - first) / IQR) ** -2.0
+            middle, width = middle_and_width(self.mu)
+            places, precision = np.append(places, middle), precision + width**-2.0
         low, high = float(places.min()), float(places.max())
         # Near its centre a t density bends a little more than the normal of the same scale.
         scale = 0.85 / np.sqrt(precision)

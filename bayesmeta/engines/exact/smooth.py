@@ -9,8 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesmeta.engines.exact.axis import Uniform
-from bayesmeta.engines.exact.plane import STEP, LogAverage, Plane, averaged_where
+from bayesmeta.engines.exact.plane import Plane
+from bayesmeta.engines.exact.posed import LogAverage, averaged_where
 from bayesmeta.engines.exact.row_splines import Index, RowSplines, band_limited, oversampled, through
+from bayesmeta.engines.exact.search import STEP
 from bayesmeta.engines.hermite import exponent, hermite
 from bayesmeta.truncated import log_mass
 from bayesmeta.values import Array

@@ -22,7 +22,8 @@ from bayesmeta.engines.exact.averages import one_study
 from bayesmeta.engines.exact.axis import Stretched
 from bayesmeta.engines.exact.curves import RoughError
 from bayesmeta.engines.exact.limited import LimitedEffects, check_limited
-from bayesmeta.engines.exact.plane import Plane, dies_away, landmarks, parts_of, plane, theta_range
+from bayesmeta.engines.exact.plane import Plane, plane
+from bayesmeta.engines.exact.reach import dies_away, theta_range
 from bayesmeta.engines.exact.row_splines import FAINT
 from bayesmeta.engines.exact.smooth import Kernel, Smoother
 from bayesmeta.engines.lazy import Lazy
@@ -36,6 +37,7 @@ from bayesmeta.marginals.sinc import sinc_basis, tabulate
 from bayesmeta.model import Model, StudyLikelihoods
 from bayesmeta.posterior import Diagnostics, Marginal, Posterior
 from bayesmeta.priors import Prior
+from bayesmeta.priors.mixtures import parts_of
 from bayesmeta.values import Array
 
 TOLERANCE = 1e-8
@@ -80,7 +82,7 @@ class ExactSolution:
     @property
     def _places(self) -> Array | None:
         """Values that a mixture may give a narrow peak; None where the prior of mu is no mixture."""
-        return landmarks(self.given) if len(parts_of(self.given.mu)) > 1 else None
+        return self.plane.places if len(parts_of(self.given.mu)) > 1 else None
 
     def mu(self) -> SincDensity:
         """Return the posterior of the pooled effect."""
