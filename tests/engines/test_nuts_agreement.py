@@ -17,13 +17,7 @@ RECORD = Path(__file__).parents[2] / "benchmarks" / "records" / "agreement_nuts.
 with RECORD.open(newline="", encoding="utf-8") as _file:
     ROWS = list(csv.DictReader(_file))
 # Models some of whose analyses have no row yet; a model leaves this list with its last row.
-PENDING = {
-    "binomial_normal",
-    "binomial_normal_rd",
-    "binomial_normal_rr",
-    "binomial_normal_symmetric",
-    "hypergeometric_normal",
-}
+PENDING = {"binomial_normal_rd"}
 
 
 @pytest.fixture(scope="module")
