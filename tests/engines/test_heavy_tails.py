@@ -122,3 +122,40 @@ def test_random_effects_without_a_variance_leave_a_new_effect_without_one():
     assert math.isinf(new.sd())
     assert math.isfinite(new.mean())
     assert "2 degrees of freedom" in " ".join(new.notes)
+
+
+def outlier_moments(y, s):
+    """Return mean and SD of the last study's effect among Cauchy random effects, by plain sums over mu, tau and theta.
+
+    The others' averaged likelihoods are Voigt profiles; the priors are normal(0, 2.82) and half_normal(0.5).
+    """
+    node, weight = special.roots_legendre(100)
+    root = 0.85 * (node + 1.0)
+    tau, weight = root**2, weight * root
+    mu, theta = np.arange(-3.0, 8.0, 0.008), y[-1] + s[-1] * np.linspace(-9.0, 9.0, 241)
+    log = stats.norm.logpdf(mu, 0.0, 2.82) + stats.halfnorm.logpdf(tau, scale=0.5)[:, None]
+    for estimate, error in zip(y[:-1], s[:-1], strict=True):
+        log = log + np.log(special.voigt_profile(estimate - mu, error, tau[:, None]))
+    others = weight[:, None] * np.exp(log - log.max())
+    mass = sum(stats.cauchy.pdf(theta[:, None], mu, t) @ row for t, row in zip(tau, others, strict=True))
+    mass *= stats.norm.pdf(theta, y[-1], s[-1])
+    mass /= mass.sum()
+    return mass @ theta, math.sqrt(mass @ (theta - mass @ theta) ** 2)
+
+
+def test_the_effect_of_an_outlying_study_among_t_effects():
+    """Far out in the tail of a Cauchy random effect the others' posterior of mu is still resolved."""
+    y, s = np.array([-0.2, 0.1, 0.0, 0.3, 5.0]), np.array([0.2, 0.25, 0.15, 0.3, 0.2])
+    studies = given(y, s, "normal(0, 2.82)", "half_normal(0.5)")
+    found = integrate(replace(studies, random_effects="t", df=1.0, normal=(y, s))).true_effect(4)
+    assert (found.mean(), found.sd()) == pytest.approx(outlier_moments(y, s), rel=1e-8)
+
+
+def test_the_effect_of_one_outlying_study_among_many_precise_ones():
+    """Where its effect lies apart from all the others, sums over their grid and sums about it meet without a step."""
+    y, s = np.append(np.linspace(-0.065, 0.045, 11), 3.0), np.append(np.full(11, 0.05), 0.1)
+    studies = given(y, s, "normal(0, 2.82)", "half_normal(0.5)")
+    found = integrate(replace(studies, random_effects="t", df=4.0, normal=(y, s))).true_effect(11)
+    assert found.error < 1e-10
+    # The tail of the t distribution about the others pulls by its slope, -5 / (theta - mu), times the variance.
+    assert found.mean() == pytest.approx(3.0 - 5.0 / 3.0 * 0.01, abs=3e-4)

@@ -19,9 +19,16 @@ from bayesmeta.values import Array
 
 # Rows share nodes where the numbers of them that they need differ by no more than this factor.
 ALIKE = 1.4
-# Spacing of the nodes that average over a t distribution, such that a posterior of mu far out in its tail is still
-# resolved, and how far its density is followed (log scale).
-T_STEP, T_FALL = 0.1, 38.0
+# Spacing of the nodes that average over a t distribution, and how far its density is followed (log scale). Out in its
+# tail nodes lie as far apart as that part of their distance: at 12 widths of a normal from its 4.8th SD, which is the
+# distance to the far end of what counts of it, they still resolve it to 1e-10.
+T_STEP, T_FALL, RESOLVED = 0.1, 38.0, 1.25
+# A row's effects are averaged by nodes of their own as far as its posterior of mu is more than exp(-NOTHING) of its
+# peak; its bulk, which nodes far away must resolve, is what is more than exp(-BULK).
+NOTHING, BULK = 41.0, 12.0
+# From farther away the grid itself is summed over; nodes this close to the effect, in steps, have next to no mass
+# there.
+CLOSE = 3.0
 # Nodes with less probability than this are left out.
 NO_MASS = 1e-22
 # Nodes about the effect are for random effects no wider than this, in widths of what is averaged: Gauss-Hermite rules
@@ -74,18 +81,23 @@ class Kernel:
             return np.asarray(math.exp(constant) / _root_power(z, int(self.df) + 1))
         return np.asarray(np.exp(constant - 0.5 * (self.df + 1.0) * np.log(z, out=z)))
 
-    def nodes(self, ratio: float) -> tuple[Array, Array]:
-        """Return nodes and weights that average a function as smooth as a normal `1 / ratio` times as wide."""
+    def nodes(self, ratio: float, away: float = 0.0, reach: float = math.inf) -> tuple[Array, Array]:
+        """Return nodes and weights that average a function as smooth as a normal `1 / ratio` times as wide.
+
+        For a t distribution the function's bulk may lie `away` from the effect, in that normal's SDs, and nodes farther
+        than `reach`, in units of tau, are left out.
+        """
         if math.isinf(self.df):
             return hermite(2 + math.ceil(exponent(ratio)))
         # With z = sqrt(df) sinh(v) the t density becomes cosh(v)^-df, which the trapezoidal rule sums exactly.
         # Its poles at +-i pi / 2 leave an error of exp(-pi^2 / step).
-        step = min(T_STEP, 0.5 / math.sqrt(self.df))
+        step = min(T_STEP, 0.5 / math.sqrt(self.df), RESOLVED / max(away, 1e-300))
         fall = T_FALL / self.df
-        reach = math.acosh(math.exp(fall)) if fall < 300.0 else math.log(2.0) + fall
-        v = step * np.arange(-math.ceil(reach / step), math.ceil(reach / step) + 1)
-        weight = np.cosh(v) ** -self.df
-        return math.sqrt(self.df) * np.sinh(v), weight / weight.sum()
+        last = math.acosh(math.exp(fall)) if fall < 300.0 else math.log(2.0) + fall
+        last = min(last, math.asinh(reach / math.sqrt(self.df)) + step)
+        v = step * np.arange(-math.ceil(last / step), math.ceil(last / step) + 1)
+        constant = math.exp(math.lgamma(0.5 * (self.df + 1.0)) - math.lgamma(0.5 * self.df)) / math.sqrt(math.pi)
+        return math.sqrt(self.df) * np.sinh(v), step * constant * np.cosh(v) ** -self.df
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -115,6 +127,8 @@ class Smoother:
     narrow: Index = field(init=False)
     ratio: Array = field(init=False)
     groups: list[Index] = field(init=False)
+    span: Array = field(init=False)
+    away: Array = field(init=False)
     peak: Array = field(init=False)
     value: Array = field(init=False)
     mass_of: RowSplines | None = field(init=False)
@@ -133,9 +147,12 @@ class Smoother:
         # The grid was made as fine as the posterior of mu asks for: it is as smooth as a normal of this width.
         ratio = plane.tau * STEP / least
         kept = plane.weight > 1e-15
+        span, away = _extent(plane, log_value)
+        away *= ratio / plane.tau
+        reach = (span[1] - span[0]) / plane.tau
         direct, nodes = times <= 1.0, np.zeros(len(times), dtype=np.intp)
         for row in np.flatnonzero(kept & ~direct).tolist():
-            nodes[row] = len(self.kernel.nodes(float(min(ratio[row], NARROW)))[0])
+            nodes[row] = len(self.kernel.nodes(float(min(ratio[row], NARROW)), float(away[row]), float(reach[row]))[0])
             cheap = times[row] * len(plane.u) * self.kernel.cost <= LOOK_UP * nodes[row]
             direct[row] = cheap or ratio[row] > NARROW
         narrow = np.flatnonzero(kept & ~direct)
@@ -151,6 +168,8 @@ class Smoother:
         put("narrow", narrow)
         put("ratio", ratio[narrow])
         put("groups", list(_similar(nodes[narrow])))
+        put("span", span[:, narrow])
+        put("away", away[narrow])
         put("peak", plane.mass[narrow].max(axis=1))
         put("value", np.exp(log_value[narrow] - top) / plane.tau[narrow, None])
         put("mass_of", band_limited(plane.mass[narrow], plane.u) if narrow.size else None)
@@ -203,12 +222,13 @@ class Smoother:
 
     def _narrow(self, x: Array, members: Index) -> Array:
         """Return the part of some of the narrow rows, which share the nodes that average over the random effect."""
-        at, rows = self.plane, self.narrow[members]
-        z, w = self.kernel.nodes(float(self.ratio[members].max()))
+        at, (low, high), tau = self.plane, self.span[:, members], self.plane.tau[self.narrow[members]]
+        reach = float(((high - low) / tau).max())
+        z, w = self.kernel.nodes(float(self.ratio[members].max()), float(self.away[members].max()), reach)
         normal = math.isinf(self.kernel.df)
-        # Far from a row's grid a normal is nothing, and a t distribution so smooth that the grid resolves it.
-        pad = float(z[-1]) * at.tau[rows] if normal else 0.0
-        near = (x[:, None] >= at.mu[rows, 0] - pad) & (x[:, None] <= at.mu[rows, -1] + pad)
+        # Far from a row's mass a normal is nothing, and a t distribution so smooth that the grid resolves it.
+        pad = float(z[-1]) * tau if normal else 0.0
+        near = (x[:, None] >= low - pad) & (x[:, None] <= high + pad)
         out = np.zeros(len(x))
         for which, average, size in ((near, self._near, len(z)), (~near & (not normal), self._far, len(at.u))):
             place, column = np.nonzero(which)
@@ -241,9 +261,29 @@ class Smoother:
 
     def _far(self, x: Array, members: Index, *_: Array) -> Array:
         """Return ``(n,)`` averages by the plane's own nodes at ``(n, 1)`` places, of a narrow row each."""
-        rows = self.narrow[members]
-        density = self.kernel.density((x - self.plane.mu[rows]) / self.plane.tau[rows, None])
-        return np.asarray(np.einsum("nm,nm->n", density, self.value[members]))
+        rows, (low, high) = self.narrow[members], self.span[:, members]
+        away = x - self.plane.mu[rows]
+        # What little mass there is next to a place is none, for the kernel's peak is narrower than the grid.
+        beyond = (np.abs(away) < CLOSE * self.plane.step * self.plane.scale[rows, None]) & (
+            (self.plane.mu[rows] < low[:, None]) | (self.plane.mu[rows] > high[:, None])
+        )
+        density = self.kernel.density(away / self.plane.tau[rows, None])
+        return np.asarray(np.einsum("nm,nm->n", np.where(beyond, 0.0, density), self.value[members]))
+
+
+def _extent(plane: Plane, log_value: Array) -> tuple[Array, Array]:
+    """Return ``(2, T)`` between which values of mu a row counts, and ``(T,)`` how far from one its bulk may end."""
+    mu, top = plane.mu, log_value.max(axis=1, keepdims=True)
+
+    def ends(counts: NDArray[np.bool_]) -> Array:
+        return np.stack([np.where(counts, mu, np.inf).min(axis=1), np.where(counts, mu, -np.inf).max(axis=1)])
+
+    mass = plane.mass > math.exp(-NOTHING) * plane.mass.max(axis=1, keepdims=True)
+    # A row without mass has no ends.
+    known = np.isfinite(top[:, 0])
+    low, high = np.where(known, ends(mass | (log_value > top - NOTHING)), 0.0)
+    first, last = np.where(known, ends(log_value > top - BULK), 0.0)
+    return np.stack([low, high]), np.maximum(high - first, last - low)
 
 
 def _similar(count: Index) -> Iterator[Index]:
