@@ -8,7 +8,9 @@ import pytest
 from scipy import special, stats
 
 import bayesmeta as bm
+from bayesmeta.engines.exact.smooth import Kernel
 from bayesmeta.engines.exact.solve import integrate
+from bayesmeta.errors import ConvergenceError
 from bayesmeta.model import StudyLikelihoods
 from bayesmeta.priors import parse_prior
 from bayesmeta.studies import EffectSizes, TwoByTwo
@@ -159,3 +161,19 @@ def test_the_effect_of_one_outlying_study_among_many_precise_ones():
     assert found.error < 1e-10
     # The tail of the t distribution about the others pulls by its slope, -5 / (theta - mu), times the variance.
     assert found.mean() == pytest.approx(3.0 - 5.0 / 3.0 * 0.01, abs=3e-4)
+
+
+@pytest.mark.parametrize("df", [1.0, 2.5, 4.0, 8.0])
+def test_nodes_of_a_t_distribution_average_what_lies_far_away(df):
+    """A bell eight of its SDs from the effect, and one a hundred away: the averages of scipy's t density over it."""
+    for away in (8.0, 100.0):
+        z, w = Kernel(df).nodes(1.0, away + 3.0)
+        grid = np.arange(away - 12.0, away + 12.0, 0.01)
+        expected = 0.01 * stats.t.pdf(grid, df) @ stats.norm.pdf(grid, away)
+        assert w @ stats.norm.pdf(z, away) == pytest.approx(expected, rel=1e-9)
+
+
+def test_nodes_that_would_take_minutes_are_refused():
+    """Where the others' posterior is ten thousand times narrower than its distance, quadrature says so."""
+    with pytest.raises(ConvergenceError, match="too many of their standard errors apart"):
+        Kernel(1.0).nodes(1.0, 1e4)

@@ -14,18 +14,19 @@ from bayesmeta.engines.exact.posed import LogAverage, averaged_where
 from bayesmeta.engines.exact.row_splines import Index, RowSplines, band_limited, oversampled, through
 from bayesmeta.engines.exact.search import STEP
 from bayesmeta.engines.hermite import exponent, hermite
+from bayesmeta.errors import ConvergenceError
 from bayesmeta.truncated import log_mass
 from bayesmeta.values import Array
 
 # Rows share nodes where the numbers of them that they need differ by no more than this factor.
 ALIKE = 1.4
 # Spacing of the nodes that average over a t distribution, and how far its density is followed (log scale). Out in its
-# tail nodes lie as far apart as that part of their distance: at 12 widths of a normal from its 4.8th SD, which is the
-# distance to the far end of what counts of it, they still resolve it to 1e-10.
-T_STEP, T_FALL, RESOLVED = 0.1, 38.0, 1.25
+# tail nodes lie as far apart as that part of their distance: there, RESOLVED SDs apart, they average over a normal to
+# 1e-12.
+T_STEP, T_FALL, RESOLVED = 0.1, 38.0, 0.85
 # A row's effects are averaged by nodes of their own as far as its posterior of mu is more than exp(-NOTHING) of its
-# peak; its bulk, which nodes far away must resolve, is what is more than exp(-BULK).
-NOTHING, BULK = 41.0, 12.0
+# peak; its bulk, which nodes far away must resolve so well, is what is more than exp(-BULK).
+NOTHING, BULK = 41.0, 4.0
 # From farther away the grid itself is summed over; nodes this close to the effect, in steps, have next to no mass
 # there.
 CLOSE = 3.0
@@ -37,10 +38,14 @@ NARROW = 3.0
 # Nodes where the density is below exp(-FAINT) of the row's peak need not resolve the random effect.
 FAINT = 35.0
 CHUNK = 100_000
+# Nodes to either side of an effect, at most: with more of them a marginal would take minutes.
+MOST = 5_000
 # Powers of whole degrees of freedom up to this are taken by products.
 MOST_PRODUCTS = 12.0
 # Cost of looking up the posterior of mu and a study's averaged likelihood, in densities of the normal.
 LOOK_UP = 16.0
+# A finer grid of more nodes than this takes too long to make, for its cost grows with their number squared.
+LARGEST = 4_000
 
 
 def _root_power(base: Array, n: int) -> Array:
@@ -81,21 +86,39 @@ class Kernel:
             return np.asarray(math.exp(constant) / _root_power(z, int(self.df) + 1))
         return np.asarray(np.exp(constant - 0.5 * (self.df + 1.0) * np.log(z, out=z)))
 
-    def nodes(self, ratio: float, away: float = 0.0, reach: float = math.inf) -> tuple[Array, Array]:
-        """Return nodes and weights that average a function as smooth as a normal `1 / ratio` times as wide.
-
-        For a t distribution the function's bulk may lie `away` from the effect, in that normal's SDs, and nodes farther
-        than `reach`, in units of tau, are left out.
-        """
-        if math.isinf(self.df):
-            return hermite(2 + math.ceil(exponent(ratio)))
+    def _spaced(self, away: float, reach: float) -> tuple[float, int]:
+        """Return the spacing of a t distribution's nodes in v, and how many lie to either side, as `nodes` says."""
         # With z = sqrt(df) sinh(v) the t density becomes cosh(v)^-df, which the trapezoidal rule sums exactly.
         # Its poles at +-i pi / 2 leave an error of exp(-pi^2 / step).
         step = min(T_STEP, 0.5 / math.sqrt(self.df), RESOLVED / max(away, 1e-300))
         fall = T_FALL / self.df
         last = math.acosh(math.exp(fall)) if fall < 300.0 else math.log(2.0) + fall
-        last = min(last, math.asinh(reach / math.sqrt(self.df)) + step)
-        v = step * np.arange(-math.ceil(last / step), math.ceil(last / step) + 1)
+        return step, math.ceil(min(last, math.asinh(reach / math.sqrt(self.df)) + step) / step)
+
+    def number(self, ratio: float, away: float = 0.0, reach: float = math.inf) -> int:
+        """Return how many `nodes` there are."""
+        return 2 + math.ceil(exponent(ratio)) if math.isinf(self.df) else 1 + 2 * self._spaced(away, reach)[1]
+
+    def nodes(self, ratio: float, away: float = 0.0, reach: float = math.inf) -> tuple[Array, Array]:
+        """Return nodes and weights that average a function as smooth as a normal `1 / ratio` times as wide.
+
+        For a t distribution the function's bulk may end `away` from the effect, in that normal's SDs, and nodes farther
+        than `reach`, in units of tau, are left out.
+
+        Raises
+        ------
+        ConvergenceError
+            If that takes too many.
+        """
+        if math.isinf(self.df):
+            return hermite(self.number(ratio))
+        step, count = self._spaced(away, reach)
+        if count > MOST:
+            raise ConvergenceError(
+                "True effects by quadrature: the studies lie too many of their standard errors apart for random "
+                f"effects of a t distribution with {self.df:g} degrees of freedom. Use engine='nuts'."
+            )
+        v = step * np.arange(-count, count + 1)
         constant = math.exp(math.lgamma(0.5 * (self.df + 1.0)) - math.lgamma(0.5 * self.df)) / math.sqrt(math.pi)
         return math.sqrt(self.df) * np.sinh(v), step * constant * np.cosh(v) ** -self.df
 
@@ -152,8 +175,9 @@ class Smoother:
         reach = (span[1] - span[0]) / plane.tau
         direct, nodes = times <= 1.0, np.zeros(len(times), dtype=np.intp)
         for row in np.flatnonzero(kept & ~direct).tolist():
-            nodes[row] = len(self.kernel.nodes(float(min(ratio[row], NARROW)), float(away[row]), float(reach[row]))[0])
-            cheap = times[row] * len(plane.u) * self.kernel.cost <= LOOK_UP * nodes[row]
+            nodes[row] = self.kernel.number(float(min(ratio[row], NARROW)), float(away[row]), float(reach[row]))
+            fine = times[row] * len(plane.u)
+            cheap = fine <= LARGEST and fine * self.kernel.cost <= LOOK_UP * nodes[row]
             direct[row] = cheap or ratio[row] > NARROW
         narrow = np.flatnonzero(kept & ~direct)
         # With the largest ratio at 1 nothing overflows, however much this study contradicts the others.
