@@ -83,7 +83,8 @@ def test_predictions_equal_metafor(key):
         assert (value is None) == (gold[quantity] is None)
         if value is not None:
             assert value == pytest.approx(np.array(gold[quantity]), rel=1e-6)
-    assert fit.predict([[1, 20]]).estimate[0] == got.estimate[1]
+    # One row and three are multiplied in another order on some processors.
+    assert fit.predict([[1, 20]]).estimate[0] == pytest.approx(got.estimate[1], rel=1e-13)
     assert len(got.to_frame()) == 3
 
 
