@@ -103,9 +103,12 @@ class Model:
 
     Optional abilities are None where the file does not offer them. ``variants`` are other PyMC
     programs of the same posterior (non-centred, centred), tried as remedies when sampling goes badly.
-    ``inputs(data)`` names the arrays that ``build`` declares as pm.Data. ``theta_given(data, draws)``
+    ``inputs(data)`` names the arrays that ``build`` declares as pm.Data, and ``tables(data, priors)`` those that depend
+    on the priors too. ``theta_given(data, draws)``
     is the mean and the standard deviation, ``(chains, draws, k)``, of the true effects' normal
-    distribution given everything that was drawn. ``random_effects`` is ``"normal"`` where theta is
+    distribution given everything that was drawn. ``baseline_given(data, priors, draws, uniform)`` are draws
+    ``(chains, draws, k)`` of baselines that the program integrated out, from their distribution given the other draws,
+    made of uniform noise of that shape. ``random_effects`` is ``"normal"`` where theta is
     N(mu, tau) and the file offers neither marginal form, so that a new study can be predicted.
     ``marginal_loglik(data, parameters)`` is ``(chains, draws, k)``, the log probability of each study's data given the
     parameters that studies share, for a model whose random effects neither marginal form integrates out.
@@ -125,7 +128,9 @@ class Model:
     study_likelihoods: Callable[[Any, Mapping[str, Prior]], StudyLikelihoods] | None = None
     variants: Mapping[str, Callable[[Any, Mapping[str, Prior]], "pm.Model"]] = field(default_factory=dict)
     inputs: Callable[[Any], Mapping[str, ArrayLike]] | None = None
+    tables: Callable[[Any, Mapping[str, Prior]], Mapping[str, ArrayLike]] | None = None
     theta_given: Callable[[Any, Mapping[str, Array]], tuple[Array, Array]] | None = None
+    baseline_given: Callable[[Any, Mapping[str, Prior], Mapping[str, Array], Array], Array] | None = None
     random_effects: Literal["normal"] | None = None
     marginal_loglik: Callable[[Any, Mapping[str, Array]], Array] | None = None
     simulate: Callable[[Any, Mapping[str, Array], np.random.Generator], dict[str, Array]] | None = None
@@ -264,7 +269,9 @@ def _from_module(module: ModuleType, path: Path, digest: str) -> Model:
         study_likelihoods=getattr(module, "study_likelihoods", None),
         variants=MappingProxyType(dict(getattr(module, "VARIANTS", {}))),
         inputs=getattr(module, "inputs", None),
+        tables=getattr(module, "tables", None),
         theta_given=getattr(module, "theta_given", None),
+        baseline_given=getattr(module, "baseline_given", None),
         random_effects=getattr(module, "RANDOM_EFFECTS", None),
         marginal_loglik=getattr(module, "marginal_loglik", None),
         simulate=getattr(module, "simulate", None),

@@ -22,6 +22,12 @@ risk differences vary more between studies than ratios do. Not where events are 
 others: a rare event bounds its risk difference by its own rarity. A study without events says that its risk
 difference is small; it is given the weight that this has.
 
+Given a baseline the likelihood changes abruptly next to no effect where an arm has hardly any events: one risk is about
+theta there and the other :math:`e^{2\alpha_i} / \theta_i`. NUTS diverges on that, so its programs have the baselines
+integrated out, as quadrature has them: each study's log likelihood of theta is tabulated, to 1e-5 or better, and
+baselines are drawn from their distribution given theta afterwards. The program `baselines` is the formulas above, word
+for word. It is also what is sampled where the prior of the baseline has edges or is a mixture.
+
 The prior of tau has its median at 0.10, and 5% beyond 0.29, where studies' risk differences would fill more than half
 of all that is possible. That of mu says little: 95% of it are within 0.98.
 
@@ -36,10 +42,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import special
 
-from bayesmeta.likelihoods import asinh_exp, log_sinh, odds_product_loglik
+from bayesmeta.likelihoods import asinh_exp, log_sinh, odds_product_baseline, odds_product_loglik
 from bayesmeta.model import StudyLikelihoods, data_slots
-from bayesmeta.priors import HalfNormal, Normal, Prior
+from bayesmeta.priors import Cauchy, HalfNormal, Logistic, Normal, Prior, StudentT
 from bayesmeta.studies import TwoByTwo
+from bayesmeta.tabulated import symbolic_look_up, tabulate
 from bayesmeta.truncated import symbolic_log_mass
 from bayesmeta.values import Array
 
@@ -51,30 +58,43 @@ MEASURE = "RD"
 PRIORS: dict[str, Prior] = {"mu": Normal(0.0, 0.5), "tau": HalfNormal(0.15), "baseline": Normal(0.0, 10.0)}
 # Beyond this a risk difference is as good as 1, and its artanh no longer a number.
 LARGEST = 1.0 - 1e-12
+# Families of priors whose baselines can be integrated out to many digits.
+SMOOTH = (Normal, StudentT, Cauchy, Logistic)
+# Within this share of one patient's risk a log likelihood is as good as straight on either side of no effect.
+NEAR = 1e-4
 
 
 def inputs(data: TwoByTwo) -> dict[str, Any]:
-    """Return the arrays that the program takes."""
+    """Return the arrays that the programs with baselines take."""
     names = ("events_treatment", "n_treatment", "events_control", "n_control")
     return {name: getattr(data, name).astype(np.int64) for name in names}
 
 
+def tables(data: TwoByTwo, priors: Mapping[str, Prior]) -> dict[str, Any]:
+    """Return the log likelihoods of theta, the baselines integrated out, as tables; none if their prior is not smooth.
+
+    ``unit`` is the risk difference about which each table goes over from even steps to even ratios.
+    """
+    if not isinstance(priors["baseline"], SMOOTH):
+        return {}
+    unit, exact = NEAR / np.maximum(data.n_control, data.n_treatment), study_likelihoods(data, priors)
+    table = tabulate(
+        lambda x: exact.loglik(np.tanh(unit[:, None] * np.sinh(x))), np.arcsinh(np.arctanh(LARGEST) / unit), data.study
+    )
+    return {"log_likelihood": table, "unit": unit}
+
+
 def build(data: TwoByTwo, priors: Mapping[str, Prior]) -> "pm.Model":
-    """Return the PyMC model, non-centred: theta = mu + tau * eta."""
+    """Return the PyMC model, non-centred: theta = mu + tau * eta. Baselines are integrated out where they can be."""
     import pymc as pm
 
     with pm.Model(coords={"study": data.study}) as model:
-        mu, tau = priors["mu"].rv("mu"), priors["tau"].rv("tau")
-        eta = pm.Normal("eta", 0.0, 1.0, dims="study")
-        theta = pm.Deterministic("theta", mu + tau * eta, dims="study")
-        inside = pm.math.switch(pm.math.abs(theta) < 1.0, 0.0, -np.inf)
-        pm.Potential("possible", inside - symbolic_log_mass(mu, tau), dims="study")
-        _arms(data, priors, theta)
+        _integrated(data, priors, _non_centred(priors))
     return model
 
 
 def centred(data: TwoByTwo, priors: Mapping[str, Prior]) -> "pm.Model":
-    """Return the PyMC model with theta ~ N(mu, tau) cut to its limits: good when the studies say much."""
+    """Return the same with theta ~ N(mu, tau) cut to its limits: good when the studies say much."""
     import pymc as pm
 
     with pm.Model(coords={"study": data.study}) as model:
@@ -82,11 +102,60 @@ def centred(data: TwoByTwo, priors: Mapping[str, Prior]) -> "pm.Model":
         limits = pm.distributions.transforms.Interval(-1.0, 1.0)
         theta = pm.Normal("theta", mu, tau, dims="study", default_transform=limits)
         pm.Potential("possible", -data.k * symbolic_log_mass(mu, tau))
-        _arms(data, priors, theta)
+        _integrated(data, priors, theta)
     return model
 
 
-VARIANTS = {"centred": centred}
+def with_baselines(data: TwoByTwo, priors: Mapping[str, Prior]) -> "pm.Model":
+    """Return the PyMC model as its formulas have it, baselines and all: to read, and to change."""
+    import pymc as pm
+
+    with pm.Model(coords={"study": data.study}) as model:
+        _arms(data, priors, _non_centred(priors))
+    return model
+
+
+VARIANTS = {"centred": centred, "baselines": with_baselines}
+
+
+def _non_centred(priors: Mapping[str, Prior]) -> Any:
+    import pymc as pm
+
+    mu, tau = priors["mu"].rv("mu"), priors["tau"].rv("tau")
+    eta = pm.Normal("eta", 0.0, 1.0, dims="study")
+    theta = pm.Deterministic("theta", mu + tau * eta, dims="study")
+    inside = pm.math.switch(pm.math.abs(theta) < 1.0, 0.0, -np.inf)
+    pm.Potential("possible", inside - symbolic_log_mass(mu, tau), dims="study")
+    return theta
+
+
+def _xi(theta: Any) -> Any:
+    import pymc as pm
+
+    return pm.math.arctanh(pm.math.clip(theta, -LARGEST, LARGEST))
+
+
+def _integrated(data: TwoByTwo, priors: Mapping[str, Prior], theta: Any) -> None:
+    import pymc as pm
+
+    slots = tables(data, priors)
+    if not slots:
+        return _arms(data, priors, theta)
+    table = pm.Data("log_likelihood", slots["log_likelihood"], dims=("study", None, None))
+    unit = pm.Data("unit", slots["unit"], dims="study")
+    reach = pm.math.arcsinh(np.arctanh(np.float64(LARGEST)) / unit)
+    pm.Potential("y", symbolic_look_up(table, reach, pm.math.arcsinh(_xi(theta) / unit)), dims="study")
+    return None
+
+
+def _arms(data: TwoByTwo, priors: Mapping[str, Prior], theta: Any) -> None:
+    import pymc as pm
+
+    d = data_slots(inputs(data), dims="study")
+    alpha, xi = priors["baseline"].rv("baseline", dims="study"), _xi(theta)
+    half = xi + pm.math.arcsinh(pm.math.cosh(alpha) * pm.math.sinh(xi))
+    pm.Binomial("y_control", d["n_control"], logit_p=alpha - half, observed=d["events_control"], dims="study")
+    pm.Binomial("y_treatment", d["n_treatment"], logit_p=alpha + half, observed=d["events_treatment"], dims="study")
 
 
 def half_log_odds_ratio(alpha: Array, theta: Array) -> tuple[Array, Array]:
@@ -116,15 +185,10 @@ def study_likelihoods(data: TwoByTwo, priors: Mapping[str, Prior]) -> StudyLikel
     )
 
 
-def _arms(data: TwoByTwo, priors: Mapping[str, Prior], theta: Any) -> None:
-    import pymc as pm
-
-    d = data_slots(inputs(data), dims="study")
-    alpha = priors["baseline"].rv("baseline", dims="study")
-    xi = pm.math.arctanh(pm.math.clip(theta, -LARGEST, LARGEST))
-    half = xi + pm.math.arcsinh(pm.math.cosh(alpha) * pm.math.sinh(xi))
-    pm.Binomial("y_control", d["n_control"], logit_p=alpha - half, observed=d["events_control"], dims="study")
-    pm.Binomial("y_treatment", d["n_treatment"], logit_p=alpha + half, observed=d["events_treatment"], dims="study")
+def baseline_given(data: TwoByTwo, priors: Mapping[str, Prior], draws: Mapping[str, Array], uniform: Array) -> Array:
+    """Return draws of the baselines from their distribution given theta and the tables of counts."""
+    events, n = (data.events_control, data.events_treatment), (data.n_control, data.n_treatment)
+    return odds_product_baseline(half_log_odds_ratio, draws["theta"], events, n, priors["baseline"], uniform)
 
 
 def simulate(data: TwoByTwo, p: Mapping[str, Array], rng: np.random.Generator) -> dict[str, Array]:

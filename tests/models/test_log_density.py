@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy import optimize, special, stats
+from scipy import integrate, optimize, special, stats
 
 from bayesmeta.engines.sampling.program_cache import builder
 from bayesmeta.model import list_models, load_model
@@ -73,6 +73,36 @@ def _rd(d, p, theta):
         return -np.inf
     mass = np.diff(stats.norm.cdf([-1.0, 1.0], p["mu"], p["tau"]))[0]
     return _arms(d, *_risk_difference(p["baseline"], theta)) + _baselines(p) + _mu_rd(p) - len(theta) * np.log(mass)
+
+
+def _rd_study(one, theta):
+    def log(a):
+        return _arms(one, *_risk_difference([a], [theta]))
+
+    # Beyond 12 the risks are within 1e-9 of 0, 1 or the difference, and only the prior goes on.
+    grid = np.linspace(-12.0, 12.0, 57)
+    most = max(log(a) for a in grid)
+    inside = integrate.quad(
+        lambda a: np.exp(log(a) - most) * stats.norm.pdf(a, 0.0, 10.0),
+        *(-12.0, 12.0),
+        points=grid[1:-1],
+        limit=400,
+        epsabs=1e-13,
+        epsrel=1e-11,
+    )[0]
+    tails = sum(np.exp(log(a) - most) for a in (-12.0, 12.0)) * stats.norm.sf(1.2)
+    return most + np.log(inside + tails)
+
+
+def _rd_integrated(d, p, theta):
+    """Integrate each study's baseline out by adaptive quadrature of scipy's probabilities."""
+    if np.any(np.abs(theta) >= 1):
+        return -np.inf
+    mass = np.diff(stats.norm.cdf([-1.0, 1.0], p["mu"], p["tau"]))[0]
+    total = _mu_rd(p) - len(theta) * np.log(mass)
+    for i, t in enumerate(theta):
+        total += _rd_study(d.drop([label for j, label in enumerate(d.study) if j != i]), t)
+    return total
 
 
 def _rates(d, p, theta):
@@ -178,8 +208,9 @@ FORMULAS: dict[tuple[str, str], Callable[[Any, Point], float]] = {
     ("binomial_normal_rr", "centred"): lambda d, p: (
         _arms(d, *_risk_ratio(p["baseline"], p["theta"])) + _theta(p) + _baselines(p) + _mu(p) + _tau(p)
     ),
-    ("binomial_normal_rd", "default"): lambda d, p: _rd(d, p, _effect(p)) + _eta(p),
-    ("binomial_normal_rd", "centred"): lambda d, p: _rd(d, p, p["theta"]) + _theta(p),
+    ("binomial_normal_rd", "default"): lambda d, p: _rd_integrated(d, p, _effect(p)) + _eta(p),
+    ("binomial_normal_rd", "centred"): lambda d, p: _rd_integrated(d, p, p["theta"]) + _theta(p),
+    ("binomial_normal_rd", "baselines"): lambda d, p: _rd(d, p, _effect(p)) + _eta(p),
     ("binomial_normal_random_baseline", "default"): lambda d, p: (
         _arms(d, _adapted(d, p)[0], _adapted(d, p)[0] + _effect(p))
         + stats.norm.logpdf(_adapted(d, p)[0], p["baseline"], p["baseline_sd"]).sum()
@@ -202,6 +233,9 @@ FORMULAS: dict[tuple[str, str], Callable[[Any, Point], float]] = {
     ("hypergeometric_normal", "centred"): lambda d, p: _tables(d, p["theta"]) + _theta(p) + _mu(p) + _tau(p),
     ("robust_t", "default"): lambda d, p: _robust(d, p) + _mu(p) + _tau(p),
 }
+
+# Likelihoods with the baselines integrated out are tabulated.
+PRECISION = {("binomial_normal_rd", "default"): 1e-7, ("binomial_normal_rd", "centred"): 1e-7}
 
 PROGRAMS = [(name, variant) for name in list_models() for variant in ("default", *load_model(name).variants)]
 
@@ -238,4 +272,4 @@ def test_compiled_log_density_is_the_formula(name, variant, make):
     for _ in range(4):
         natural, transformed, jacobian = _random_point(built, rng)
         expected = FORMULAS[name, variant](data, natural) + jacobian
-        assert float(logp(transformed)) == pytest.approx(expected, rel=1e-10)
+        assert float(logp(transformed)) == pytest.approx(expected, rel=PRECISION.get((name, variant), 1e-10))

@@ -13,7 +13,7 @@ from bayesmeta.engines.observed import observed_groups
 from bayesmeta.engines.sampling.chains import Run
 from bayesmeta.engines.sampling.pointwise import program_loglik
 from bayesmeta.engines.sampling.predictive import draw_prior, replicate
-from bayesmeta.engines.sampling.quantities import Quantities, coefficients
+from bayesmeta.engines.sampling.quantities import Quantities, coefficients, with_baselines
 from bayesmeta.errors import ConvergenceError, ModelError
 from bayesmeta.model import GaussianMarginal, Model, StudyLikelihoods
 from bayesmeta.priors import Prior
@@ -59,6 +59,7 @@ def datatree(
     """
     import xarray as xr
 
+    run, quantities = with_baselines(model, data, priors, run, quantities, 0 if seed is None else seed)
     groups = {"posterior": _posterior(data, run, quantities), "sample_stats": _stats(run, options)}
     try:
         loglik = marginal_loglik(model, data, priors, run.draws)

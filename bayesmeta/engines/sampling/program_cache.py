@@ -116,6 +116,8 @@ def slot_values(model: Model, data: Any, priors: Mapping[str, Prior]) -> Values 
         return None
     values = {STUDY: np.asarray(len(data.study))}
     values |= {name: np.asarray(value) for name, value in model.inputs(data).items()}
+    if model.tables is not None:
+        values |= {name: np.asarray(value) for name, value in model.tables(data, priors).items()}
     for name, prior in priors.items():
         resolved = prior.resolve(data.sei) if hasattr(data, "sei") else prior
         parameters = getattr(resolved, "parameters", None)

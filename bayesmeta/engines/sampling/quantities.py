@@ -5,7 +5,7 @@ draws belong to the joint posterior.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -70,6 +70,18 @@ def stratified_normal(shape: tuple[int, ...], rng: np.random.Generator) -> Array
     strata = rng.permuted(np.tile(np.arange(n), (columns, 1)), axis=1)
     uniform = (strata + rng.random((columns, n))) / n
     return np.asarray(special.ndtri(uniform).T.reshape(shape))
+
+
+def with_baselines(
+    model: Model, data: Any, priors: Mapping[str, Prior], run: Run, quantities: Quantities, seed: int
+) -> tuple[Run, Quantities]:
+    """Return both with the baselines that the program integrated out, drawn from their exact conditional."""
+    if model.baseline_given is None or "baseline" in run.draws or quantities.theta is None:
+        return run, quantities
+    uniform = special.ndtr(stratified_normal(quantities.theta.shape, np.random.default_rng([seed, 3])))
+    baseline = model.baseline_given(data, priors, {**run.draws, "theta": quantities.theta}, uniform)
+    drawn = replace(quantities, sampled={**quantities.sampled, "baseline": baseline})
+    return replace(run, draws={**run.draws, "baseline": baseline}), drawn
 
 
 def coefficients(draws: Draws, terms: tuple[str, ...]) -> Array:
