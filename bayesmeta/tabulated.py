@@ -51,8 +51,8 @@ def tabulate(function: Callable[[Array], Array], reach: Array, study: tuple[str,
         cells *= 2
         if cells > MOST:
             raise ConvergenceError(
-                f"Study {study[int(error.argmax())]!r}: its log likelihood with the baseline integrated out bends too "
-                "sharply for a table. Use variant='baselines', or a smooth prior such as normal(0, 10)."
+                f"Study {study[int(error.argmax())]!r}: its log likelihood bends too sharply for a table. "
+                "Use smooth priors for what is integrated out of it, such as normal(0, 10)."
             )
 
 

@@ -26,7 +26,8 @@ Given a baseline the likelihood changes abruptly next to no effect where an arm 
 theta there and the other :math:`e^{2\alpha_i} / \theta_i`. NUTS diverges on that, so its programs have the baselines
 integrated out, as quadrature has them: each study's log likelihood of theta is tabulated, to 1e-5 or better, and
 baselines are drawn from their distribution given theta afterwards. The program `baselines` is the formulas above, word
-for word. It is also what is sampled where the prior of the baseline has edges or is a mixture.
+for word. It is also what is sampled where the prior of the baseline has edges, is a mixture, or has tails so heavy that
+the integral is not reached.
 
 The prior of tau has its median at 0.10, and 5% beyond 0.29, where studies' risk differences would fill more than half
 of all that is possible. That of mu says little: 95% of it are within 0.98.
@@ -42,6 +43,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import special
 
+from bayesmeta.errors import ConvergenceError
 from bayesmeta.likelihoods import asinh_exp, log_sinh, odds_product_baseline, odds_product_loglik
 from bayesmeta.model import StudyLikelihoods, data_slots
 from bayesmeta.priors import Cauchy, HalfNormal, Logistic, Normal, Prior, StudentT
@@ -71,16 +73,19 @@ def inputs(data: TwoByTwo) -> dict[str, Any]:
 
 
 def tables(data: TwoByTwo, priors: Mapping[str, Prior]) -> dict[str, Any]:
-    """Return the log likelihoods of theta, the baselines integrated out, as tables; none if their prior is not smooth.
+    """Return the log likelihoods of theta, the baselines integrated out, as tables; none where that is not possible.
 
     ``unit`` is the risk difference about which each table goes over from even steps to even ratios.
     """
     if not isinstance(priors["baseline"], SMOOTH):
         return {}
     unit, exact = NEAR / np.maximum(data.n_control, data.n_treatment), study_likelihoods(data, priors)
-    table = tabulate(
-        lambda x: exact.loglik(np.tanh(unit[:, None] * np.sinh(x))), np.arcsinh(np.arctanh(LARGEST) / unit), data.study
-    )
+    reach = np.arcsinh(np.arctanh(LARGEST) / unit)
+    try:
+        table = tabulate(lambda x: exact.loglik(np.tanh(unit[:, None] * np.sinh(x))), reach, data.study)
+    except ConvergenceError:
+        # Under a prior with tails as heavy as a Cauchy's the integral is not always reached; sampling does without.
+        return {}
     return {"log_likelihood": table, "unit": unit}
 
 

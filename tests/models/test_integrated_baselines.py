@@ -83,7 +83,7 @@ def test_cells_are_halved_until_polynomials_follow():
     reach = np.array([5.0])
     table = tabulated.tabulate(lambda x: -np.log1p(((x - 1.0) / 0.03) ** 2), reach, ("A",))
     assert table.shape[1] > 2 * tabulated.CELLS
-    with pytest.raises(ConvergenceError, match=r"Study 'A'.*variant='baselines'"):
+    with pytest.raises(ConvergenceError, match="Study 'A'"):
         tabulated.tabulate(lambda x: np.where(x > 0.777, 1.0, 0.0), reach, ("A",))
 
 
@@ -112,12 +112,14 @@ def test_baselines_follow_their_conditional_distribution(theta):
     [
         ("normal(-2, 1.5)", True),
         ("student_t(3, 0, 2.5)", True),
+        ("logistic(-1, 0.5)", True),
         ("uniform(-5, 5)", False),
+        ("cauchy(0, 1)", False),
         ("0.5*normal(-1, 0.1) + 0.5*normal(1, 0.1)", False),
     ],
 )
 def test_baselines_are_sampled_where_they_cannot_be_integrated_out(prior, integrated):
-    """A prior with edges or a mixture leaves them in every program, and any prior in `baselines`."""
+    """A prior with edges, a mixture or a Cauchy leaves them in every program, and any prior in `baselines`."""
     priors = MODEL.with_priors({"baseline": prior})
     sampled = {
         name: "baseline" in [v.name for v in build(TABLES, priors).free_RVs]
