@@ -19,7 +19,9 @@ K, DEGREE = 3.75, 20
 
 
 def log_mass(mu: Array, tau: Array, limits: tuple[float, float]) -> Array:
-    """Return ``log P(low < x < high)`` of ``x ~ N(mu, tau^2)``, elementwise."""
+    """Return ``log P(low < x < high)`` of ``x ~ N(mu, tau^2)``, elementwise; both limits are finite or neither is."""
+    if np.isinf(limits).all():
+        return np.zeros(np.broadcast_shapes(np.shape(mu), np.shape(tau)))
     mu, tau = np.asarray(mu), np.maximum(np.asarray(tau), LEAST_TAU)
     return log_mass_near(mu, tau, limits) - 0.5 * ((mu - np.clip(mu, *limits)) / tau) ** 2
 

@@ -7,9 +7,10 @@ from scipy import integrate, special, stats
 
 import bayesmeta as bm
 from bayesmeta import binomial_pairs
-from bayesmeta.engines.sampling.datatree import marginal_loglik
+from bayesmeta.engines.sampling.datatree import _integrated_loglik, marginal_loglik
 from bayesmeta.errors import ModelError
-from bayesmeta.model import load_model
+from bayesmeta.model import StudyLikelihoods, load_model
+from bayesmeta.priors import parse_prior
 
 pytestmark = pytest.mark.nuts
 GROUPS = {
@@ -147,6 +148,47 @@ def test_marginal_likelihood_of_risk_differences_is_that_of_the_cut_normal():
     for j, (mu, tau) in enumerate(zip(draws["mu"][0], draws["tau"][0], strict=True)):
         law = stats.truncnorm((-1 - mu) / tau, (1 - mu) / tau, mu, tau)
         np.testing.assert_allclose(found[0, j], np.log(likelihood @ (law.pdf(theta) * weights)), atol=1e-4)
+
+
+def _averaged(loglik, mu, tau, edges):
+    """Average likelihoods over N(mu, tau) by Gauss-Legendre between the edges; log, one a study."""
+    z, weight = special.roots_legendre(16)
+    theta = (0.5 * (edges[1:] + edges[:-1])[:, None] + 0.5 * np.diff(edges)[:, None] * z).ravel()
+    weights = (0.5 * np.diff(edges)[:, None] * weight).ravel() * stats.norm.pdf(theta, mu, tau)
+    return special.logsumexp(loglik(theta), b=weights, axis=1)
+
+
+def test_marginal_likelihood_of_risk_ratios_of_studies_with_only_events():
+    """Everybody has the event in both arms, or all but one: a kink at no effect, and no limits to the effect."""
+    model = load_model("binomial_normal_rr")
+    data = bm.TwoByTwo([25, 59, 3], [25, 60, 30], [22, 60, 5], [22, 60, 28])
+    draws = {"mu": np.array([[0.0, -0.2, 1.0]]), "tau": np.array([[0.1, 0.4, 0.7]])}
+    found = marginal_loglik(model, data, model.priors, draws)
+    likelihoods = model.study_likelihoods(data, model.priors)
+    beside = np.geomspace(1e-7, 0.5, 40)
+    edges = np.unique(np.concatenate([np.linspace(-9, 9, 301), beside, -beside]))
+    for j, (mu, tau) in enumerate(zip(draws["mu"][0], draws["tau"][0], strict=True)):
+        expected = _averaged(lambda theta: likelihoods.loglik(np.tile(theta, (3, 1))), mu, tau, edges)
+        np.testing.assert_allclose(found[0, j], expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("creases", [(), (0.0,), (0.3, -0.1)])
+def test_marginal_likelihood_is_cut_at_every_crease(creases):
+    """Likelihoods with kinks wherever the model says, or with none, on the whole line."""
+    kinks = np.array(creases)
+
+    def loglik(theta):
+        return -0.5 * (theta / 0.5) ** 2 - 8.0 * np.abs(theta[..., None] - kinks).sum(axis=-1)
+
+    given = StudyLikelihoods(
+        ("A",), loglik, np.zeros(1), np.array([0.5]), parse_prior("normal(0, 1)"), parse_prior("half_normal(1)"),
+        creases=creases,
+    )  # fmt: skip
+    mu, tau = np.array([[0.1, -0.4]]), np.array([[0.3, 0.8]])
+    found = _integrated_loglik(given, {"mu": mu, "tau": tau})
+    edges = np.unique(np.concatenate([np.linspace(-8, 8, 321), kinks]))
+    expected = [_averaged(lambda x: loglik(x[None]), m, t, edges)[0] for m, t in zip(mu[0], tau[0], strict=True)]
+    np.testing.assert_allclose(found[0, :, 0], expected, atol=1e-4)
 
 
 COUNTS = bm.TwoByTwo([3, 4, 0], [20, 30, 11], [5, 6, 2], [22, 31, 9], study=("a", "b", "c"))

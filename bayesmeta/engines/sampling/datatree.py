@@ -149,20 +149,22 @@ def _integrated_loglik(likelihoods: StudyLikelihoods, draws: Mapping[str, Array]
     splines at the nodes of the integral over theta.
     """
     mu, tau = draws["mu"].ravel(), draws["tau"].ravel()
-    width, crease = float(np.min(likelihoods.scale)), None
-    if np.isfinite(likelihoods.support).all() or _bends(likelihoods, float(np.quantile(tau, 0.95))):
-        crease = likelihoods.creases[0]
-        nodes, log_weights = _cut_nodes(mu, tau, likelihoods.support, crease)
+    width, creases = float(np.min(likelihoods.scale)), likelihoods.creases
+    bends = likelihoods.random_effects == "normal" and _bends(likelihoods, float(np.quantile(tau, 0.95)))
+    if bends or np.isfinite(likelihoods.support).all():
+        nodes, log_weights = _cut_nodes(mu, tau, likelihoods.support, creases)
     else:
+        creases = ()
         nodes, log_weights = _effect_nodes(likelihoods)
-    center = float(np.median(mu)) if crease is None else crease
+    center = creases[0] if creases else float(np.median(mu))
     at = np.arcsinh((mu[:, None] + tau[:, None] * nodes - center) / width)
-    inner = [0.0] if crease is not None and at.min() < 0.0 < at.max() else []
+    low, high = float(at.min()), float(at.max())
+    cuts = [cut for cut in np.arcsinh((np.sort(creases) - center) / width) if low < cut < high]
     pieces = []
-    for low, high in pairwise([float(at.min()), *inner, float(at.max())]):
-        grid = np.linspace(low, high, GRID)
+    for start, end in pairwise([low, *cuts, high]):
+        grid = np.linspace(start, end, GRID)
         theta = np.tile(center + width * np.sinh(grid), (len(likelihoods.study), 1))
-        pieces.append(((at >= low) & (at <= high), CubicSpline(grid, likelihoods.loglik(theta), axis=1)))
+        pieces.append(((at >= start) & (at <= end), CubicSpline(grid, likelihoods.loglik(theta), axis=1)))
     columns = []
     for i in range(len(likelihoods.study)):
         log = np.empty(at.shape)
@@ -177,11 +179,15 @@ def _bends(likelihoods: StudyLikelihoods, tau: float) -> bool:
 
     Where the slope jumps by d, the trapezoidal rule with spacing h errs by ``h^2 d f / 12``, with f the height there.
     """
-    beside, crease = BESIDE * float(np.min(likelihoods.scale)), likelihoods.creases[0]
-    theta = np.tile(crease + beside * np.array([-1.0, 0.0, 1.0]), (len(likelihoods.study), 1))
-    low, middle, high = likelihoods.loglik(theta).T
+    if not likelihoods.creases:
+        return False
+    beside, studies = BESIDE * float(np.min(likelihoods.scale)), len(likelihoods.study)
+    # In sets of three: below a crease, at it, and above.
+    theta = np.repeat(likelihoods.creases, 3) + np.tile(beside * np.array([-1.0, 0.0, 1.0]), len(likelihoods.creases))
+    low, middle, high = likelihoods.loglik(np.tile(theta, (studies, 1))).reshape(studies, -1, 3).transpose(2, 0, 1)
     jump = np.abs(high - 2.0 * middle + low) / beside
-    return bool(np.max((17.0 * tau / NODES) ** 2 * jump * np.maximum(0.25 * jump, 0.4 / tau)) / 12.0 > CREASE_ERROR)
+    error = (17.0 * tau / NODES) ** 2 * jump * np.maximum(0.25 * jump, 0.4 / tau) / 12.0
+    return bool(error.max() > CREASE_ERROR)
 
 
 def _effect_nodes(likelihoods: StudyLikelihoods) -> tuple[Array, Array]:
@@ -197,20 +203,20 @@ def _effect_nodes(likelihoods: StudyLikelihoods) -> tuple[Array, Array]:
     return x, np.asarray(log_density + log_slope + np.log(s[1] - s[0]))
 
 
-def _cut_nodes(mu: Array, tau: Array, limits: tuple[float, float], crease: float) -> tuple[Array, Array]:
+def _cut_nodes(mu: Array, tau: Array, limits: tuple[float, float], creases: tuple[float, ...]) -> tuple[Array, Array]:
     """Return nodes between the limits and log weights of the cut normal, ``(n, nodes)``.
 
-    Gauss-Legendre on either side of the crease, beside which they are closest together.
+    Gauss-Legendre between creases, beside which nodes are closest together.
     """
     spread = np.maximum(tau, LEAST_TAU)
     # A normal whose middle is beyond a limit has its mass next to it.
     reach = np.hypot((mu - np.clip(mu, *limits)) / spread, 8.5)
     low, high = np.maximum((limits[0] - mu) / spread, -reach), np.minimum((limits[1] - mu) / spread, reach)
-    middle = np.clip((crease - mu) / spread, low, high)
+    inner = [np.clip((crease - mu) / spread, low, high) for crease in sorted(creases)]
     z, weight = np.polynomial.legendre.leggauss(CUT_NODES)
     whole = -0.5 * np.log(2.0 * np.pi) - log_mass(mu, spread, limits)
     parts = []
-    for start, end in ((low, middle), (middle, high)):
+    for start, end in pairwise([low, *inner, high]):
         half = 0.5 * (end - start)[:, None]
         x = start[:, None] + half * (1.0 + z)
         with np.errstate(divide="ignore"):
