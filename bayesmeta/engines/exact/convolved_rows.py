@@ -173,13 +173,12 @@ class ConvolvedRows:
         return out
 
 
-def tabulated(values: Values, average: Array, fine: Array, own: RowSplines | None) -> ConvolvedRows:
-    """Return ``(n, M)`` averages on the grid `fine` as tables."""
+def tabulated(values: Values, average: Array, fine: Array, log_own: Array | None) -> ConvolvedRows:
+    """Return ``(n, M)`` averages on the grid `fine` as tables; `log_own` is the study's log likelihood there."""
     # Between points of so fine a grid it is hardly more than on them.
-    most, row = 2.0 * average.max(axis=1), np.arange(len(average))
-    if own is None:
+    most = 2.0 * average.max(axis=1)
+    if log_own is None:
         return ConvolvedRows(values, through(average, fine, DEGREE), most, None, np.zeros(len(average)))
-    log_own = own(row[:, None], fine)
     top = log_own.max(axis=1)
     product = through(average * np.exp(log_own - top[:, None]), fine, DEGREE)
-    return ConvolvedRows(values, product, most, own, top)
+    return ConvolvedRows(values, product, most, through(log_own, fine), top)

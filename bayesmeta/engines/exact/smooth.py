@@ -118,7 +118,10 @@ class Smoother:
         masses = np.exp(log_value[narrow] - top)
         put("value", masses / plane.tau[narrow, None])
         put("mass_of", band_limited(plane.mass[narrow], plane.u) if narrow.size and not self._tabulates else None)
-        put("own_of", through(log_own[narrow], plane.u) if narrow.size and self.own is not None else None)
+        put(
+            "own_of",
+            through(log_own[narrow], plane.u) if narrow.size and self.own is not None and not self._tabulates else None,
+        )
         put("tables", self._tables(masses) if narrow.size and self._tabulates else None)
 
     @property
@@ -160,17 +163,16 @@ class Smoother:
         plane, rows = self.plane, self.narrow
         fine, value = oversampled(plane.mass[rows], plane.u, FINER)
         real = value > REAL * self.peak[:, None]
-        if self.own_of is None:
-            value *= math.exp(-self.top)
-        else:
-            own = self.own_of(np.arange(len(rows))[:, None], fine)
-            value *= np.exp(np.where(real, -own - self.top, 0.0))
+        # A spline through the likelihood on the plane's grid errs by 1e-9 where its tail begins: it is made anew.
+        mu = plane.axis.mu(fine, plane.center[rows, None], plane.scale[rows, None])
+        log_own = self._log_own(mu, plane.tau[rows], real)
+        value *= np.exp(np.where(real, -log_own - self.top, 0.0))
         value = np.where(real, value, 0.0) / (plane.step * plane.scale[rows, None])
         average, unit = np.empty_like(value), FINER * plane.tau[rows] / (plane.step * plane.scale[rows])
         for members in self.groups:
             average[members] = convolved(value[members], unit[members], *self._nodes_of(members))
         values = Values(plane.u, plane.center[rows], plane.scale[rows], plane.tau[rows], self.kernel, masses, self.span)
-        return tabulated(values.within(), average, fine, self.own_of)
+        return tabulated(values.within(), average, fine, None if self.own is None else log_own)
 
     def _nodes_of(self, members: Index) -> tuple[Array, Array]:
         """Return nodes and weights that average over the random effect of some narrow rows."""
