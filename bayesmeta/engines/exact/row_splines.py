@@ -61,7 +61,7 @@ class RowSplines:
         cell = np.clip((u - self.first) / self.step, 0.0, cells)
         at = np.minimum(cell.astype(np.intp), cells - 1)
         cell -= at
-        at = at + row * cells
+        at += row * cells
         value: Array = self.table[0].take(at)
         for column in self.table[1:]:
             value *= cell
