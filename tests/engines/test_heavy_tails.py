@@ -8,7 +8,7 @@ import pytest
 from scipy import special, stats
 
 import bayesmeta as bm
-from bayesmeta.engines.exact.smooth import Kernel
+from bayesmeta.engines.exact.kernel import Kernel
 from bayesmeta.engines.exact.solve import integrate
 from bayesmeta.errors import ConvergenceError
 from bayesmeta.model import StudyLikelihoods

@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 
 from bayesmeta.engines.creased.line import LogRows, Pieces, evaluate, first_panels, refine, resolves_densities
+from bayesmeta.engines.exact.kernel import Kernel
 from bayesmeta.engines.exact.plane import Plane
-from bayesmeta.engines.exact.smooth import Kernel, Smoother
+from bayesmeta.engines.exact.smooth import Smoother
 from bayesmeta.marginals import LineDensity
 from bayesmeta.values import Array, IntervalKind
 

@@ -19,22 +19,24 @@ FAINT = 1e-8
 type Index = NDArray[np.intp]
 
 
-def taylor(values: Array) -> list[Array]:
+def taylor(values: Array, degree: int = DEGREE) -> list[Array]:
     """Return the Taylor coefficients of splines through rows of values, about every cell's left end.
 
     Parameters
     ----------
     values
         ``(n, m + 1)`` on a uniform grid.
+    degree
+        Of the splines, odd.
 
     Returns
     -------
-    ``DEGREE + 1`` arrays ``(n, m)``, from the constant term on; the variable runs from 0 to 1 across a cell.
+    ``degree + 1`` arrays ``(n, m)``, from the constant term on; the variable runs from 0 to 1 across a cell.
     """
     points = np.arange(float(values.shape[1]))
-    spline = make_interp_spline(points, values, k=DEGREE, axis=1)
+    spline = make_interp_spline(points, values, k=degree, axis=1)
     left = points[:-1]
-    return [(spline.derivative(r)(left) if r else spline(left)) / factorial(r) for r in range(DEGREE + 1)]
+    return [(spline.derivative(r)(left) if r else spline(left)) / factorial(r) for r in range(degree + 1)]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,9 +69,9 @@ class RowSplines:
         return value
 
 
-def through(values: Array, u: Array) -> RowSplines:
+def through(values: Array, u: Array, degree: int = DEGREE) -> RowSplines:
     """Return splines through ``(n, M)`` values on the uniform grid `u`."""
-    return RowSplines(float(u[0]), float(u[1] - u[0]), tuple(taylor(values)[::-1]))
+    return RowSplines(float(u[0]), float(u[1] - u[0]), tuple(taylor(values, degree)[::-1]))
 
 
 def oversampled(values: Array, u: Array, times: int) -> tuple[Array, Array]:

@@ -9,27 +9,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesmeta.engines.exact.axis import Uniform
+from bayesmeta.engines.exact.convolved_rows import FINER, ConvolvedRows, Values, convolved, tabulated
+from bayesmeta.engines.exact.kernel import Kernel
 from bayesmeta.engines.exact.plane import Plane
 from bayesmeta.engines.exact.posed import LogAverage, averaged_where
 from bayesmeta.engines.exact.row_splines import Index, RowSplines, band_limited, oversampled, through
 from bayesmeta.engines.exact.search import STEP
-from bayesmeta.engines.hermite import exponent, hermite
-from bayesmeta.errors import ConvergenceError
 from bayesmeta.truncated import log_mass
 from bayesmeta.values import Array
 
 # Rows share nodes where the numbers of them that they need differ by no more than this factor.
 ALIKE = 1.4
-# Spacing of the nodes that average over a t distribution, and how far its density is followed (log scale). Out in its
-# tail nodes lie as far apart as that part of their distance: there, RESOLVED SDs apart, they average over a normal to
-# 1e-12.
-T_STEP, T_FALL, RESOLVED = 0.1, 38.0, 0.85
 # A row's effects are averaged by nodes of their own as far as its posterior of mu is more than exp(-NOTHING) of its
 # peak; its bulk, which nodes far away must resolve so well, is what is more than exp(-BULK).
 NOTHING, BULK = 41.0, 4.0
 # From farther away the grid itself is summed over; nodes this close to the effect, in steps, have next to no mass
 # there.
 CLOSE = 3.0
+# Where the posterior of mu is less than this beside its row's peak its interpolant is rounding.
+REAL = 1e-14
 # Nodes with less probability than this are left out.
 NO_MASS = 1e-22
 # Nodes about the effect are for random effects no wider than this, in widths of what is averaged: Gauss-Hermite rules
@@ -38,89 +36,10 @@ NARROW = 3.0
 # Nodes where the density is below exp(-FAINT) of the row's peak need not resolve the random effect.
 FAINT = 35.0
 CHUNK = 100_000
-# Nodes to either side of an effect, at most: with more of them a marginal would take minutes.
-MOST = 5_000
-# Powers of whole degrees of freedom up to this are taken by products.
-MOST_PRODUCTS = 12.0
 # Cost of looking up the posterior of mu and a study's averaged likelihood, in densities of the normal.
 LOOK_UP = 16.0
 # A finer grid of more nodes than this takes too long to make, for its cost grows with their number squared.
 LARGEST = 4_000
-
-
-def _root_power(base: Array, n: int) -> Array:
-    """Return ``base ** (n / 2)`` by products and one root, several times as fast as a power."""
-    out = np.sqrt(base) if n % 2 else np.ones_like(base)
-    for _ in range(n // 2):
-        out *= base
-    return out
-
-
-@dataclass(frozen=True, slots=True)
-class Kernel:
-    """The distribution of ``z = (theta - mu) / tau``: Student-t, or normal where `df` is infinite."""
-
-    df: float = math.inf
-
-    def wide(self, step: float) -> float:
-        """Return the ratio of tau to the grid's unit from which on the grid itself resolves the kernel."""
-        # Aliasing errs by exp(-(2 pi / step)^2 r^2 / (1 + r^2) / 2) for the normal, and by
-        # exp(-2 pi r sqrt(df) / step) for the t, which has poles.
-        return 1.45 * step if math.isinf(self.df) else 4.8 * step / math.sqrt(self.df)
-
-    @property
-    def cost(self) -> float:
-        """Cost of a density, in densities of the normal."""
-        return 1.0 if math.isinf(self.df) or self.df <= MOST_PRODUCTS else 3.0
-
-    def density(self, z: Array) -> Array:
-        """Return the density, overwriting `z`."""
-        z *= z
-        if math.isinf(self.df):
-            z *= -0.5
-            return np.asarray(np.exp(z, out=z) / math.sqrt(2.0 * math.pi))
-        z /= self.df
-        z += 1.0
-        constant = math.lgamma(0.5 * (self.df + 1.0)) - math.lgamma(0.5 * self.df) - 0.5 * math.log(self.df * math.pi)
-        if self.df.is_integer() and self.df <= MOST_PRODUCTS:
-            return np.asarray(math.exp(constant) / _root_power(z, int(self.df) + 1))
-        return np.asarray(np.exp(constant - 0.5 * (self.df + 1.0) * np.log(z, out=z)))
-
-    def _spaced(self, away: float, reach: float) -> tuple[float, int]:
-        """Return the spacing of a t distribution's nodes in v, and how many lie to either side, as `nodes` says."""
-        # With z = sqrt(df) sinh(v) the t density becomes cosh(v)^-df, which the trapezoidal rule sums exactly.
-        # Its poles at +-i pi / 2 leave an error of exp(-pi^2 / step).
-        step = min(T_STEP, 0.5 / math.sqrt(self.df), RESOLVED / max(away, 1e-300))
-        fall = T_FALL / self.df
-        last = math.acosh(math.exp(fall)) if fall < 300.0 else math.log(2.0) + fall
-        return step, math.ceil(min(last, math.asinh(reach / math.sqrt(self.df)) + step) / step)
-
-    def number(self, ratio: float, away: float = 0.0, reach: float = math.inf) -> int:
-        """Return how many `nodes` there are."""
-        return 2 + math.ceil(exponent(ratio)) if math.isinf(self.df) else 1 + 2 * self._spaced(away, reach)[1]
-
-    def nodes(self, ratio: float, away: float = 0.0, reach: float = math.inf) -> tuple[Array, Array]:
-        """Return nodes and weights that average a function as smooth as a normal `1 / ratio` times as wide.
-
-        For a t distribution the function's bulk may end `away` from the effect, in that normal's SDs, and nodes farther
-        than `reach`, in units of tau, are left out.
-
-        Raises
-        ------
-        ConvergenceError
-            If that takes too many.
-        """
-        if math.isinf(self.df):
-            return hermite(self.number(ratio))
-        step, count = self._spaced(away, reach)
-        if count > MOST:
-            raise ConvergenceError(
-                "True effects by quadrature: the studies lie too many of their standard errors apart for random "
-                f"effects of a t distribution with {self.df:g} degrees of freedom. Use engine='nuts'."
-            )
-        v = step * np.arange(-count, count + 1)
-        constant = math.exp(math.lgamma(0.5 * (self.df + 1.0)) - math.lgamma(0.5 * self.df)) / math.sqrt(math.pi)
-        return math.sqrt(self.df) * np.sinh(v), step * constant * np.cosh(v) ** -self.df
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -156,6 +75,7 @@ class Smoother:
     value: Array = field(init=False)
     mass_of: RowSplines | None = field(init=False)
     own_of: RowSplines | None = field(init=False)
+    tables: ConvolvedRows | None = field(init=False)
 
     def __post_init__(self) -> None:
         plane = self.plane
@@ -177,7 +97,7 @@ class Smoother:
         for row in np.flatnonzero(kept & ~direct).tolist():
             nodes[row] = self.kernel.number(float(min(ratio[row], NARROW)), float(away[row]), float(reach[row]))
             fine = times[row] * len(plane.u)
-            cheap = fine <= LARGEST and fine * self.kernel.cost <= LOOK_UP * nodes[row]
+            cheap = not self._tabulates and fine <= LARGEST and fine * self.kernel.cost <= LOOK_UP * nodes[row]
             direct[row] = cheap or ratio[row] > NARROW
         narrow = np.flatnonzero(kept & ~direct)
         # With the largest ratio at 1 nothing overflows, however much this study contradicts the others.
@@ -195,9 +115,19 @@ class Smoother:
         put("span", span[:, narrow])
         put("away", away[narrow])
         put("peak", plane.mass[narrow].max(axis=1))
-        put("value", np.exp(log_value[narrow] - top) / plane.tau[narrow, None])
-        put("mass_of", band_limited(plane.mass[narrow], plane.u) if narrow.size else None)
-        put("own_of", through(log_own[narrow], plane.u) if narrow.size and self.own is not None else None)
+        masses = np.exp(log_value[narrow] - top)
+        put("value", masses / plane.tau[narrow, None])
+        put("mass_of", band_limited(plane.mass[narrow], plane.u) if narrow.size and not self._tabulates else None)
+        put(
+            "own_of",
+            through(log_own[narrow], plane.u) if narrow.size and self.own is not None and not self._tabulates else None,
+        )
+        put("tables", self._tables(masses) if narrow.size and self._tabulates else None)
+
+    @property
+    def _tabulates(self) -> bool:
+        """Whether narrow rows are tabulated: their grids of mu are uniform, and beyond these t effects are smooth."""
+        return isinstance(self.plane.axis, Uniform) and not math.isinf(self.kernel.df) and self.limits is None
 
     def _log_own(self, mu: Array, tau: Array, known: NDArray[np.bool_]) -> Array:
         """Return ``(T, M)`` logs of what is divided out, at least where the posterior is known to be anything.
@@ -228,9 +158,33 @@ class Smoother:
         spread = np.broadcast_to(tau[:, None], mass.shape)[used]
         return mu[used], spread, np.log(mass[used]) - self._log_own(mu, tau, mass > 0.0)[used]
 
+    def _tables(self, masses: Array) -> ConvolvedRows:
+        """Return the narrow rows averaged over the random effect; `masses` are those of the plane's own nodes."""
+        plane, rows = self.plane, self.narrow
+        fine, value = oversampled(plane.mass[rows], plane.u, FINER)
+        real = value > REAL * self.peak[:, None]
+        # A spline through the likelihood on the plane's grid errs by 1e-9 where its tail begins: it is made anew.
+        mu = plane.axis.mu(fine, plane.center[rows, None], plane.scale[rows, None])
+        log_own = self._log_own(mu, plane.tau[rows], real)
+        value *= np.exp(np.where(real, -log_own - self.top, 0.0))
+        value = np.where(real, value, 0.0) / (plane.step * plane.scale[rows, None])
+        average, unit = np.empty_like(value), FINER * plane.tau[rows] / (plane.step * plane.scale[rows])
+        for members in self.groups:
+            average[members] = convolved(value[members], unit[members], *self._nodes_of(members))
+        values = Values(plane.u, plane.center[rows], plane.scale[rows], plane.tau[rows], self.kernel, masses, self.span)
+        return tabulated(values.within(), average, fine, None if self.own is None else log_own)
+
+    def _nodes_of(self, members: Index) -> tuple[Array, Array]:
+        """Return nodes and weights that average over the random effect of some narrow rows."""
+        low, high = self.span[:, members]
+        reach = float(((high - low) / self.plane.tau[self.narrow[members]]).max())
+        return self.kernel.nodes(float(self.ratio[members].max()), float(self.away[members].max()), reach)
+
     def density(self, x: Array) -> Array:
         """Return ``sum_t integral p(mu, tau_t) / own(mu, tau_t) p(x | mu, tau_t) dmu`` at each x, up to a constant."""
         out = self._summed(x)
+        if self.tables is not None:
+            return out + self.tables.density(x)
         for members in self.groups:
             out += self._narrow(x, members)
         return out
@@ -238,17 +192,18 @@ class Smoother:
     def _summed(self, x: Array) -> Array:
         """Return the part of the rows whose grid resolves the random effect."""
         mu, tau, value = self.direct
-        out = np.empty(len(x))
+        out, inverse = np.empty(len(x)), 1.0 / tau
         size = max(1, CHUNK // max(1, len(mu)))
         for start in range(0, len(x), size):
-            out[start : start + size] = self.kernel.density((x[start : start + size, None] - mu) / tau) @ value
+            z = x[start : start + size, None] - mu
+            z *= inverse
+            out[start : start + size] = self.kernel.density(z) @ value
         return out
 
     def _narrow(self, x: Array, members: Index) -> Array:
         """Return the part of some of the narrow rows, which share the nodes that average over the random effect."""
         at, (low, high), tau = self.plane, self.span[:, members], self.plane.tau[self.narrow[members]]
-        reach = float(((high - low) / tau).max())
-        z, w = self.kernel.nodes(float(self.ratio[members].max()), float(self.away[members].max()), reach)
+        z, w = self._nodes_of(members)
         normal = math.isinf(self.kernel.df)
         # Far from a row's mass a normal is nothing, and a t distribution so smooth that the grid resolves it.
         pad = float(z[-1]) * tau if normal else 0.0
@@ -272,7 +227,7 @@ class Smoother:
         u = (x - center) / scale - tau / scale * z if uniform else plane.axis.u(x - tau * z, center, scale)
         value = self.mass_of(member, u)
         # Where the posterior of mu is negligible its interpolant is rounding, which division would blow up.
-        real = (value > 1e-14 * self.peak[members][:, None]) & (u >= plane.u[0]) & (u <= plane.u[-1])
+        real = (value > REAL * self.peak[members][:, None]) & (u >= plane.u[0]) & (u <= plane.u[-1])
         if self.limits is not None:
             value *= np.exp(np.where(real, -log_mass(x - tau * z, tau, self.limits) - self.top, 0.0))
         elif self.own_of is not None:

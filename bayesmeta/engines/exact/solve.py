@@ -21,11 +21,12 @@ from bayesmeta.engines.creased.solution import CreasedSolution
 from bayesmeta.engines.exact.averages import one_study
 from bayesmeta.engines.exact.axis import Stretched
 from bayesmeta.engines.exact.curves import RoughError
+from bayesmeta.engines.exact.kernel import Kernel
 from bayesmeta.engines.exact.limited import LimitedEffects, check_limited
 from bayesmeta.engines.exact.plane import Plane, plane
 from bayesmeta.engines.exact.reach import dies_away, theta_range
 from bayesmeta.engines.exact.row_splines import FAINT
-from bayesmeta.engines.exact.smooth import Kernel, Smoother
+from bayesmeta.engines.exact.smooth import Smoother
 from bayesmeta.engines.lazy import Lazy
 from bayesmeta.engines.nodes import TO_LEGENDRE, Rule
 from bayesmeta.engines.tau import barely_proper, gathered, known_tau
