@@ -250,6 +250,9 @@ def integrate_creased(
     """Return the solved posterior where the likelihoods of some studies are known to be rough."""
     at = sheet(given, creased(given, rough, *theta_range(given)))
     error = at.error if at.rule is None else max(at.error, _panel_error(at.rule))
+    if error > tolerance and not at.averages.rough.all():
+        # A crease can be too faint for a table of the likelihood, and still be felt by sums over random effects.
+        return integrate_creased(given, np.ones_like(rough), exponent, tolerance=tolerance)
     return CreasedSolution(given, at, exponent, _tolerable(error, tolerance, given))
 
 
