@@ -164,6 +164,11 @@ class Model:
         return MappingProxyType(chosen)
 
 
+def resolved(prior: Prior, data: Any) -> Prior:
+    """Return the prior for these data: some depend on the studies' standard errors, which counts do not have."""
+    return prior.resolve(data.sei) if hasattr(data, "sei") else prior
+
+
 def data_slots(arrays: Mapping[str, ArrayLike], *, dims: str | tuple[str, ...]) -> dict[str, Any]:
     """Declare arrays as pm.Data in the PyMC model in context, so that one compilation serves other data.
 

@@ -245,8 +245,12 @@ class Posterior:
         return self.datatree(int(draws), check_seed(self.seed if seed is None else seed))
 
     def pymc_model(self) -> "pm.Model":
-        """Return the PyMC model behind this posterior, to change and sample yourself."""
-        return self.model.build(self.data, self.priors)
+        """Return the PyMC model behind this posterior, to change and sample yourself.
+
+        Of a sampled posterior it is the variant that was sampled.
+        """
+        build = self.model.variants.get(str(self.options.get("variant")), self.model.build)
+        return build(self.data, self.priors)
 
 
 def _text(value: float, error: float | None) -> str:

@@ -179,6 +179,7 @@ def _posterior(
     model: Model, data: Any, priors: Mapping[str, Prior], attempt: Attempt, remedies: tuple[str, ...]
 ) -> Posterior:
     options = {**asdict(attempt.settings), "variant": attempt.variant}
+    seed = options.pop("seed")
     return Posterior(
         data=data,
         model=model,
@@ -188,7 +189,7 @@ def _posterior(
         theta=_marginals(attempt.quantities.by_study(data.study)),
         diagnostics=replace(attempt.diagnostics, remedies=remedies),
         datatree=partial(datatree, model, data, priors, attempt.run, attempt.quantities, options),
-        seed=options.pop("seed"),
+        seed=seed,
         options=MappingProxyType(options),
         versions=versions(*PACKAGES),
     )

@@ -1,4 +1,4 @@
-"""The deterministic engine: posteriors by quadrature over tau, with an error estimate and no sampling error."""
+"""The deterministic engine: quadrature over tau, or mu and tau, with an error estimate and no sampling error."""
 
 import math
 from collections.abc import Mapping
@@ -32,8 +32,8 @@ def solve(
     seed
         Of the draws `Posterior.to_datatree` makes; nothing else is random.
     tolerance
-        Largest change on refinement that is accepted, relative; 1e-10 where the likelihood is normal and 1e-8
-        where it is exact, when not given.
+        Largest change on refinement that is accepted, relative; when not given, 1e-10 where mu integrates out of a
+        normal likelihood, and 1e-8 where mu and tau are both integrated over.
 
     Raises
     ------

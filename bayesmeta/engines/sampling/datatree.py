@@ -13,9 +13,9 @@ from bayesmeta.engines.observed import observed_groups
 from bayesmeta.engines.sampling.chains import Run
 from bayesmeta.engines.sampling.pointwise import program_loglik
 from bayesmeta.engines.sampling.predictive import draw_prior, replicate
-from bayesmeta.engines.sampling.quantities import Quantities, coefficients, with_baselines
+from bayesmeta.engines.sampling.quantities import Quantities, coefficients, draw_baselines
 from bayesmeta.errors import ConvergenceError, ModelError
-from bayesmeta.model import GaussianMarginal, Model, StudyLikelihoods
+from bayesmeta.model import GaussianMarginal, Model, StudyLikelihoods, resolved
 from bayesmeta.priors import Prior
 from bayesmeta.truncated import LEAST_TAU, log_mass
 from bayesmeta.values import Array
@@ -59,7 +59,7 @@ def datatree(
     """
     import xarray as xr
 
-    run, quantities = with_baselines(model, data, priors, run, quantities, 0 if seed is None else seed)
+    run, quantities = draw_baselines(model, data, priors, run, quantities, 0 if seed is None else seed)
     groups = {"posterior": _posterior(data, run, quantities), "sample_stats": _stats(run, options)}
     try:
         loglik = marginal_loglik(model, data, priors, run.draws)
@@ -231,8 +231,8 @@ def _log_prior(model: Model, priors: Mapping[str, Prior], data: Any, run: Run) -
     variables = {}
     for name, prior in priors.items():
         if name in run.draws and prior.support[0] < prior.support[1]:
-            resolved = prior.resolve(data.sei) if hasattr(data, "sei") else prior
-            value = resolved.logpdf(run.draws[name])
+            known = resolved(prior, data)
+            value = known.logpdf(run.draws[name])
             # A vector of parameters with one prior counts as one component.
             variables[name] = (SAMPLE, value if value.ndim == 2 else value.sum(axis=-1))
     chains, draws = next(iter(run.stats.values())).shape
@@ -248,9 +248,9 @@ def _predictive(model: Model, data: Any, priors: Mapping[str, Prior], run: Run, 
     replicates = replicate(model, data, priors, run.draws, rng)
     if replicates is not None:
         groups["posterior_predictive"] = _by_study(replicates, data)
-    resolved = [prior.resolve(data.sei) if hasattr(data, "sei") else prior for prior in priors.values()]
+    known = [resolved(prior, data) for prior in priors.values()]
     # An improper prior predicts nothing.
-    if all(prior.proper for prior in resolved):
+    if all(prior.proper for prior in known):
         draws = draw_prior(model, data, priors, (1, PRIOR_DRAWS), rng)
         variables = {
             name: ((*SAMPLE, *(f"{name}_dim{i}" for i in range(value.ndim - 2))), value)

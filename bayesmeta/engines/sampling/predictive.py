@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from bayesmeta.errors import ModelError
-from bayesmeta.model import Model
+from bayesmeta.model import Model, resolved
 from bayesmeta.priors import Prior
 from bayesmeta.truncated import quantile
 from bayesmeta.values import Array
@@ -30,10 +30,10 @@ def draw_prior(
     shapes = {} if model.shapes is None else model.shapes(data)
     draws = {}
     for name, prior in priors.items():
-        resolved = prior.resolve(data.sei) if hasattr(data, "sei") else prior
-        if not resolved.proper:
-            raise ModelError(f"The prior {resolved!r} of {name} is improper: nothing can be drawn from it.")
-        draws[name] = np.asarray(resolved.ppf(rng.random((*size, *shapes.get(name, ())))))
+        known = resolved(prior, data)
+        if not known.proper:
+            raise ModelError(f"The prior {known!r} of {name} is improper: nothing can be drawn from it.")
+        draws[name] = np.asarray(known.ppf(rng.random((*size, *shapes.get(name, ())))))
     return draws
 
 

@@ -22,7 +22,7 @@ from bayesmeta.engines.sampling import code_store
 from bayesmeta.engines.sampling.compilation import compile_program
 from bayesmeta.engines.sampling.program import Bound, Program, bind
 from bayesmeta.errors import ModelError
-from bayesmeta.model import Model
+from bayesmeta.model import Model, resolved
 from bayesmeta.priors import Prior
 from bayesmeta.resources import PACKAGE, models_dir
 
@@ -119,8 +119,8 @@ def slot_values(model: Model, data: Any, priors: Mapping[str, Prior]) -> Values 
     if model.tables is not None:
         values |= {name: np.asarray(value) for name, value in model.tables(data, priors).items()}
     for name, prior in priors.items():
-        resolved = prior.resolve(data.sei) if hasattr(data, "sei") else prior
-        parameters = getattr(resolved, "parameters", None)
+        known = resolved(prior, data)
+        parameters = getattr(known, "parameters", None)
         if parameters is None:
             return None
         values |= {f"{name}_prior_{key}": np.asarray(value) for key, value in parameters().items()}
@@ -176,8 +176,8 @@ def _compile_checked(model: Model, data: Any, priors: Mapping[str, Prior], varia
     for slot in program.layout.slots:
         if slot.name not in values or not np.array_equal(values[slot.name], actual[slot.name]):
             raise ModelError(
-                f"Model {model.name!r}: inputs() and build() disagree about {slot.name!r}. "
-                "Declare in build exactly what inputs returns, under the same names."
+                f"Model {model.name!r}: inputs() or tables() and build() disagree about {slot.name!r}. "
+                "Declare in build exactly what they return, under the same names."
             )
     return program
 

@@ -34,7 +34,7 @@ class Quantities:
     per_study
         Name to ``(chains, draws, k)`` of what the model computes for each study, e.g. its weight.
     sampled
-        Name to ``(chains, draws, n)`` of further sampled vectors, diagnosed but not reported.
+        Name to ``(chains, draws, n)`` of further vectors, not reported: sampled and diagnosed, or drawn for a DataTree.
     """
 
     scalars: dict[str, Array] = field(default_factory=dict)
@@ -72,10 +72,10 @@ def stratified_normal(shape: tuple[int, ...], rng: np.random.Generator) -> Array
     return np.asarray(special.ndtri(uniform).T.reshape(shape))
 
 
-def with_baselines(
+def draw_baselines(
     model: Model, data: Any, priors: Mapping[str, Prior], run: Run, quantities: Quantities, seed: int
 ) -> tuple[Run, Quantities]:
-    """Return both with the baselines that the program integrated out, drawn from their exact conditional."""
+    """Return both with the baselines that the program integrated out, drawn as the model says."""
     if model.baseline_given is None or "baseline" in run.draws or quantities.theta is None:
         return run, quantities
     uniform = special.ndtr(stratified_normal(quantities.theta.shape, np.random.default_rng([seed, 3])))
