@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
+from bayesmeta.baseline_draws import quantiles
 from bayesmeta.errors import ConvergenceError, ModelError
 from bayesmeta.log_probabilities import binomial_logpmf, poisson_logpmf
 from bayesmeta.priors import Normal, Prior
@@ -51,8 +52,6 @@ REACH, FARTHEST = 4.0, 64.0
 WIDEST, FOUND = 100.0, 1e-7
 # Between a plateau and a logistic wall, which is about one unit thick, a peak has hardly any curvature.
 CORNER = 5.0
-# Nodes between which a baseline's density is taken as straight, and how far their range may reach in t.
-QUANTILE_NODES, QUANTILE_REACH = 96, 18
 
 type LogIntegrand = Callable[[Array, Array], Array]
 
@@ -379,59 +378,16 @@ def odds_product_baseline(
     """
     k = theta.shape[-1]
     columns, at = (np.moveaxis(a, -1, 0).reshape(k, -1) for a in (theta, uniform))
-    arms, center, width = _odds_product(half, columns, events, n, prior)
-    drawn = baseline_quantile(arms, prior, columns, center, width, at)
-    return np.asarray(np.moveaxis(drawn.reshape(k, *theta.shape[:-1]), 0, -1))
-
-
-def baseline_quantile(
-    arms: LogIntegrand, prior: Prior, theta: Array, center: Array, width: Array, probability: Array
-) -> Array:
-    """Return quantiles of the baselines given theta and the data, ``(k, m)``.
-
-    Their density is a straight line from one node to the next in t, where they are ``center + width * sinh(t)``.
-
-    Parameters
-    ----------
-    arms, prior, theta, center, width
-        As in `integrate_baseline`.
-    probability
-        ``(k, m)``.
-    """
-    out = np.empty(theta.shape)
-    size = max(1, CHUNK // (len(theta) * QUANTILE_NODES))
-    for start in range(0, theta.shape[1], size):
-        part = slice(start, start + size)
-        out[:, part] = _quantile_part(arms, prior, *(a[:, part, None] for a in (theta, center, width, probability)))
-    return out
-
-
-def _quantile_part(
-    arms: LogIntegrand, prior: Prior, theta: Array, center: Array, width: Array, probability: Array
-) -> Array:
-    def log_density(t: Array) -> Array:
-        baseline = center + width * np.sinh(t)
-        return arms(baseline, theta) + prior.logpdf(baseline) + np.log(np.cosh(t))
-
-    coarse = np.linspace(-QUANTILE_REACH, QUANTILE_REACH, 2 * QUANTILE_REACH + 1)
-    log = log_density(coarse)
-    above = log > log.max(axis=-1, keepdims=True) - FALL
-    low, high = coarse[above.argmax(axis=-1)] - 1.0, coarse[-1 - above[..., ::-1].argmax(axis=-1)] + 1.0
-    t = np.linspace(low, high, QUANTILE_NODES, axis=-1)
-    log = log_density(t)
-    height = np.exp(log - log.max(axis=-1, keepdims=True))
-    mass = np.cumsum(0.5 * (height[..., 1:] + height[..., :-1]), axis=-1)
-    wanted = probability * mass[..., -1:]
-    cell = np.minimum((mass < wanted).sum(axis=-1, keepdims=True), QUANTILE_NODES - 2)
-    first, last, end = (
-        np.take_along_axis(a, i, axis=-1) for a, i in ((height, cell), (height, cell + 1), (mass, cell))
+    arms, *both = _odds_product(half, columns, events, n, prior)
+    # A narrow prior with heavy tails and the counts can each have a peak of their own.
+    _, *counts = _odds_product(half, columns, events, n, Normal(0.0, WIDEST))
+    alone = tuple(np.full(columns.shape, value) for value in _rough(prior))
+    drawn = quantiles(
+        lambda baseline, part: arms(baseline, columns[:, part, None]) + prior.logpdf(baseline),
+        [(both[0], both[1]), (counts[0], counts[1]), (alone[0], alone[1])],
+        at,
     )
-    # Where the line has gathered what is left to gather in its cell; the root that does not cancel.
-    rest = wanted - end + 0.5 * (first + last)
-    root = np.sqrt(np.maximum(first**2 + 2.0 * (last - first) * rest, 0.0))
-    share = np.clip(2.0 * rest / np.maximum(first + root, np.finfo(float).tiny), 0.0, 1.0)
-    at = np.take_along_axis(t, cell, axis=-1) + share * (t[..., 1:2] - t[..., :1])
-    return np.asarray((center + width * np.sinh(at))[..., 0])
+    return np.asarray(np.moveaxis(drawn.reshape(k, *theta.shape[:-1]), 0, -1))
 
 
 def _odds_product(

@@ -8,13 +8,15 @@ from typing import Any
 
 import numpy as np
 from numpy.polynomial import chebyshev
+from numpy.typing import NDArray
 
 from bayesmeta.errors import ConvergenceError
 from bayesmeta.values import Array
 
 # Cells to either side of 0 at first and at most, and the degree of each cell's polynomial.
-CELLS, MOST, DEGREE = 32, 256, 10
-# Asked of the last terms of a cell's series, wherever a row is within exp(-FALL) of its largest value.
+CELLS, MOST, DEGREE = 32, 1024, 10
+# Asked of the last terms of a cell's series where a row is within exp(-FALL) of its largest value. Farther down, where
+# only studies that contradict this one can lead, it is as much more as the square of how much farther that is.
 TOLERANCE, FALL = 1e-5, 50.0
 
 
@@ -22,7 +24,8 @@ def tabulate(function: Callable[[Array], Array], reach: Array, study: tuple[str,
     """Return a table of log likelihoods of x between ``-reach`` and ``reach``, smooth but for a crease at 0.
 
     Each half is divided into equal cells, each of which has the polynomial through its Chebyshev points (Trefethen
-    2013, Approximation Theory and Approximation Practice, SIAM, chapters 4 and 8).
+    2013, Approximation Theory and Approximation Practice, SIAM, chapters 4 and 8). Cells are halved until polynomials
+    follow; where they do already, their halves are the same polynomials.
 
     Parameters
     ----------
@@ -43,37 +46,48 @@ def tabulate(function: Callable[[Array], Array], reach: Array, study: tuple[str,
     ConvergenceError
         If polynomials do not follow a function to about 1e-5 where it is within exp(-50) of its largest value.
     """
-    cells = CELLS
-    while True:
-        series, error = _series(function, reach, cells)
-        if error.max() < TOLERANCE:
-            return np.asarray(series @ _POWERS)
-        cells *= 2
-        if cells > MOST:
+    cells, columns = CELLS, np.arange(2 * CELLS)
+    value = _values(function, reach, cells, columns)
+    # Relative to the largest: far below it a log likelihood is huge, and so are its rounding errors.
+    top = value.max(axis=(1, 2), keepdims=True)
+    series = (value - top) @ _TO_SERIES
+    bad = _unresolved(series, value - top)
+    while bad.any():
+        if 2 * cells > MOST:
+            label = study[int(bad.any(axis=1).argmax())]
             raise ConvergenceError(
-                f"Study {study[int(error.argmax())]!r}: its log likelihood bends too sharply for a table. "
+                f"Study {label!r}: its log likelihood bends too sharply for a table. "
                 "Use smooth priors for what is integrated out of it, such as normal(0, 10)."
             )
+        again = columns[bad.any(axis=0)]
+        cells, columns = 2 * cells, np.stack([2 * again, 2 * again + 1], axis=1).ravel()
+        series = np.stack([series @ half for half in _HALVES], axis=2).reshape(len(reach), 2 * cells, DEGREE + 1)
+        fresh = _values(function, reach, cells, columns) - top
+        series[:, columns] = fresh @ _TO_SERIES
+        bad = _unresolved(series[:, columns], fresh)
+    series[..., 0] += top[..., 0]
+    return np.asarray(series @ _POWERS)
 
 
 _POINTS = chebyshev.chebpts1(DEGREE + 1)
 _TO_SERIES = np.linalg.inv(chebyshev.chebvander(_POINTS, DEGREE)).T
+# From a cell's series to those of its left and right halves.
+_HALVES = tuple(chebyshev.chebvander(0.5 * (_POINTS + side), DEGREE).T @ _TO_SERIES for side in (-1.0, 1.0))
 # The powers of u in each Chebyshev polynomial.
 _POWERS = np.array([np.pad(chebyshev.cheb2poly(row), (0, DEGREE))[: DEGREE + 1] for row in np.eye(DEGREE + 1)])
 
 
-def _series(function: Callable[[Array], Array], reach: Array, cells: int) -> tuple[Array, Array]:
-    """Return every cell's Chebyshev coefficients, and the largest of each row's last terms, ``(k,)``."""
-    middle = (np.arange(-cells, cells) + 0.5) / cells
+def _values(function: Callable[[Array], Array], reach: Array, cells: int, columns: NDArray[np.intp]) -> Array:
+    """Return ``(k, columns, DEGREE + 1)`` values at the points of some cells."""
+    middle = (columns + 0.5) / cells - 1.0
     x = reach[:, None] * (middle[:, None] + _POINTS * 0.5 / cells).ravel()
-    value = function(x).reshape(len(reach), 2 * cells, DEGREE + 1)
-    # Relative to the largest: far below it a log likelihood is huge, and so are its rounding errors.
-    top = value.max(axis=(1, 2), keepdims=True)
-    series = (value - top) @ _TO_SERIES
-    matters = (value.max(axis=2) > top[:, :, 0] - FALL)[..., None]
-    error = np.where(matters, np.abs(series[..., -2:]), 0.0).max(axis=(1, 2))
-    series[..., 0] += top[..., 0]
-    return series, error
+    return function(x).reshape(len(reach), len(columns), DEGREE + 1)
+
+
+def _unresolved(series: Array, value: Array) -> NDArray[np.bool_]:
+    """Return ``(k, columns)`` where a series has not come to its end; values are relative to a row's largest."""
+    depth = np.maximum(-value.max(axis=2) / FALL, 1.0)
+    return np.asarray(np.abs(series[..., -2:]).max(axis=2) > TOLERANCE * depth**2)
 
 
 def symbolic_look_up(table: Any, reach: Any, x: Any) -> Any:

@@ -175,5 +175,5 @@ def test_nodes_of_a_t_distribution_average_what_lies_far_away(df):
 
 def test_nodes_that_would_take_minutes_are_refused():
     """Where the others' posterior is ten thousand times narrower than its distance, quadrature says so."""
-    with pytest.raises(ConvergenceError, match="too many of their standard errors apart"):
+    with pytest.raises(ConvergenceError, match="too many of its widths apart"):
         Kernel(1.0).nodes(1.0, 1e4)

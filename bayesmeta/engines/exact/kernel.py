@@ -88,8 +88,8 @@ class Kernel:
         step, count = self._spaced(away, reach)
         if count > MOST:
             raise ConvergenceError(
-                "True effects by quadrature: the studies lie too many of their standard errors apart for random "
-                f"effects of a t distribution with {self.df:g} degrees of freedom. Use engine='nuts'."
+                "True effects by quadrature: what the studies, or a wide prior of mu, say lies too many of its widths "
+                f"apart for random effects of a t distribution with {self.df:g} degrees of freedom. Use engine='nuts'."
             )
         v = step * np.arange(-count, count + 1)
         constant = math.exp(math.lgamma(0.5 * (self.df + 1.0)) - math.lgamma(0.5 * self.df)) / math.sqrt(math.pi)
