@@ -84,7 +84,7 @@ def integrate_baseline(
     ModelError
         If the integral diverges: no events in a study, and an improper prior for its baseline.
     ConvergenceError
-        If the integral is not reached to 1e-10.
+        If the integral is not enclosed under a proper prior, or not reached to 1e-10.
     """
     out = np.empty(theta.shape)
     columns, reach = np.arange(theta.shape[1]), REACH
@@ -96,12 +96,21 @@ def integrate_baseline(
         out[:, columns[narrow]] = _refined(at.take(narrow), value[:, narrow])
         columns, reach = columns[wide], reach + 4.0
         if columns.size and reach > FARTHEST:
-            label = study[int(np.argmax(ends.max(axis=1)))]
-            raise ModelError(
-                f"Study {label!r}: the prior {prior!r} of the baseline leaves its posterior improper "
-                "(no events, or only events, in the study). Use a proper prior, e.g. normal(0, 10)."
-            )
+            raise _not_enclosed(study[int(np.argmax(ends.max(axis=1)))], prior)
     return out
+
+
+def _not_enclosed(label: str, prior: Prior) -> ModelError | ConvergenceError:
+    """Return the error of an integral over the baseline that goes on and on."""
+    if prior.proper:
+        return ConvergenceError(
+            f"Study {label!r}: the tails of the prior {prior!r} of the baseline reach too far for quadrature. "
+            "Use one with lighter tails, e.g. normal(0, 10), or engine='nuts'."
+        )
+    return ModelError(
+        f"Study {label!r}: the prior {prior!r} of the baseline leaves its posterior improper "
+        "(no events, or only events, in the study). Use a proper prior, e.g. normal(0, 10)."
+    )
 
 
 def _refined(at: "_Columns", value: Array) -> Array:

@@ -9,7 +9,7 @@ import pytest
 from scipy import integrate, special, stats
 
 from bayesmeta import likelihoods, log_probabilities
-from bayesmeta.errors import ModelError
+from bayesmeta.errors import ConvergenceError, ModelError
 from bayesmeta.model import load_model
 from bayesmeta.priors import parse_prior
 from bayesmeta.studies import PersonTime, TwoByTwo
@@ -113,6 +113,14 @@ def test_improper_baseline_without_events_is_refused():
     model = load_model("binomial_normal")
     offered = model.study_likelihoods(TABLES, model.with_priors({"baseline": "flat()"}))
     with pytest.raises(ModelError, match="Study 3"):
+        offered.loglik(np.zeros((TABLES.k, 1)))
+
+
+def test_a_proper_prior_with_endless_tails_is_not_called_improper():
+    """A baseline whose tails go on for orders of magnitude is a matter of quadrature, not of the model."""
+    model = load_model("binomial_normal")
+    offered = model.study_likelihoods(TABLES, model.with_priors({"baseline": "student_t(0.2, 0, 1)"}))
+    with pytest.raises(ConvergenceError, match=r"Study 3.*lighter tails"):
         offered.loglik(np.zeros((TABLES.k, 1)))
 
 

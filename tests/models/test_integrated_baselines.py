@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from scipy import integrate, stats
+from scipy import integrate, special, stats
 
 import bayesmeta as bm
 from bayesmeta import tabulated
@@ -80,31 +80,78 @@ def test_slope_at_no_effect(program):
 
 def test_cells_are_halved_until_polynomials_follow():
     """A narrow peak takes more cells, and a function that jumps is declined with the study's name."""
-    reach = np.array([5.0])
-    table = tabulated.tabulate(lambda x: -np.log1p(((x - 1.0) / 0.03) ** 2), reach, ("A",))
+    reach, x = np.array([5.0]), np.linspace(-4.99, 4.99, 1001)
+
+    def peak(x):
+        return -np.log1p(((x - 1.0) / 0.03) ** 2)
+
+    table = tabulated.tabulate(peak, reach, ("A",))
     assert table.shape[1] > 2 * tabulated.CELLS
+    np.testing.assert_allclose(_at(table[0], 5.0, x), peak(x), rtol=0, atol=1e-5)
     with pytest.raises(ConvergenceError, match="Study 'A'"):
         tabulated.tabulate(lambda x: np.where(x > 0.777, 1.0, 0.0), reach, ("A",))
+
+
+def _at(table, reach, x):
+    """Return what a study's table says, looked up by NumPy."""
+    place = (x / reach + 1.0) * len(table) / 2
+    cell = np.floor(place).astype(int)
+    powers = (2.0 * (place - cell) - 1.0)[:, None] ** np.arange(table.shape[1])
+    return (table[cell] * powers).sum(axis=1)
+
+
+@pytest.mark.parametrize("data", [((3000, 10_000, 0, 10_000),), ((100, 100_000, 3, 10),), ((10, 100_000, 9, 10),)])
+def test_table_is_right_far_below_its_peak(data):
+    """Where other studies contradict this one by hundreds of log units the table is still right to a thousandth."""
+    study = TwoByTwo(*zip(*data, strict=True))
+    slots = MODEL.tables(study, MODEL.priors)
+    reach = np.arcsinh(np.arctanh(MODEL.module.LARGEST) / slots["unit"][0])
+    x = np.linspace(-0.999, 0.999, 2001) * reach
+    theta = np.tanh(slots["unit"][0] * np.sinh(x))
+    expected = MODEL.study_likelihoods(study, MODEL.priors).loglik(theta[None])[0]
+    found, depth = _at(slots["log_likelihood"][0], reach, x), expected.max() - expected
+    np.testing.assert_allclose(found[depth < 50], expected[depth < 50], rtol=0, atol=1e-5)
+    np.testing.assert_allclose(found[depth < 500], expected[depth < 500], rtol=0, atol=1e-3)
+
+
+def _conditional(data, i, prior, theta, grid):
+    """Return the distribution function of a study's baseline given theta on a grid."""
+    half = MODEL.module.half_log_odds_ratio(grid, np.full(grid.shape, theta))[0]
+    log = prior.logpdf(grid)
+    arms = (data.events_control, data.n_control, -1.0), (data.events_treatment, data.n_treatment, 1.0)
+    for events, n, sign in arms:
+        log = log + stats.binom.logpmf(events[i], n[i], special.expit(grid + sign * half))
+    cdf = integrate.cumulative_trapezoid(np.exp(log - log.max()), grid, initial=0.0)
+    return cdf / cdf[-1]
+
+
+def _worst(data, prior, theta):
+    """Return by how much the distribution functions at draws differ from the probabilities they were drawn from."""
+    uniform = np.linspace(0.02, 0.98, 13)[None, :, None] * np.ones(data.k)
+    priors = MODEL.with_priors({"baseline": prior})
+    drawn = MODEL.baseline_given(data, priors, {"theta": np.full(uniform.shape, theta)}, uniform)
+    middle = priors["baseline"].ppf(np.linspace(1e-6, 1 - 1e-6, 20_001))
+    grid = np.unique(np.concatenate([np.linspace(-34.0, 34.0, 200_001), middle[np.abs(middle) < 34.0]]))
+    cdf = [
+        np.interp(drawn[0, :, i], grid, _conditional(data, i, priors["baseline"], theta, grid)) for i in range(data.k)
+    ]
+    return np.abs(np.array(cdf) - uniform[0].T).max()
 
 
 @pytest.mark.parametrize("theta", [-0.02, 1e-5, 0.15])
 def test_baselines_follow_their_conditional_distribution(theta):
     """Each baseline's distribution function at its draws is the probability that it was drawn from."""
     data = TABLES.drop([TABLES.study[i] for i in (2, 7)])
-    uniform = np.linspace(0.02, 0.98, 13)[None, :, None] * np.ones(data.k)
-    drawn = MODEL.baseline_given(data, MODEL.priors, {"theta": np.full(uniform.shape, theta)}, uniform)
-    events, n = (data.events_control, data.events_treatment), (data.n_control, data.n_treatment)
-    grid = np.linspace(-90.0, 40.0, 400_001)
-    half = MODEL.module.half_log_odds_ratio(grid, np.full(grid.shape, theta))[0]
-    for i in range(data.k):
-        log = stats.norm.logpdf(grid, 0.0, 10.0)
-        for arm, sign in ((0, -1.0), (1, 1.0)):
-            logit = grid + sign * half
-            log = (
-                log - events[arm][i] * np.logaddexp(0.0, -logit) - (n[arm][i] - events[arm][i]) * np.logaddexp(0, logit)
-            )
-        cdf = integrate.cumulative_trapezoid(np.exp(log - log.max()), grid, initial=0.0)
-        np.testing.assert_allclose(np.interp(drawn[0, :, i], grid, cdf / cdf[-1]), uniform[0, :, i], rtol=0, atol=1e-3)
+    assert _worst(data, "normal(0, 5)", theta) < 1e-3
+
+
+@pytest.mark.parametrize(
+    ("data", "prior"),
+    [((43, 182, 28, 182), "student_t(10, -2.5, 0.014)"), ((5, 9, 5, 9), "student_t(30, -8, 0.1)")],
+)
+def test_baselines_have_the_peaks_of_their_prior_and_of_the_counts(data, prior):
+    """A narrow prior with heavy tails far from what the counts say: neither peak is passed over."""
+    assert _worst(TwoByTwo(*([value] for value in data)), prior, 0.03) < 3e-3
 
 
 @pytest.mark.parametrize(
