@@ -59,12 +59,14 @@ def tabulate(function: Callable[[Array], Array], reach: Array, study: tuple[str,
                 f"Study {label!r}: its log likelihood bends too sharply for a table. "
                 "Use smooth priors for what is integrated out of it, such as normal(0, 10)."
             )
-        again = columns[bad.any(axis=0)]
-        cells, columns = 2 * cells, np.stack([2 * again, 2 * again + 1], axis=1).ravel()
+        some = bad.any(axis=0)
+        cells, columns = 2 * cells, np.stack([2 * columns[some], 2 * columns[some] + 1], axis=1).ravel()
         series = np.stack([series @ half for half in _HALVES], axis=2).reshape(len(reach), 2 * cells, DEGREE + 1)
+        again = np.repeat(bad[:, some], 2, axis=1)
         fresh = _values(function, reach, cells, columns) - top
-        series[:, columns] = fresh @ _TO_SERIES
-        bad = _unresolved(series[:, columns], fresh)
+        # Only where a row asks for it: next to the ends theta is rounded, and finer cells would see nothing else.
+        series[:, columns] = np.where(again[..., None], fresh @ _TO_SERIES, series[:, columns])
+        bad = again & _unresolved(series[:, columns], fresh)
     series[..., 0] += top[..., 0]
     return np.asarray(series @ _POWERS)
 

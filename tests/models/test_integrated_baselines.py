@@ -92,6 +92,18 @@ def test_cells_are_halved_until_polynomials_follow():
         tabulated.tabulate(lambda x: np.where(x > 0.777, 1.0, 0.0), reach, ("A",))
 
 
+def test_studies_together_have_the_tables_they_have_alone():
+    """One that takes many cells leaves those of others as they are, to the last digits."""
+    data = TwoByTwo([0, 0, 3000], [1, 20, 10_000], [0, 3, 0], [1, 30, 10_000])
+    together = MODEL.tables(data, MODEL.priors)
+    for i, label in enumerate(data.study):
+        alone = MODEL.tables(data.drop([other for other in data.study if other != label]), MODEL.priors)
+        reach = np.arcsinh(np.arctanh(MODEL.module.LARGEST) / alone["unit"][0])
+        x = np.linspace(-0.999, 0.999, 3001) * reach
+        one, all_ = (_at(slots["log_likelihood"][row], reach, x) for slots, row in ((alone, 0), (together, i)))
+        np.testing.assert_allclose(all_, one, rtol=1e-11, atol=1e-11)
+
+
 def _at(table, reach, x):
     """Return what a study's table says, looked up by NumPy."""
     place = (x / reach + 1.0) * len(table) / 2
