@@ -125,3 +125,11 @@ def test_a_large_figure_is_rounded_to_tens_where_its_error_is_tens():
     """A mean of 1234 known to within 20 is printed as 1200."""
     assert _text(1234.0, 20.0) == "1200"
     assert _text(0.123456, 0.0) == _text(0.123456, None) == "0.1235"
+
+
+@pytest.mark.parametrize(("variant", "sampled"), [("default", {"mu", "tau"}), ("non_centred", {"mu", "tau", "eta"})])
+def test_the_pymc_model_is_the_variant_that_was_sampled(variant, sampled):
+    """And the default one where nothing was sampled."""
+    post = bm.fit(bm.EffectSizes(yi=np.array([0.1, 0.4]), sei=np.array([0.2, 0.3]), measure="OR"))
+    assert {v.name for v in replace(post, options={"variant": variant}).pymc_model().free_RVs} == sampled
+    assert {v.name for v in post.pymc_model().free_RVs} == {"mu", "tau"}
