@@ -85,7 +85,7 @@ def table_rows(comparison: Comparison) -> tuple[TableRow, ...]:
 def _table_row(row: Row, comparison: Comparison, marked: Sequence[str]) -> TableRow:
     if isinstance(row.source, PublishedResult):
         return _published_row(row, row.source)
-    shown = _Shown(row, comparison)
+    shown = Shown(row, comparison)
     k = DASH if row.k is None else str(row.k)
     return TableRow(
         method=row.method,
@@ -107,7 +107,7 @@ def _table_row(row: Row, comparison: Comparison, marked: Sequence[str]) -> Table
 
 
 @dataclass(frozen=True, slots=True)
-class _Shown:
+class Shown:
     """A row's figures as text, with no digit finer than its Monte Carlo error."""
 
     row: Row

@@ -7,7 +7,7 @@ import numpy as np
 from scipy.special import ndtri
 
 from bayesmeta.compare.caveats import reconstructed
-from bayesmeta.compare.table import daggered, natural_interval, natural_scale
+from bayesmeta.compare.table import Shown, daggered, natural_interval, natural_scale
 from bayesmeta.compare.values import Comparison, Row
 from bayesmeta.effects import MEASURES
 from bayesmeta.errors import DataError
@@ -83,7 +83,7 @@ def forest_data(comparison: Comparison) -> ForestData:
     classical = next((r.source for r in rows if isinstance(r.source, PooledFit)), None)
     posterior = next((r.source for r in rows if isinstance(r.source, Posterior)), None)
     studies = tuple(_study(i, effects, classical, posterior, comparison.level) for i in range(effects.k))
-    pooled = tuple(_pooled(row, effects) for row in rows)
+    pooled = tuple(_pooled(row, comparison) for row in rows)
     return ForestData(
         studies=studies,
         pooled=pooled,
@@ -142,11 +142,12 @@ def _estimate(effects: EffectSizes, value: float, interval: Interval) -> str:
     return f"{number(natural_scale(effects, value))} [{natural_interval(effects, interval)}]"
 
 
-def _pooled(row: Row, effects: EffectSizes) -> ForestPooled:
+def _pooled(row: Row, comparison: Comparison) -> ForestPooled:
     assert row.mu is not None
     assert row.interval is not None
-    prediction, source = row.prediction, row.source
-    words = _printed(source) if isinstance(source, PublishedResult) else _estimate(effects, row.mu, row.interval)
+    prediction, source, shown = row.prediction, row.source, Shown(row, comparison)
+    estimated = f"{shown.estimate()} [{shown.limits('mu', row.interval)}]"
+    words = _printed(source) if isinstance(source, PublishedResult) else estimated
     return ForestPooled(
         label=row.method,
         kind=row.kind,
@@ -154,7 +155,7 @@ def _pooled(row: Row, effects: EffectSizes) -> ForestPooled:
         interval=row.interval,
         words=words,
         prediction=prediction,
-        prediction_words="" if prediction is None else f"[{natural_interval(effects, prediction)}]",
+        prediction_words="" if prediction is None else f"[{shown.limits('theta_new', prediction)}]",
     )
 
 

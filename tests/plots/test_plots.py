@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,8 @@ from scipy.stats import halfnorm, norm
 
 import bayesmeta as bm
 from bayesmeta.agreement import AgreementRow
+from bayesmeta.compare.table import table_rows
+from bayesmeta.draws import DrawsMarginal
 from bayesmeta.errors import ModelError
 from bayesmeta.plots import PLOTS
 from bayesmeta.plots._style import ratio_ticks
@@ -89,6 +92,24 @@ def test_forest_draws_the_studies_and_the_rows(mortality, posterior):
     assert data.pooled[0].words == "0.39 [0.16 to 0.93]"
     assert data.limits[0] < min(p.interval.low for p in data.pooled)
     assert data.limits[0] < 0.0 < data.limits[1]
+
+
+def test_forest_prints_what_the_table_does(mortality, posterior):
+    """Pooled rows have the digits of the table, so that those of a sampled one are none finer than its errors."""
+    rng = np.random.default_rng(1)
+    draws = {name: DrawsMarginal(rng.normal(-0.8, 0.4, (4, 500))) for name in ("mu", "theta_new")}
+    rows = tuple(
+        replace(row, source=replace(posterior, marginals=draws)) if row.source is posterior else row
+        for row in mortality.rows
+    )
+    comparison = replace(mortality, rows=rows)
+    shown = [row for row in table_rows(comparison) if not row.without]
+    pooled = forest_data(comparison).pooled
+    assert [p.words for p in pooled] == [f"{row.estimate} [{row.interval}]" for row in shown]
+    assert [p.prediction_words for p in pooled[1:]] == [
+        f"[{row.prediction}]" if p.prediction else "" for p, row in zip(pooled[1:], shown[1:], strict=True)
+    ]
+    assert pooled[-1].words != forest_data(mortality).pooled[-1].words
 
 
 def test_forest_diamonds_span_their_intervals(mortality):
