@@ -131,13 +131,14 @@ def _later(file: Path, outcome: str) -> "StudyTable":
 
 def _over_priors(found: Any, ends: list[Any]) -> str:
     """Return the range of the last probabilities over sets of priors."""
-    from bayesmeta.words import probability_text
+    from bayesmeta.decisions.events import Probability
 
     said = []
-    for words, which in (("mean effect", "p_mean"), ("true effect of a new study", "p_new")):
-        values = [getattr(s.steps[-1], which) for s in (found, *ends)]
-        if None not in values:
-            said.append(f"{words} {probability_text(min(values), 3)} to {probability_text(max(values), 3)}")
+    last = [s.steps[-1] for s in (found, *ends)]
+    for words, which, name in (("mean effect", "p_mean", "mu"), ("true effect of a new study", "p_new", "theta_new")):
+        known = [(getattr(step, which), step.posterior.marginals.get(name)) for step in last]
+        if all(value is not None for value, _ in known):
+            said.append(f"{words} {Probability.over(known).span()}")
     return f"P({found.event}) after all studies over {len(ends) + 1} sets of priors: {'; '.join(said)}."
 
 

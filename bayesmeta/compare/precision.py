@@ -1,9 +1,14 @@
-"""How many digits of a figure its Monte Carlo error supports; figures without one get all."""
+"""Figures as text with no digit finer than their Monte Carlo error; figures without one get all."""
 
 import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
+from bayesmeta.convergence import decimals
 from bayesmeta.draws import DrawsMarginal
 from bayesmeta.posterior import Marginal
+from bayesmeta.values import Interval
+from bayesmeta.words import number, probability_text
 
 
 def digits(value: float | None, error: float | None, most: int = 3) -> int:
@@ -20,9 +25,9 @@ def digits(value: float | None, error: float | None, most: int = 3) -> int:
     return min(most, max(1, magnitude - math.ceil(math.log10(error)) + 1))
 
 
-def quantile_error(marginal: Marginal | None, q: float) -> float | None:
-    """Return the Monte Carlo standard error of a quantile; None where nothing was sampled."""
-    return marginal.mcse(q) if isinstance(marginal, DrawsMarginal) else None
+def figure_error(marginal: Marginal | None, what: str | float) -> float | None:
+    """Return the Monte Carlo standard error of ``"mean"``, ``"sd"`` or a quantile; None where nothing was sampled."""
+    return marginal.mcse(what) if isinstance(marginal, DrawsMarginal) else None
 
 
 def probability_error(marginal: Marginal | None, p: float | None) -> float | None:
@@ -30,3 +35,49 @@ def probability_error(marginal: Marginal | None, p: float | None) -> float | Non
     if p is None or not isinstance(marginal, DrawsMarginal):
         return None
     return math.sqrt(p * (1.0 - p) / marginal.ess("bulk"))
+
+
+def worst(errors: Iterable[float | None]) -> float | None:
+    """Return the largest error; None where nothing was sampled."""
+    return max((e for e in errors if e is not None), default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Printed:
+    """The figures of one quantity as text.
+
+    Parameters
+    ----------
+    marginal
+        Whose quantiles and probabilities they are; None for figures that are not a posterior's.
+    natural
+        From the scale of the marginal to the one that is printed.
+    """
+
+    marginal: Marginal | None
+    natural: Callable[[float], float] = float
+
+    def figure(self, value: float | None, what: str | float) -> str:
+        """Return ``"mean"``, ``"sd"`` or the quantile of a probability, whose value is known, as text."""
+        shown = None if value is None else self.natural(value)
+        return number(shown, digits(shown, self.error(value, what)))
+
+    def error(self, value: float | None, what: str | float) -> float | None:
+        """Return the Monte Carlo standard error of a figure on the scale that is printed."""
+        error = figure_error(self.marginal, what)
+        if value is None or error is None or not math.isfinite(value):
+            return None
+        return abs(self.natural(value + error) - self.natural(value - error)) / 2.0
+
+    def median(self) -> str:
+        """Return the marginal's median as text."""
+        return number(None) if self.marginal is None else self.figure(self.marginal.median(), 0.5)
+
+    def limits(self, interval: Interval) -> str:
+        """Return an equal-tailed interval as ``low to high``."""
+        tail = (1.0 - interval.level) / 2.0
+        return f"{self.figure(interval.low, tail)} to {self.figure(interval.high, 1.0 - tail)}"
+
+    def probability(self, value: float | None, most: int = 5) -> str:
+        """Return a tail probability as text, with at most so many decimals."""
+        return probability_text(value, decimals(probability_error(self.marginal, value), most))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bayesmeta.compare.caveats import reconstructed
-from bayesmeta.compare.precision import digits, probability_error, quantile_error
+from bayesmeta.compare.precision import Printed, digits, figure_error
 from bayesmeta.compare.values import Comparison, Row
 from bayesmeta.convergence import decimals
 from bayesmeta.effects import MEASURES
@@ -16,11 +16,9 @@ from bayesmeta.values import Interval
 from bayesmeta.words import (
     DAGGER,
     DASH,
-    interval_text,
     number,
     p_value,
     percent,
-    probability_text,
     small_number,
 )
 
@@ -57,11 +55,15 @@ def natural_scale(effects: EffectSizes, value: float | None) -> float | None:
     return float(scale.to_natural(value, n))
 
 
-def natural_interval(effects: EffectSizes, interval: Interval | None, digits: int = 3) -> str:
-    """Return an analysis-scale interval as text on the natural scale."""
-    if interval is None:
-        return DASH
-    return interval_text(natural_scale(effects, interval.low), natural_scale(effects, interval.high), digits)
+def natural_text(effects: EffectSizes, marginal: Marginal | None) -> Printed:
+    """Return the figures of an effect as text on the natural scale; `marginal` is None for those not a posterior's."""
+
+    def natural(value: float) -> float:
+        shown = natural_scale(effects, value)
+        assert shown is not None
+        return shown
+
+    return Printed(marginal, natural)
 
 
 def tau_text(measure: str, value: float | None, error: float | None = None) -> str:
@@ -117,34 +119,26 @@ class Shown:
         source = self.row.source
         return source.marginals.get(name) if isinstance(source, Posterior) else None
 
-    def _natural(self, name: str, value: float | None, q: float) -> str:
-        natural = natural_scale(self.comparison.effects, value)
-        error = quantile_error(self._marginal(name), q)
-        if error is not None and natural is not None and MEASURES[self.comparison.measure].ratio:
-            error *= natural  # The error of exp(x) is exp(x) times that of x.
-        return number(natural, digits(natural, error))
-
     def estimate(self) -> str:
-        return self._natural("mu", self.row.mu, 0.5)
+        return natural_text(self.comparison.effects, self._marginal("mu")).figure(self.row.mu, 0.5)
 
     def limits(self, name: str, interval: Interval | None) -> str:
         if interval is None:
             return DASH
-        tail = (1.0 - interval.level) / 2.0
-        return f"{self._natural(name, interval.low, tail)} to {self._natural(name, interval.high, 1.0 - tail)}"
+        return natural_text(self.comparison.effects, self._marginal(name)).limits(interval)
 
     def tau(self, value: float | None, q: float) -> str:
-        return tau_text(self.comparison.measure, value, quantile_error(self._marginal("tau"), q))
+        return tau_text(self.comparison.measure, value, figure_error(self._marginal("tau"), q))
 
     def tau_limits(self, interval: Interval) -> str:
         tail = (1.0 - interval.level) / 2.0
         return f"{self.tau(interval.low, tail)} to {self.tau(interval.high, 1.0 - tail)}"
 
     def i2(self) -> str:
-        return percent(self.row.I2, decimals(quantile_error(self._marginal("I2"), 0.5), 1))
+        return percent(self.row.I2, decimals(figure_error(self._marginal("I2"), 0.5), 1))
 
     def probability(self, name: str, value: float | None) -> str:
-        return probability_text(value, decimals(probability_error(self._marginal(name), value), 5))
+        return Printed(self._marginal(name)).probability(value)
 
 
 def _published_row(row: Row, published: PublishedResult) -> TableRow:

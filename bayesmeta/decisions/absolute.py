@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from bayesmeta.compare.precision import Printed, figure_error
 from bayesmeta.decisions.baseline import Baseline, baseline_risk, events_per_1000
 from bayesmeta.decisions.events import Probability
 from bayesmeta.decisions.needed import NumberNeeded, number_needed
@@ -23,27 +24,29 @@ from bayesmeta.decisions.text import aligned, folded
 from bayesmeta.errors import ModelError, unknown
 from bayesmeta.posterior import Marginal, Posterior
 from bayesmeta.values import Interval
-from bayesmeta.words import interval_name, level_text, probability_text
+from bayesmeta.words import interval_name, level_text
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-def change_words(per_1000: float) -> str:
-    """Return a difference per 1000 in words.
+def change_words(per_1000: float, error: float | None = None) -> str:
+    """Return a difference per 1000 in words, with the digits that its Monte Carlo error supports.
 
     Examples
     --------
-    >>> change_words(-61.7), change_words(3.04), change_words(0.0)
-    ('62 fewer', '3.0 more', 'no difference')
+    >>> change_words(-61.7), change_words(3.04), change_words(0.0), change_words(-61.7, 2.5)
+    ('62 fewer', '3.0 more', 'no difference', '60 fewer')
     """
     if per_1000 == 0:
         return "no difference"
-    return f"{events_per_1000(per_1000)} {'fewer' if per_1000 < 0 else 'more'}"
+    return f"{events_per_1000(per_1000, error)} {'fewer' if per_1000 < 0 else 'more'}"
 
 
-def span_words(low: float, high: float) -> str:
+def span_words(low: float, high: float, errors: tuple[float | None, float | None] = (None, None)) -> str:
     """Return a range of differences per 1000 in words, the direction once where it is one.
+
+    `errors` are the Monte Carlo standard errors of the two.
 
     Examples
     --------
@@ -51,8 +54,8 @@ def span_words(low: float, high: float) -> str:
     ('231 to 20 fewer', '258 fewer to 73 more')
     """
     if low * high > 0:
-        return f"{events_per_1000(low)} to {change_words(high)}"
-    return f"{change_words(low)} to {change_words(high)}"
+        return f"{events_per_1000(low, errors[0])} to {change_words(high, errors[1])}"
+    return f"{change_words(low, errors[0])} to {change_words(high, errors[1])}"
 
 
 def _event_words(low: float | None, high: float | None) -> str:
@@ -127,6 +130,26 @@ class AbsoluteEffect:
         scaled = Interval(1000.0 * inside.low, 1000.0 * inside.high, inside.level, inside.kind, inside.rule)
         return 1000.0 * self.risk_difference.median(), scaled
 
+    def words(self) -> tuple[str, str]:
+        """Return `per_1000` in words: the median and its interval."""
+        middle, inside = self.per_1000()
+        tail = (1.0 - inside.level) / 2.0
+        errors = (self.error(tail), self.error(1.0 - tail))
+        return change_words(middle, self.error(0.5)), span_words(inside.low, inside.high, errors)
+
+    def error(self, q: float) -> float | None:
+        """Return the Monte Carlo standard error of a quantile, in events per 1000; None where nothing was sampled."""
+        error = figure_error(self.risk_difference, q)
+        return None if error is None else 1000.0 * error
+
+    def cut_note(self) -> str:
+        """Return what was done where a relative effect is impossible at the baseline risk."""
+        return (
+            f"With probability {Printed(self.risk_difference).probability(self.cut, 3)} the relative effect would take "
+            "this risk beyond 0 or 1: it was cut there, which says that the measure does not suit so different a "
+            "baseline."
+        )
+
     @property
     def p_benefit(self) -> float:
         """Posterior probability that treatment helps.
@@ -155,21 +178,12 @@ class AbsoluteEffect:
         )
 
     def __str__(self) -> str:
-        middle, inside = self.per_1000()
+        middle, limits = self.words()
         said = (
-            f"{change_words(middle)} per 1000 ({interval_name(inside)} "
-            f"{span_words(inside.low, inside.high)}; {self.estimand}; from {self.measure}; "
+            f"{middle} per 1000 ({interval_name(self.per_1000()[1])} {limits}; {self.estimand}; from {self.measure}; "
             f"baseline risk {self.baseline.words})"
         )
-        return f"{said}. {cut_note(self.cut)}" if self.cut > 1e-6 else f"{said}."
-
-
-def cut_note(cut: float) -> str:
-    """Return what was done where a relative effect is impossible at a baseline risk."""
-    return (
-        f"With probability {probability_text(cut, 3)} the relative effect would take this risk beyond 0 or 1: it was "
-        "cut there, which says that the measure does not suit so different a baseline."
-    )
+        return f"{said}. {self.cut_note()}" if self.cut > 1e-6 else f"{said}."
 
 
 def absolute_effect(
@@ -294,14 +308,13 @@ class AbsoluteTable:
         rows = []
         for i, effect in enumerate(self.effects):
             same = [effect, *(rows_[i] for rows_ in self.others)]
-            middle, inside = effect.per_1000()
-            limits = span_words(inside.low, inside.high)
-            cells = [effect.baseline.words, _SHORT[effect.estimand], change_words(middle), limits]
+            cells = [effect.baseline.words, _SHORT[effect.estimand], *effect.words()]
             if self.others:
-                medians = [1000.0 * e.risk_difference.median() for e in same]
-                cells.append(span_words(min(medians), max(medians)))
+                ordered = sorted(same, key=lambda e: e.risk_difference.median())
+                low, high = (1000.0 * e.risk_difference.median() for e in (ordered[0], ordered[-1]))
+                cells.append(span_words(low, high, (ordered[0].error(0.5), ordered[-1].error(0.5))))
             if with_numbers:
-                cells += [_p_words([e.p_benefit for e in same]), effect.number_needed().words()]
+                cells += [_p_words(same), effect.number_needed().words()]
             rows.append(tuple(cells))
         return tuple(heads), rows
 
@@ -327,7 +340,7 @@ class AbsoluteTable:
         if any(not e.baseline.fixed for e in self.effects):
             said.append("An uncertain baseline risk is taken as independent of the relative effect.")
         said += [f"Baseline risk {e.baseline.words}: {e.baseline.source}." for e in self._pooled()]
-        said += [f"{e.baseline.words}, {e.estimand}: {cut_note(e.cut)}" for e in self.effects if e.cut > 1e-3]
+        said += [f"{e.baseline.words}, {e.estimand}: {e.cut_note()}" for e in self.effects if e.cut > 1e-3]
         return tuple(said)
 
     def _pooled(self) -> list[AbsoluteEffect]:
@@ -368,9 +381,9 @@ class AbsoluteTable:
         return pd.DataFrame(rows)
 
 
-def _p_words(values: list[float]) -> str:
-    """Return the first probability, and in brackets the range of all."""
-    return str(Probability(values[0], None, *((min(values), max(values)) if len(values) > 1 else (None, None))))
+def _p_words(same: Sequence[AbsoluteEffect]) -> str:
+    """Return the probability of benefit of the first, and in brackets the range of all."""
+    return str(Probability.over([(e.p_benefit, e.risk_difference) for e in same]))
 
 
 def absolute_table(

@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 from scipy.special import expit, roots_legendre
 
+from bayesmeta.compare.precision import Printed, digits
 from bayesmeta.effects import compute_effects
 from bayesmeta.errors import DataError, ModelError, unknown
 from bayesmeta.fit import fit
-from bayesmeta.posterior import Posterior
+from bayesmeta.posterior import Marginal, Posterior
 from bayesmeta.studies import EffectSizes, StudyTable, TwoByTwo
 from bayesmeta.values import Array, frozen_array
+from bayesmeta.words import number
 
 # Panels of probability, finer towards both tails, where a quantile function is steep; twelve Gauss points in each.
 _TAIL = (0.0, 1e-15, 1e-12, 1e-10, 1e-8, 1e-6, 1e-4, 1e-3, 0.01, 0.03, 0.08, 0.15, 0.25, 0.37)
@@ -89,7 +91,7 @@ def baseline_risk(value: Any) -> Baseline:
             f"The baseline risk is {risk:g}: a risk is a probability strictly between 0 and 1, such as 0.3 for 300 per "
             f"1000.{hint}"
         )
-    return Baseline(f"{_per_1000(risk)} per 1000", frozen_array([risk]), frozen_array([1.0]), "given")
+    return Baseline(f"{events_per_1000(1000.0 * risk)} per 1000", frozen_array([risk]), frozen_array([1.0]), "given")
 
 
 def _distributed(distribution: Any) -> Baseline:
@@ -99,7 +101,7 @@ def _distributed(distribution: Any) -> Baseline:
             f"The distribution of the baseline risk reaches from {low:g} to {high:g}: a risk lies between 0 and 1. "
             "Use e.g. scipy.stats.beta(30, 70) or scipy.stats.uniform(0.2, 0.2), which is 0.2 to 0.4."
         )
-    middle, first, last = (_per_1000(float(distribution.ppf(q))) for q in (0.5, 0.025, 0.975))
+    middle, first, last = (events_per_1000(1000.0 * float(distribution.ppf(q))) for q in (0.5, 0.025, 0.975))
     words = f"{middle} per 1000 (95% of its distribution {first} to {last})"
     risk = np.clip(np.asarray(distribution.ppf(LEVELS), dtype=float), 0.0, 1.0)
     return Baseline(words, *_inside(risk), "given as a distribution")
@@ -150,7 +152,7 @@ def pooled_baseline(
     logits = EffectSizes(yi=raw.yi, sei=np.sqrt(raw.vi), study=table.study, measure="PLO", ni=table.n_control)
     posterior = fit(logits, priors=priors, engine=engine, seed=seed)
     marginal = posterior.theta_new if of == "new" else posterior.mu
-    middle, first, last = (_per_1000(float(expit(marginal.ppf(q)))) for q in (0.5, 0.025, 0.975))
+    middle, first, last = (_per_1000(marginal, q) for q in (0.5, 0.025, 0.975))
     kind, where = ("posterior prediction", "in a new setting") if of == "new" else ("credible", "typical")
     return Baseline(
         f"{middle} per 1000 (95% {kind} interval {first} to {last})",
@@ -160,17 +162,21 @@ def pooled_baseline(
     )
 
 
-def _per_1000(risk: float) -> str:
-    return events_per_1000(1000.0 * risk)
+def _per_1000(logit: Marginal, q: float) -> str:
+    """Return a quantile of a logit risk as events per 1000."""
+    printed, value = Printed(logit, lambda x: float(1000.0 * expit(x))), float(logit.ppf(q))
+    return events_per_1000(printed.natural(value), printed.error(value, q))
 
 
-def events_per_1000(value: float) -> str:
-    """Return a number of events per 1000 as text: whole from 10 on, else with one decimal.
+def events_per_1000(value: float, error: float | None = None) -> str:
+    """Return a number of events per 1000 as text: whole from 10 on, else with one decimal; less if its error says so.
 
     Examples
     --------
     >>> events_per_1000(61.8), events_per_1000(-4.26), events_per_1000(0.01), events_per_1000(999.7)
     ('62', '4.3', '<0.1', '>999')
+    >>> events_per_1000(61.8, 2.1), events_per_1000(-4.26, 0.3)
+    ('60', '4')
     """
     size = abs(value)
     if 999.0 < size < 1000.0:
@@ -179,4 +185,6 @@ def events_per_1000(value: float) -> str:
         return f"{size:g}"
     if size < 0.05:
         return "<0.1"
-    return f"{size:.1f}" if size < 9.95 else f"{size:.0f}"
+    places = 1 if size < 9.95 else 0
+    most = max(1, math.floor(math.log10(size)) + 1 + places)
+    return number(size, digits(size, error, most)) if error else f"{size:.{places}f}"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from bayesmeta.compare.precision import probability_error
+from bayesmeta.compare.precision import probability_error, worst
 from bayesmeta.convergence import decimals
 from bayesmeta.decisions.quantities import Scale
 from bayesmeta.decisions.text import aligned, folded
@@ -32,19 +32,42 @@ class Probability:
         Its Monte Carlo standard error; None where nothing was sampled.
     low, high
         Smallest and largest value over other sets of priors, the primary one included; None without any.
+    range_error
+        The largest Monte Carlo standard error of these values; None where none was sampled.
     """
 
     value: float
     error: float | None = None
     low: float | None = None
     high: float | None = None
+    range_error: float | None = None
+
+    @classmethod
+    def over(cls, found: Sequence[tuple[float, Marginal | None]]) -> "Probability":
+        """Return the first of several probabilities, each with its marginal, and the range of all."""
+        values = [value for value, _ in found]
+        errors = [probability_error(marginal, value) for value, marginal in found]
+        if len(found) == 1:
+            return cls(values[0], errors[0])
+        return cls(values[0], errors[0], min(values), max(values), worst(errors))
 
     def __str__(self) -> str:
-        digits = decimals(self.error, 3)
-        said = probability_text(self.value, digits)
+        said = probability_text(self.value, decimals(self.error, 3))
         if self.low is None or self.high is None:
             return said
-        return f"{said} ({probability_text(self.low, digits)} to {probability_text(self.high, digits)})"
+        low, high = self._ends(self.low, self.high)
+        return f"{said} ({low} to {high})"
+
+    def span(self) -> str:
+        """Return the range over other sets of priors, e.g. ``0.954 to 0.995``; empty without any."""
+        if self.low is None or self.high is None:
+            return ""
+        low, high = self._ends(self.low, self.high)
+        return low if low == high else f"{low} to {high}"
+
+    def _ends(self, low: float, high: float) -> tuple[str, str]:
+        shown = decimals(self.range_error, 3)
+        return probability_text(low, shown), probability_text(high, shown)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -172,8 +195,6 @@ def event(
     low, high = (None if b is None or math.isinf(b) else scale.from_natural(b) for b in bounds)
     found = {}
     for name, marginal in marginals.items():
-        value = between(marginal, low, high)
-        over = [value, *(between(other[name], low, high) for other in others if name in other)]
-        known = (min(over), max(over)) if len(over) > 1 else (None, None)
-        found[name] = Probability(value, probability_error(marginal, value), *known)
+        known = [marginal, *(other[name] for other in others if name in other)]
+        found[name] = Probability.over([(between(m, low, high), m) for m in known])
     return Event(label, scale.words(*bounds), *bounds, MappingProxyType(found))

@@ -1,14 +1,16 @@
 """Number needed to treat for one more patient to benefit or be harmed, with its awkward interval."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from bayesmeta.compare.precision import Printed, digits, figure_error
 from bayesmeta.decisions.quantities import MEAN, Benefit, check_benefit
 from bayesmeta.errors import ModelError
 from bayesmeta.posterior import Marginal
 from bayesmeta.values import Interval
-from bayesmeta.words import level_text, probability_text
+from bayesmeta.words import level_text, number
 
 type Direction = Literal["NNTB", "NNTH"]
 
@@ -82,29 +84,50 @@ class NumberNeeded:
 
     def words(self) -> str:
         """Return the number and its interval, e.g. ``NNTB 10 (NNTB 4 to ∞ to NNTH 20)``."""
-        return f"{self.direction} {whole(self.value)} ({interval_words(self.pieces)})"
+        return f"{self._written()} ({interval_words(self.pieces, self._whole)})"
 
     def __str__(self) -> str:
         return (
-            f"{self.direction} {whole(self.value)} ({level_text(self.level)} credible interval "
-            f"{interval_words(self.pieces)}); P(treatment helps) {probability_text(self.p_benefit, 3)}; "
-            f"{self.estimand}."
+            f"{self._written()} ({level_text(self.level)} credible interval "
+            f"{interval_words(self.pieces, self._whole)}); "
+            f"P(treatment helps) {Printed(self.difference).probability(self.p_benefit, 3)}; {self.estimand}."
         )
 
+    def _written(self) -> str:
+        return f"{self.direction} {self._whole(self.direction, self.value)}"
 
-def whole(value: float) -> str:
-    """Return a number needed, rounded up as is the convention.
+    def _whole(self, direction: Direction, value: float) -> str:
+        """Return a number needed as text, with the digits that its Monte Carlo error supports."""
+        if math.isinf(value):
+            return whole(value)
+        upwards = (direction == "NNTB") == (self.benefit == "higher")
+        p = float(self.difference.cdf(1.0 / value if upwards else -1.0 / value))
+        error = figure_error(self.difference, p) if 0.0 < p < 1.0 else None
+        # The error of 1 / x is that of x, divided by x squared.
+        return whole(value, None if error is None else error * value**2)
+
+
+def whole(value: float, error: float | None = None) -> str:
+    """Return a number needed, rounded up as is the convention; to tens and so on where its error is beyond 1.
 
     Examples
     --------
-    >>> whole(8.33), whole(1 / 0.05), whole(float("inf"))
-    ('9', '20', '∞')
+    >>> whole(8.33), whole(1 / 0.05), whole(float("inf")), whole(143.0, 6.0)
+    ('9', '20', '∞', '140')
     """
+    if math.isinf(value):
+        return "∞"
     # 1 / 0.05 is a hair above 20 in floating point, and 20 patients are meant.
-    return "∞" if math.isinf(value) else f"{math.ceil(value * (1.0 - 1e-11))}"
+    rounded = f"{math.ceil(value * (1.0 - 1e-11))}"
+    shown = digits(value, error, len(rounded))
+    return rounded if shown == len(rounded) else number(value, shown)
 
 
-def interval_words(pieces: tuple[Piece, ...]) -> str:
+def _plain(direction: Direction, value: float) -> str:
+    return whole(value)
+
+
+def interval_words(pieces: tuple[Piece, ...], written: Callable[[Direction, float], str] = _plain) -> str:
     """Return the pieces of an interval, which meet at infinity.
 
     Examples
@@ -114,8 +137,11 @@ def interval_words(pieces: tuple[Piece, ...]) -> str:
     """
     first, *rest = pieces
     if not rest:
-        return f"{first.direction} {whole(first.low)} to {whole(first.high)}"
-    return f"{first.direction} {whole(first.low)} to ∞ to {rest[0].direction} {whole(rest[0].low)}"
+        low, high = (written(first.direction, value) for value in (first.low, first.high))
+        return f"{first.direction} {low} to {high}"
+    second = rest[0]
+    near, far = (f"{piece.direction} {written(piece.direction, piece.low)}" for piece in (first, second))
+    return f"{near} to ∞ to {far}"
 
 
 def needed_from(reduction: float) -> tuple[Direction, float]:

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayesmeta.compare.caveats import reconstructed
-from bayesmeta.compare.precision import probability_error
-from bayesmeta.compare.table import daggered
-from bayesmeta.convergence import decimals
+from bayesmeta.compare.precision import Printed, figure_error
+from bayesmeta.compare.table import daggered, tau_text
 from bayesmeta.decisions.events import between
 from bayesmeta.decisions.growing import Studies, joined, places, studies_for, take
 from bayesmeta.decisions.predictive import Check, check_estimate, check_events, log_predictive
@@ -33,7 +32,7 @@ from bayesmeta.model import Model, load_model
 from bayesmeta.posterior import Marginal, Posterior
 from bayesmeta.priors import fill_defaults
 from bayesmeta.studies import EffectSizes, StudyTable, TwoByTwo
-from bayesmeta.words import DAGGER, DASH, interval_text, level_text, number, p_value, probability_text, small_number
+from bayesmeta.words import DAGGER, DASH, level_text, number, p_value
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -130,16 +129,16 @@ class Sequential:
     def _row(self, step: Step) -> tuple[str, ...]:
         scale, posterior = measure_scale(self.measure), step.posterior
         mean, marginals = posterior.mu.eti(self.level), marginals_of(posterior)
-        limits = interval_text(scale.to_natural(mean.low), scale.to_natural(mean.high))
         cells = [daggered(step.label, self.reconstructed), str(posterior.k)]
-        cells.append(f"{number(scale.to_natural(posterior.mu.median()))} [{limits}]")
-        new = marginals[NEW].eti(self.level) if NEW in marginals else None
-        cells.append(DASH if new is None else interval_text(scale.to_natural(new.low), scale.to_natural(new.high)))
-        cells.append(small_number(posterior.tau.median()) if "tau" in posterior.marginals else DASH)
+        printed = Printed(posterior.mu, scale.to_natural)
+        cells.append(f"{printed.median()} [{printed.limits(mean)}]")
+        new = marginals.get(NEW)
+        cells.append(DASH if new is None else Printed(new, scale.to_natural).limits(new.eti(self.level)))
+        tau = posterior.marginals.get("tau")
+        cells.append(DASH if tau is None else tau_text(self.measure, tau.median(), figure_error(tau, 0.5)))
         if self.event:
-            for value, estimand in ((step.p_mean, MEAN), (step.p_new, NEW)):
-                error = probability_error(marginals.get(estimand), value)
-                cells.append(probability_text(value, decimals(error, 3)))
+            chances = ((step.p_mean, MEAN), (step.p_new, NEW))
+            cells += [Printed(marginals.get(estimand)).probability(value, 3) for value, estimand in chances]
         return tuple(cells)
 
     def checks(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:

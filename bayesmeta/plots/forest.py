@@ -7,16 +7,16 @@ import numpy as np
 from scipy.special import ndtri
 
 from bayesmeta.compare.caveats import reconstructed
-from bayesmeta.compare.table import Shown, daggered, natural_interval, natural_scale
+from bayesmeta.compare.table import Shown, daggered, natural_text
 from bayesmeta.compare.values import Comparison, Row
 from bayesmeta.effects import MEASURES
 from bayesmeta.errors import DataError
 from bayesmeta.frequentist.result import PooledFit
 from bayesmeta.plots._style import BAYESIAN, CLASSICAL, FAINT, INK, MUTED, PUBLISHED, bare, natural_axis, new_axes, text
-from bayesmeta.posterior import Posterior
+from bayesmeta.posterior import Marginal, Posterior
 from bayesmeta.studies import EffectSizes, PublishedResult
 from bayesmeta.values import Interval
-from bayesmeta.words import DAGGER, number
+from bayesmeta.words import DAGGER
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -111,12 +111,12 @@ def _study(
         y=y,
         low=raw.low,
         high=raw.high,
-        raw=_estimate(effects, y, raw),
+        raw=_estimate(effects, None, y, raw),
         weight=_weight(fit, label),
         shrunken=None if theta is None else theta.median(),
         shrunken_low=None if inside is None else inside.low,
         shrunken_high=None if inside is None else inside.high,
-        shrunken_text="" if theta is None or inside is None else _estimate(effects, theta.median(), inside),
+        shrunken_text="" if theta is None or inside is None else _estimate(effects, theta, theta.median(), inside),
         adjusted=any(a.study == label for a in effects.adjusted),
     )
 
@@ -138,8 +138,9 @@ def _weight(fit: PooledFit | None, label: str) -> float | None:
     return float(fit.weights[fit.study.index(label)])
 
 
-def _estimate(effects: EffectSizes, value: float, interval: Interval) -> str:
-    return f"{number(natural_scale(effects, value))} [{natural_interval(effects, interval)}]"
+def _estimate(effects: EffectSizes, marginal: Marginal | None, value: float, interval: Interval) -> str:
+    printed = natural_text(effects, marginal)
+    return f"{printed.figure(value, 0.5)} [{printed.limits(interval)}]"
 
 
 def _pooled(row: Row, comparison: Comparison) -> ForestPooled:

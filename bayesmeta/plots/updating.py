@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from bayesmeta.compare.precision import Printed
 from bayesmeta.compare.table import daggered
 from bayesmeta.decisions.updating import Sequential
 from bayesmeta.effects import MEASURES
 from bayesmeta.plots._style import BAYESIAN, INK, MUTED, bare, natural_axis, new_axes, text
-from bayesmeta.words import probability_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,8 +29,8 @@ class UpdatingLine:
         Posterior prediction interval of a new study's true effect; None where the model has none.
     predicted_low, predicted_high, observed
         Interval of this study's estimate as those before it predict it, and the estimate; None where not checked.
-    probability
-        Of a mean effect beyond the threshold, in the direction of benefit; None without a direction.
+    probability, probability_words
+        Of a mean effect beyond the threshold, in the direction of benefit; None and a dash without a direction.
     """
 
     label: str
@@ -44,6 +44,7 @@ class UpdatingLine:
     predicted_high: float | None
     observed: float | None
     probability: float | None
+    probability_words: str
 
 
 def updating_data(path: Sequential) -> tuple[UpdatingLine, ...]:
@@ -73,6 +74,7 @@ def updating_data(path: Sequential) -> tuple[UpdatingLine, ...]:
                 predicted_high=None if check is None else check.high,
                 observed=None if check is None else check.observed,
                 probability=step.p_mean,
+                probability_words=Printed(step.posterior.mu).probability(step.p_mean, 3),
             )
         )
     return tuple(lines)
@@ -102,7 +104,7 @@ def updating(path: Sequential, *, ax: "Axes | None" = None) -> "Axes":
             ax.scatter([line.observed], [0.28 - i], s=18, marker="D", color=MUTED, zorder=3, linewidths=0)
         text(ax, -0.02, -i, line.label, transform=across, ha="right", va="center", fontsize=9, color=INK)
         if line.probability is not None:
-            said = f"{line.k}   {probability_text(line.probability, 3)}"
+            said = f"{line.k}   {line.probability_words}"
             text(ax, 1.02, -i, said, transform=across, ha="left", va="center", fontsize=9, color=INK)
     if path.event:
         said = f"k   P({path.event}), mean effect"

@@ -8,6 +8,7 @@ from bayesmeta import plots
 from bayesmeta.agreement import LIMIT, AgreementRow, agreement
 from bayesmeta.analysis import OutcomeResult
 from bayesmeta.compare.caveats import reconstructed
+from bayesmeta.compare.precision import digits
 from bayesmeta.compare.table import daggered
 from bayesmeta.report.figures import inline_svg
 from bayesmeta.report.values import Line, Table
@@ -44,7 +45,10 @@ def agreement_table(rows: tuple[AgreementRow, ...]) -> Table | None:
 
 
 def _cell(row: AgreementRow | None) -> str:
-    return "" if row is None else f"{number(row.sampled)} / {number(row.computed)} ({row.z:+.1f})"
+    if row is None:
+        return ""
+    sampled = number(row.sampled, digits(row.sampled, row.mcse))
+    return f"{sampled} / {number(row.computed)} ({row.z:+.1f})"
 
 
 def agreement_words(rows: tuple[AgreementRow, ...]) -> str:

@@ -4,7 +4,7 @@ import numpy as np
 
 from bayesmeta.analysis import OutcomeResult
 from bayesmeta.compare.caveats import reconstructed
-from bayesmeta.compare.table import daggered, natural_interval, natural_scale
+from bayesmeta.compare.table import daggered, natural_scale, natural_text
 from bayesmeta.effects import MEASURES
 from bayesmeta.frequentist.result import PooledFit
 from bayesmeta.posterior import Posterior
@@ -130,7 +130,9 @@ def predicted_table(result: OutcomeResult) -> Table | None:
         if study.p is None:
             lines.append(Line((*first, f"not computed: {study.reason}"), "reason"))
         else:
-            cells = (*first, natural_interval(effects, study.predicted), probability_text(study.p, 3))
+            assert study.predicted is not None
+            limits = natural_text(effects, None).limits(study.predicted)
+            cells = (*first, limits, probability_text(study.p, 3))
             lines.append(Line(cells, "differs" if study.p < 1.0 - result.comparison.level else ""))
     heads = ("Study", f"{effects.measure} observed", f"predicted from the others, {level}", "P(as far out)")
     return Table(heads, tuple(lines))

@@ -2,66 +2,51 @@
 
 from bayesmeta.analysis import OutcomeResult
 from bayesmeta.compare.caveats import reconstructed
+from bayesmeta.compare.precision import Printed
 from bayesmeta.compare.rows import DL_WALD, MH_RANDOM
-from bayesmeta.compare.table import (
-    benefit_words,
-    daggered,
-    footnotes,
-    headings,
-    natural_interval,
-    natural_scale,
-    sections,
-)
+from bayesmeta.compare.table import Shown, benefit_words, daggered, footnotes, headings, natural_text, sections
+from bayesmeta.decisions.events import Probability
 from bayesmeta.effects import MEASURES
 from bayesmeta.posterior import Marginal, Posterior
 from bayesmeta.report.values import Line, Table
-from bayesmeta.words import (
-    DASH,
-    interval_text,
-    level_text,
-    number,
-    p_value,
-    probability_text,
-)
+from bayesmeta.words import DASH, level_text, p_value
 
-
-def p_range(values: list[float]) -> str:
-    """Return the range of a probability over prior sets, e.g. ``0.954 to 0.995``."""
-    low, high = probability_text(min(values), 3), probability_text(max(values), 3)
-    return low if low == high else f"{low} to {high}"
+ESTIMANDS = {"p_benefit_mean": "mu", "p_benefit_new": "theta_new"}
 
 
 def p_over_sets(result: OutcomeResult, which: str) -> str:
     """Return the range of ``p_benefit_mean`` or ``p_benefit_new`` over the prior sets; empty for one set."""
-    values = [getattr(s.row, which) for s in result.prior_sets if s.row is not None]
-    return p_range(values) if len(values) > 1 and None not in values else ""
+    sets = [(s.row, s.posterior) for s in result.prior_sets if s.row is not None and s.posterior is not None]
+    found = [(getattr(row, which), posterior.marginals.get(ESTIMANDS[which])) for row, posterior in sets]
+    return "" if any(value is None for value, _ in found) else Probability.over(found).span()
 
 
 def headline(result: OutcomeResult) -> tuple[str, ...]:
     """Return the answer in sentences: probability with direction, estimand and range over priors; both estimates."""
     comparison, posterior = result.comparison, result.posterior
-    effects, level = comparison.effects, level_text(comparison.level)
+    level = level_text(comparison.level)
     row = next(r for r in comparison.rows if r.source is posterior)
-    event, said = benefit_words(comparison), []
+    event, said, shown = benefit_words(comparison), [], Shown(row, comparison)
     if event and row.p_benefit_mean is not None and row.p_benefit_new is not None:
         mean, new = p_over_sets(result, "p_benefit_mean"), p_over_sets(result, "p_benefit_new")
         sets = len([s for s in result.prior_sets if s.row is not None])
+        p_mean, p_new = shown.probability("mu", row.p_benefit_mean), shown.probability("theta_new", row.p_benefit_new)
         said.append(
             f"Given the model, the data and the priors, the probability of a benefit ({event}) is "
-            f"{probability_text(row.p_benefit_mean)}{f' ({mean} over {sets} sets of priors)' if mean else ''} for the "
-            f"mean effect and {probability_text(row.p_benefit_new)}{f' ({new})' if new else ''} for the true effect of "
-            "a new study."
+            f"{p_mean}{f' ({mean} over {sets} sets of priors)' if mean else ''} for the mean effect and "
+            f"{p_new}{f' ({new})' if new else ''} for the true effect of a new study."
         )
     said.append(
-        f"Bayesian: {comparison.measure} {number(natural_scale(effects, row.mu))} "
-        f"({level} credible interval {natural_interval(effects, row.interval)})."
+        f"Bayesian: {comparison.measure} {shown.estimate()} "
+        f"({level} credible interval {shown.limits('mu', row.interval)})."
     )
     classical = {r.method: r for r in comparison.rows if r.kind == "classical" and not r.without}
     best = classical.get(MH_RANDOM) or classical.get(DL_WALD)
     if best is not None:
+        shown = Shown(best, comparison)
         said.append(
-            f"{best.method}: {comparison.measure} {number(natural_scale(effects, best.mu))} "
-            f"({level} confidence interval {natural_interval(effects, best.interval)}, "
+            f"{best.method}: {comparison.measure} {shown.estimate()} "
+            f"({level} confidence interval {shown.limits('mu', best.interval)}, "
             f"p {_equals(p_value(best.p_value))})."
         )
     return tuple(said)
@@ -124,12 +109,12 @@ def summary_table(result: OutcomeResult) -> Table:
     named |= {f"theta, {daggered(s, marked)}": (m, True) for s, m in posterior.theta.items()}
     lines = []
     for name, (marginal, transform) in named.items():
-        inside = marginal.eti(level)
-        cells = [name, number(marginal.mean()), number(marginal.sd()), number(marginal.median())]
-        cells.append(interval_text(inside.low, inside.high))
+        inside, printed = marginal.eti(level), Printed(marginal)
+        cells = [name, printed.figure(marginal.mean(), "mean"), printed.figure(marginal.sd(), "sd"), printed.median()]
+        cells.append(printed.limits(inside))
         if scale.ratio:
-            natural = transform and f"{number(natural_scale(effects, marginal.median()))}"
-            cells.append(f"{natural} [{natural_interval(effects, inside)}]" if natural else DASH)
+            natural = natural_text(effects, marginal)
+            cells.append(f"{natural.median()} [{natural.limits(inside)}]" if transform else DASH)
         lines.append(Line(tuple(cells)))
     heads = ["Quantity", "mean", "SD", "median", f"{level_text(level)} credible interval"]
     heads += [f"{effects.measure}, median [interval]"] if scale.ratio else []

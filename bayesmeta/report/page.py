@@ -3,7 +3,7 @@
 from markupsafe import Markup
 
 from bayesmeta.analysis import Analysis, OutcomeResult
-from bayesmeta.compare.table import benefit_words, natural_interval, natural_scale
+from bayesmeta.compare.table import Shown, benefit_words
 from bayesmeta.compare.values import Row
 from bayesmeta.posterior import Posterior
 from bayesmeta.report import evidence, figures, outcome, priors
@@ -14,7 +14,7 @@ from bayesmeta.report.methods import methods
 from bayesmeta.report.tipping import scaling_sentences, tipping_sentences
 from bayesmeta.report.values import Fact, Line, OutcomeView, ReportView, Table
 from bayesmeta.studies import PublishedResult
-from bayesmeta.words import DASH, level_text, number, probability_text
+from bayesmeta.words import DASH, level_text
 
 FUNNEL_FROM = 10
 """Fewer studies than this say nothing about funnel asymmetry (Sterne et al. 2011, BMJ 343:d4002)."""
@@ -61,15 +61,16 @@ def _overview_line(result: OutcomeResult) -> Line:
     comparison = result.comparison
     row = next(r for r in comparison.rows if r.source is result.posterior)
     published = next((r for r in comparison.rows if r.kind == "published"), None)
+    shown = Shown(row, comparison)
     return Line(
         (
             result.label,
             benefit_words(comparison) or DASH,
             _printed(published),
-            _estimate(result, row),
-            probability_text(row.p_benefit_mean),
+            f"{shown.estimate()} [{shown.limits('mu', row.interval)}]",
+            shown.probability("mu", row.p_benefit_mean),
             outcome.p_over_sets(result, "p_benefit_mean") or DASH,
-            probability_text(row.p_benefit_new),
+            shown.probability("theta_new", row.p_benefit_new),
             outcome.p_over_sets(result, "p_benefit_new") or DASH,
         )
     )
@@ -81,11 +82,6 @@ def _printed(row: Row | None) -> str:
     if not isinstance(said, PublishedResult) or said.estimate is None:
         return DASH
     return said.estimate if said.low is None or said.high is None else f"{said.estimate} [{said.low} to {said.high}]"
-
-
-def _estimate(result: OutcomeResult, row: Row) -> str:
-    effects = result.comparison.effects
-    return f"{number(natural_scale(effects, row.mu))} [{natural_interval(effects, row.interval)}]"
 
 
 def outcome_view(result: OutcomeResult, analysis: Analysis, anchor: str) -> OutcomeView:

@@ -3,25 +3,15 @@
 import numpy as np
 
 from bayesmeta.analysis import OutcomeResult, PriorSet
-from bayesmeta.compare.table import (
-    benefit_words,
-    natural_interval,
-    natural_scale,
-    tau_text,
-)
+from bayesmeta.compare.precision import Printed, probability_error, worst
+from bayesmeta.compare.table import Shown, benefit_words, natural_scale, tau_text
+from bayesmeta.decisions.events import Probability
 from bayesmeta.effects import MEASURES
 from bayesmeta.implied import implied
 from bayesmeta.plots.prior_posterior import prior_of
-from bayesmeta.report.outcome import p_over_sets, p_range
+from bayesmeta.report.outcome import p_over_sets
 from bayesmeta.report.values import Line, Table
-from bayesmeta.words import (
-    DASH,
-    interval_text,
-    joined,
-    level_text,
-    number,
-    probability_text,
-)
+from bayesmeta.words import DASH, interval_text, joined, level_text, number
 
 
 def implied_words(result: OutcomeResult) -> tuple[str, ...]:
@@ -67,17 +57,19 @@ def sensitivity_table(result: OutcomeResult) -> Table:
 
 def _prior_set_line(prior_set: PriorSet, result: OutcomeResult, *, with_p: bool) -> Line:
     first = (prior_set.label, prior_set.priors.get("mu", DASH), prior_set.priors.get("tau", DASH))
-    row, effects = prior_set.row, result.comparison.effects
+    row = prior_set.row
     if row is None:
         return Line((*first, f"not computed: {prior_set.reason}"), "reason")
+    shown = Shown(row, result.comparison)
     cells = (
         *first,
-        number(natural_scale(effects, row.mu)),
-        natural_interval(effects, row.interval),
-        tau_text(effects.measure, row.tau),
-        natural_interval(effects, row.prediction),
+        shown.estimate(),
+        shown.limits("mu", row.interval),
+        shown.tau(row.tau, 0.5),
+        shown.limits("theta_new", row.prediction),
     )
-    p = (probability_text(row.p_benefit_mean), probability_text(row.p_benefit_new)) if with_p else ()
+    chances = (("mu", row.p_benefit_mean), ("theta_new", row.p_benefit_new)) if with_p else ()
+    p = tuple(shown.probability(name, value) for name, value in chances)
     return Line((*cells, *p), "bayesian" if prior_set is result.prior_sets[0] else "")
 
 
@@ -120,10 +112,9 @@ def thresholds_table(result: OutcomeResult) -> Table | None:
     several = len([s for s in result.prior_sets if s.row is not None]) > 1
     lines = []
     for t in result.thresholds:
-        cells = [f"{comparison.measure} {sign} {t.threshold:g}", probability_text(t.p_mean)]
-        cells += [p_range([t.low_mean, t.high_mean])] if several else []
-        cells += [probability_text(t.p_new)]
-        cells += [p_range([t.low_new, t.high_new])] if several else []
+        cells = [f"{comparison.measure} {sign} {t.threshold:g}"]
+        cells += _beyond_cells(result, "mu", t.p_mean, (t.low_mean, t.high_mean))
+        cells += _beyond_cells(result, "theta_new", t.p_new, (t.low_new, t.high_new))
         cells += [_crossed(result, t.threshold, kind) for kind in ("classical", "bayesian")]
         lines.append(Line(tuple(cells)))
     over = ("over the priors",) if several else ()
@@ -138,6 +129,14 @@ def thresholds_table(result: OutcomeResult) -> Table | None:
         "judgement of imprecision, which remains the reader's.",
     )
     return Table(heads, tuple(lines), notes=notes)
+
+
+def _beyond_cells(result: OutcomeResult, name: str, p: float, over: tuple[float, float]) -> list[str]:
+    """Return a probability as text and, where there are several sets of priors, its range over them."""
+    marginals = [s.posterior[name] for s in result.prior_sets if s.posterior is not None]
+    error = worst(probability_error(marginal, value) for marginal in marginals for value in over)
+    said, known = Printed(marginals[0]).probability(p), Probability(p, low=over[0], high=over[1], range_error=error)
+    return [said, known.span()] if len(marginals) > 1 else [said]
 
 
 def _first(result: OutcomeResult, kind: str) -> str:
