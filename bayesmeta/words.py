@@ -62,17 +62,18 @@ def percent(value: float | None, decimals: int = 1) -> str:
     return DASH if value is None else f"{value:.{decimals}f}%"
 
 
-def p_value(value: float | None) -> str:
+def p_value(value: float | None, decimals: int = 3) -> str:
     """Return a p-value as journals print it.
 
     Examples
     --------
-    >>> p_value(0.0337), p_value(0.00002), p_value(None)
-    ('0.034', '<0.001', '–')
+    >>> p_value(0.0337), p_value(0.00002), p_value(None), p_value(0.0337, 1)
+    ('0.034', '<0.001', '–', '<0.1')
     """
     if value is None:
         return DASH
-    return "<0.001" if value < 0.001 else f"{value:.3f}"
+    least = 10.0 ** -max(decimals, 1)
+    return f"<{least:g}" if value < least else f"{value:.{max(decimals, 1)}f}"
 
 
 def probability_text(value: float | None, decimals: int = 5) -> str:

@@ -1,6 +1,7 @@
 """Sequential and living meta-analysis: the chain rule of evidence, predictive checks, the later stenting cohorts."""
 
 import math
+import re
 from itertools import pairwise, permutations
 
 import numpy as np
@@ -10,7 +11,7 @@ from scipy.special import ndtr
 from scipy.stats import norm
 
 import bayesmeta as bm
-from bayesmeta.decisions.predictive import check_events, predicted_estimate, predicted_events
+from bayesmeta.decisions.predictive import check_estimate, check_events, predicted_estimate, predicted_events
 from bayesmeta.draws import DrawsMarginal
 from bayesmeta.errors import BayesMetaError, ModelError
 from bayesmeta.resources import data_dir
@@ -213,3 +214,33 @@ def test_generic_effects_need_a_threshold_for_a_probability():
     with pytest.raises(ModelError, match="give a threshold"):
         bm.sequential(effects, benefit="lower", start=2)
     assert bm.sequential(effects, benefit="lower", threshold=0.4, start=2).event == "PLO < 0.4"
+
+
+@pytest.mark.parametrize("what", ["estimate", "events"])
+def test_errors_of_a_sampled_prediction_are_the_spread_over_runs(what):
+    """Against what repeated sampling of theta does to the interval and the p-value of one check."""
+    rng = np.random.default_rng(5)
+    runs = [DrawsMarginal(rng.normal(-0.5, 0.6, (4, 250))) for _ in range(150)]
+    if what == "estimate":
+        checks = [check_estimate(run, 0.9, 0.4) for run in runs]
+        figures = ("low", "high", "p")
+    else:
+        checks = [check_events(run, (11.0, 40.0, 7.0, 40.0)) for run in runs]
+        figures = ("p",)
+        assert checks[0].low_error is None
+    for figure in figures:
+        spread = np.std([getattr(check, figure) for check in checks], ddof=1)
+        # The SD of 150 runs has an error of 6%.
+        assert np.mean([getattr(check, f"{figure}_error") for check in checks]) == pytest.approx(spread, rel=0.2)
+
+
+@pytest.mark.nuts
+def test_a_sampled_check_is_printed_as_finely_as_its_errors_allow(effects):
+    path = bm.sequential(effects, start=3, benefit="lower", engine="nuts", seed=3, draws=300, tune=300, chains=2)
+    (cells,) = path.checks()[1]
+    check = path.steps[-1].check
+    for said, value, error in zip(
+        re.findall(r"\d+\.?\d*", cells[2]), (check.low, check.high), (check.low_error, check.high_error), strict=True
+    ):
+        step = 10.0 ** -len(said.partition(".")[2])
+        assert step >= error * math.exp(value) or len(said.replace(".", "").strip("0")) == 1

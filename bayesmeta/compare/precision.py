@@ -42,6 +42,19 @@ def worst(errors: Iterable[float | None]) -> float | None:
     return max((e for e in errors if e is not None), default=None)
 
 
+def natural_error(natural: Callable[[float], float], value: float, error: float | None) -> float | None:
+    """Return the error of a transformed figure: half of what one error down and up of `value` make of it."""
+    if error is None or not math.isfinite(value) or not math.isfinite(error):
+        return None
+    return abs(natural(value + error) - natural(value - error)) / 2.0
+
+
+def written(natural: Callable[[float], float], value: float, error: float | None) -> str:
+    """Return a transformed figure as text, given the error that it has before."""
+    shown = natural(value)
+    return number(shown, digits(shown, natural_error(natural, value, error)))
+
+
 @dataclass(frozen=True, slots=True)
 class Printed:
     """The figures of one quantity as text.
@@ -59,15 +72,7 @@ class Printed:
 
     def figure(self, value: float | None, what: str | float) -> str:
         """Return ``"mean"``, ``"sd"`` or the quantile of a probability, whose value is known, as text."""
-        shown = None if value is None else self.natural(value)
-        return number(shown, digits(shown, self.error(value, what)))
-
-    def error(self, value: float | None, what: str | float) -> float | None:
-        """Return the Monte Carlo standard error of a figure on the scale that is printed."""
-        error = figure_error(self.marginal, what)
-        if value is None or error is None or not math.isfinite(value):
-            return None
-        return abs(self.natural(value + error) - self.natural(value - error)) / 2.0
+        return number(None) if value is None else written(self.natural, value, figure_error(self.marginal, what))
 
     def median(self) -> str:
         """Return the marginal's median as text."""

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from scipy.special import expit, roots_legendre
 
-from bayesmeta.compare.precision import Printed, digits
+from bayesmeta.compare.precision import digits, figure_error, natural_error
 from bayesmeta.effects import compute_effects
 from bayesmeta.errors import DataError, ModelError, unknown
 from bayesmeta.fit import fit
@@ -164,8 +164,12 @@ def pooled_baseline(
 
 def _per_1000(logit: Marginal, q: float) -> str:
     """Return a quantile of a logit risk as events per 1000."""
-    printed, value = Printed(logit, lambda x: float(1000.0 * expit(x))), float(logit.ppf(q))
-    return events_per_1000(printed.natural(value), printed.error(value, q))
+    value = float(logit.ppf(q))
+    return events_per_1000(_events(value), natural_error(_events, value, figure_error(logit, q)))
+
+
+def _events(logit: float) -> float:
+    return float(1000.0 * expit(logit))
 
 
 def events_per_1000(value: float, error: float | None = None) -> str:

@@ -6,8 +6,9 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from scipy.special import gammaln, roots_legendre
+from scipy.special import gammaln, ndtr, roots_legendre
 
+from bayesmeta.convergence import mcse_mean
 from bayesmeta.decisions.growing import Studies
 from bayesmeta.draws import DrawsMarginal
 from bayesmeta.marginals import NormalMixture
@@ -38,6 +39,8 @@ class Check:
         Of the interval.
     p
         Two-sided predictive p-value, twice the smaller tail probability (mid-p for counts).
+    low_error, high_error, p_error
+        Their Monte Carlo standard errors; None where nothing was sampled, and for limits that are counts.
     """
 
     what: str
@@ -46,6 +49,9 @@ class Check:
     high: float
     level: float
     p: float
+    low_error: float | None = None
+    high_error: float | None = None
+    p_error: float | None = None
 
 
 def predicted_estimate(theta_new: Marginal, se: float) -> NormalMixture:
@@ -112,7 +118,12 @@ def check_estimate(theta_new: Marginal, estimate: float, se: float, *, level: fl
     predicted = predicted_estimate(theta_new, se)
     low, high = predicted.eti(level)
     p = min(1.0, 2.0 * min(float(predicted.cdf(estimate)), float(predicted.sf(estimate))))
-    return Check("estimate", estimate, low, high, level, p)
+    if not isinstance(theta_new, DrawsMarginal):
+        return Check("estimate", estimate, low, high, level, p)
+    # Each predictive probability is the mean over the draws of theta of a normal one.
+    at_low, at_high, at = (mcse_mean(ndtr((x - theta_new.draws) / se)) for x in (low, high, estimate))
+    errors = (at_low / float(predicted.pdf(low)), at_high / float(predicted.pdf(high)), 2.0 * at)
+    return Check("estimate", estimate, low, high, level, p, *errors)
 
 
 def predicted_events(theta_new: Marginal, table: tuple[float, float, float, float]) -> tuple[Array, Array]:
@@ -129,16 +140,23 @@ def predicted_events(theta_new: Marginal, table: tuple[float, float, float, floa
         Events and patients under treatment, events and patients under control.
     """
     events_treatment, n1, events_control, n2 = table
-    total = events_treatment + events_control
-    x = np.arange(max(0.0, total - n2), min(n1, total) + 1.0)
     # As a function of theta each probability is about as wide as the standard error of the log odds ratio.
     cells = np.array([events_treatment, n1 - events_treatment, events_control, n2 - events_control])
     theta, weight = _theta_nodes(theta_new, float(np.sqrt(np.sum(1.0 / (cells + 0.5)))))
+    x, chance = _events_given(theta, table)
+    return x, chance @ weight
+
+
+def _events_given(theta: Array, table: tuple[float, float, float, float]) -> tuple[Array, Array]:
+    """Return the possible numbers of events ``(x,)`` and their probabilities given each theta ``(x, n)``."""
+    events_treatment, n1, events_control, n2 = table
+    total = events_treatment + events_control
+    x = np.arange(max(0.0, total - n2), min(n1, total) + 1.0)
     log = -(gammaln(x + 1) + gammaln(n1 - x + 1) + gammaln(total - x + 1) + gammaln(n2 - total + x + 1))
     each = log[:, None] + x[:, None] * theta
     each -= each.max(axis=0)
     chance = np.exp(each)
-    return x, (chance / chance.sum(axis=0)) @ weight
+    return x, chance / chance.sum(axis=0)
 
 
 def _theta_nodes(theta_new: Marginal, width: float) -> tuple[Array, Array]:
@@ -162,12 +180,18 @@ def check_events(theta_new: Marginal, table: tuple[float, float, float, float], 
     if len(x) == 1:
         return None
     observed = float(table[0])
-    at = float(chance[x == observed].sum())
-    tails = float(chance[x < observed].sum()), float(chance[x > observed].sum())
+    # Mid-p: the observed number counts half to each tail.
+    counted = (x < observed) + 0.5 * (x == observed)
+    below, above = float(counted @ chance), float((1.0 - counted) @ chance)
     total: Any = np.cumsum(chance)
     tail = 0.5 * (1.0 - level)
     low, high = (float(x[min(int(np.searchsorted(total, q)), len(x) - 1)]) for q in (tail, 1.0 - tail))
-    return Check("events under treatment", observed, low, high, level, min(1.0, 2.0 * min(tails) + at))
+    p = min(1.0, 2.0 * min(below, above))
+    if not isinstance(theta_new, DrawsMarginal):
+        return Check("events under treatment", observed, low, high, level, p)
+    each = counted @ _events_given(theta_new.draws.ravel(), table)[1]
+    error = 2.0 * mcse_mean(each.reshape(theta_new.draws.shape))
+    return Check("events under treatment", observed, low, high, level, p, p_error=error)
 
 
 def log_predictive(before: Posterior | None, after: Posterior, studies: Studies) -> float | None:

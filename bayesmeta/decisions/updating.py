@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayesmeta.compare.caveats import reconstructed
-from bayesmeta.compare.precision import Printed, figure_error
+from bayesmeta.compare.precision import Printed, figure_error, written
 from bayesmeta.compare.table import daggered, tau_text
+from bayesmeta.convergence import decimals
 from bayesmeta.decisions.events import between
 from bayesmeta.decisions.growing import Studies, joined, places, studies_for, take
 from bayesmeta.decisions.predictive import Check, check_estimate, check_events, log_predictive
@@ -201,12 +202,14 @@ class Sequential:
 
 
 def _check_cells(check: Check, scale: Scale) -> tuple[str, str, str]:
-    shown = (check.low, check.high, check.observed)
-    if check.what == "estimate":
-        low, high, observed = (number(scale.to_natural(v)) for v in shown)
-    else:
-        low, high, observed = (f"{v:.0f}" for v in shown)
-    return observed, f"{low} to {high}", p_value(check.p)
+    p = p_value(check.p, decimals(check.p_error, 3))
+    if check.what != "estimate":
+        return f"{check.observed:.0f}", f"{check.low:.0f} to {check.high:.0f}", p
+    low, high = (
+        written(scale.to_natural, value, error)
+        for value, error in ((check.low, check.low_error), (check.high, check.high_error))
+    )
+    return number(scale.to_natural(check.observed)), f"{low} to {high}", p
 
 
 def sequential(
