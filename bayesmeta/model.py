@@ -139,6 +139,11 @@ class Model:
     module: ModuleType | None = None
 
     @property
+    def programs(self) -> Mapping[str, Callable[[Any, Mapping[str, Prior]], "pm.Model"]]:
+        """The PyMC programs by variant: ``"default"`` is ``build``."""
+        return {DEFAULT_VARIANT: self.build, **self.variants}
+
+    @property
     def title(self) -> str:
         """First line of the docstring, without its full stop."""
         return self.docstring.strip().splitlines()[0].rstrip(".")
@@ -249,6 +254,9 @@ def _import(path: Path, digest: str) -> ModuleType:
         raise ModelError(f"Model file {path.name}, line {error.lineno}: {error.msg}.") from error
     return module
 
+
+DEFAULT_VARIANT = "default"
+"""Name of the PyMC program that is a model's ``build``."""
 
 REQUIRED = ("DATA", "PRIORS", "build")
 

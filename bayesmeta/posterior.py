@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from bayesmeta.convergence import decimals
 from bayesmeta.errors import ModelError, unknown
-from bayesmeta.model import Model
+from bayesmeta.model import DEFAULT_VARIANT, Model
 from bayesmeta.priors import Prior
 from bayesmeta.values import Array, Interval
 
@@ -249,8 +249,7 @@ class Posterior:
 
         Of a sampled posterior it is the variant that was sampled.
         """
-        build = self.model.variants.get(str(self.options.get("variant")), self.model.build)
-        return build(self.data, self.priors)
+        return self.model.programs[self.options.get("variant", DEFAULT_VARIANT)](self.data, self.priors)
 
 
 def _text(value: float, error: float | None) -> str:

@@ -14,12 +14,12 @@ from bayesmeta.engines.lazy import Lazy
 from bayesmeta.engines.sampling.chains import Run, Settings, run
 from bayesmeta.engines.sampling.datatree import datatree
 from bayesmeta.engines.sampling.diagnostics import BFMI_LIMIT, diagnose
-from bayesmeta.engines.sampling.program_cache import DEFAULT_VARIANT, prepare
+from bayesmeta.engines.sampling.program_cache import prepare
 from bayesmeta.engines.sampling.quantities import Quantities, derive
 from bayesmeta.engines.tau import known_tau, tail_exponent
 from bayesmeta.engines.versions import versions
 from bayesmeta.errors import ModelError, unknown
-from bayesmeta.model import GaussianMarginal, Model
+from bayesmeta.model import DEFAULT_VARIANT, GaussianMarginal, Model
 from bayesmeta.posterior import Diagnostics, Posterior
 from bayesmeta.priors import Prior
 from bayesmeta.values import Array
@@ -29,6 +29,8 @@ SUPPORT = {"tau": (0.0, math.inf), "tau2": (0.0, math.inf), "I2": (0.0, 100.0)}
 ATTEMPTS = 5
 THIN_SCALARS, THIN = 8, 4
 CAREFUL, VERY_CAREFUL = 0.99, 0.999
+# Fewer divergences than one in so many transitions: smaller steps cure them more often than another parametrisation.
+FEW = 1000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -96,18 +98,16 @@ def sample(
         thin = THIN_SCALARS if variant == DEFAULT_VARIANT and model.gaussian_marginal is not None else THIN
     settings = Settings(draws=draws, tune=tune, thin=thin, chains=chains, target_accept=target_accept, seed=seed)
     _check(settings, model, variant)
-    first = _attempt(model, data, priors, settings, variant, progress)
-    best = last = first
+    attempts = [_attempt(model, data, priors, settings, variant, progress)]
     tried: list[str] = []
-    while remedies and not best.diagnostics.ok and len(tried) < ATTEMPTS - 1:
-        step = _remedy(last, first, model)
+    while remedies and not attempts[-1].diagnostics.ok and len(attempts) < ATTEMPTS:
+        step = _remedy(attempts, model)
         if step is None:
             break
         what, settings, variant = step
-        last = _attempt(model, data, priors, settings, variant, progress)
+        attempts.append(_attempt(model, data, priors, settings, variant, progress))
         tried.append(what)
-        best = min(best, last, key=_badness)
-    return _posterior(model, data, priors, best, tuple(tried))
+    return _posterior(model, data, priors, min(attempts, key=_badness), tuple(tried))
 
 
 def _check_proper(given: GaussianMarginal) -> None:
@@ -125,8 +125,8 @@ def _check(settings: Settings, model: Model, variant: str) -> None:
         raise ModelError(f"target_accept={settings.target_accept!r}: it must lie between 0 and 1, e.g. 0.95.")
     if not isinstance(settings.seed, int) or not 0 <= settings.seed < 2**64:
         raise ModelError(f"seed={settings.seed!r}: it must be a whole number from 0 to 2**64 - 1.")
-    if variant != DEFAULT_VARIANT and variant not in model.variants:
-        raise unknown(f"variant of model {model.name!r}:", variant, [DEFAULT_VARIANT, *model.variants])
+    if variant not in model.programs:
+        raise unknown(f"variant of model {model.name!r}:", variant, model.programs)
 
 
 def _attempt(
@@ -144,11 +144,11 @@ def _badness(attempt: Attempt) -> tuple[float, ...]:
     return (float(not attempt.diagnostics.ok), figures["divergences"], -size if math.isfinite(size) else 0.0)
 
 
-def _remedy(last: Attempt, first: Attempt, model: Model) -> tuple[str, Settings, str] | None:
+def _remedy(attempts: list[Attempt], model: Model) -> tuple[str, Settings, str] | None:
     """Return what to try next, in words, and its settings; None when nothing is left."""
+    first, last = attempts[0], attempts[-1]
     figures, settings = last.diagnostics.figures, last.settings
     rough = figures["divergences"] > 0 or not figures["min_bfmi"] > BFMI_LIMIT
-    untried = [name for name in model.variants if name != first.variant]
     if rough and settings.target_accept < CAREFUL:
         what = f"target_accept raised from {settings.target_accept:g} to {CAREFUL:g}, after {_why(last)}"
         return what, replace(settings, target_accept=CAREFUL), last.variant
@@ -157,14 +157,21 @@ def _remedy(last: Attempt, first: Attempt, model: Model) -> tuple[str, Settings,
         if not rough:
             return f"run 4 times longer, after {_why(last)}", longer, last.variant
         settings = longer
-    following = untried[untried.index(last.variant) + 1 :] if last.variant in untried else untried
-    if following:
-        what = f"parametrisation {following[0]!r} in place of {last.variant!r}, after {_why(last)}"
-        return what, settings, following[0]
-    if settings.target_accept < VERY_CAREFUL:
-        what = f"target_accept raised to {VERY_CAREFUL:g}, after {_why(last)}"
-        return what, replace(settings, target_accept=VERY_CAREFUL), first.variant
-    return None
+    few = rough and _few_divergences(last)
+    following = next((name for name in model.programs if name not in {a.variant for a in attempts}), None)
+    if following is not None and not (few and settings.target_accept < VERY_CAREFUL):
+        what = f"parametrisation {following!r} in place of {last.variant!r}, after {_why(last)}"
+        return what, replace(settings, target_accept=max(CAREFUL, first.settings.target_accept)), following
+    variant = last.variant if few else first.variant
+    if any(a.variant == variant and a.settings.target_accept >= VERY_CAREFUL for a in attempts):
+        return None
+    what = f"target_accept raised to {VERY_CAREFUL:g}, after {_why(last)}"
+    return what, replace(settings, target_accept=VERY_CAREFUL), variant
+
+
+def _few_divergences(attempt: Attempt) -> bool:
+    figures = attempt.diagnostics.figures
+    return figures["min_bfmi"] > BFMI_LIMIT and FEW * figures["divergences"] <= attempt.run.diverging.size
 
 
 def _why(attempt: Attempt) -> str:

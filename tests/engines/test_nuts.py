@@ -298,16 +298,36 @@ def _bad_first(monkeypatch, faults):
 
 
 def test_remedies_are_tried_in_order_and_recorded(monkeypatch):
-    """After divergences: smaller steps, then another parametrisation with longer chains; the result says so."""
-    calls = _bad_first(monkeypatch, [5, 3])
+    """After many divergences: smaller steps, then another parametrisation with longer chains; the result says so."""
+    calls = _bad_first(monkeypatch, [50, 30])
     post = bm.fit(effects(4), engine="nuts", seed=1, draws=500)
     assert post.diagnostics.ok
     assert len(post.diagnostics.remedies) == 2
-    assert "target_accept raised from 0.98 to 0.99, after 5 divergences" in post.diagnostics.remedies[0]
-    assert "'non_centred' in place of 'default', after 3 divergences" in post.diagnostics.remedies[1]
+    assert "target_accept raised from 0.98 to 0.99, after 50 divergences" in post.diagnostics.remedies[0]
+    assert "'non_centred' in place of 'default', after 30 divergences" in post.diagnostics.remedies[1]
     assert post.options["variant"] == "non_centred"
     assert calls[1][0].target_accept == 0.99
     assert calls[2][0].thin == 4 * calls[0][0].thin
+
+
+def test_a_few_divergences_are_met_with_smaller_steps_first(monkeypatch):
+    """Where one transition in thousands diverges the program stays; another comes when smaller steps do not help."""
+    calls = _bad_first(monkeypatch, [5, 3, 2])
+    post = bm.fit(effects(4), engine="nuts", seed=1, draws=500)
+    assert post.diagnostics.ok
+    assert "target_accept raised to 0.999, after 3 divergences" in post.diagnostics.remedies[1]
+    assert "'non_centred' in place of 'default', after 2 divergences" in post.diagnostics.remedies[2]
+    assert [settings.target_accept for settings, _ in calls] == [0.98, 0.99, 0.999, 0.99]
+    assert calls[2][0].thin == 4 * calls[0][0].thin
+
+
+def test_no_remedy_is_tried_twice(monkeypatch):
+    """With every run bad, each pair of program and step size comes once."""
+    calls = _bad_first(monkeypatch, [5, 3, 2, 2, 2, 2, 2])
+    post = bm.fit(effects(4), engine="nuts", seed=1, draws=500)
+    assert not post.diagnostics.ok
+    tried = [(size, settings.target_accept, settings.thin) for settings, size in calls]
+    assert len(tried) == len(set(tried)) == 5
 
 
 def test_best_run_is_returned_when_no_remedy_helps(monkeypatch):

@@ -32,7 +32,7 @@ def test_inputs_are_what_the_program_declares(name, variant, make):
     for seed, k in ((1, 5), (2, 3)):
         data = make(model.data_type, seed=seed, k=k)
         values = program_cache.slot_values(model, data, model.priors)
-        built = program_cache.builder(model, variant)(data, model.priors)
+        built = model.programs[variant](data, model.priors)
         for slot, actual in program_cache.graph_values(built).items():
             if slot in values or slot not in ("term", "moderator", "table"):
                 np.testing.assert_array_equal(values[slot], actual, err_msg=slot)
@@ -54,7 +54,7 @@ def _changed(data):
 def test_program_depends_on_data_through_its_slots_only(name, variant, make):
     """Other data of the same shape and other prior parameters give the same graph, so one program serves them."""
     model = load_model(name)
-    build = program_cache.builder(model, variant)
+    build = model.programs[variant]
     one = make(model.data_type, seed=1)
     other = _changed(one)
     priors = {
@@ -94,7 +94,7 @@ def test_study_likelihoods_are_the_program_with_baselines_integrated_out(name, m
     model = load_model(name)
     data = make(model.data_type, k=3).drop(["Study 1", "Study 2"])
     offered = model.study_likelihoods(data, model.priors)
-    logp = program_cache.builder(model, "centred")(data, model.priors).compile_logp(mode="FAST_COMPILE", jacobian=False)
+    logp = model.programs["centred"](data, model.priors).compile_logp(mode="FAST_COMPILE", jacobian=False)
     mu, tau, theta = 0.3, 0.5, np.array([0.8])
 
     def joint(baseline):

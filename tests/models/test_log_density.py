@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from scipy import integrate, optimize, special, stats
 
-from bayesmeta.engines.sampling.program_cache import builder
 from bayesmeta.model import list_models, load_model
 
 type Point = dict[str, Any]
@@ -266,7 +265,7 @@ def test_compiled_log_density_is_the_formula(name, variant, make):
     """At random points the program's log density is the docstring's formula, written with scipy.stats."""
     model = load_model(name)
     data = make(model.data_type)
-    built = builder(model, variant)(data, model.priors)
+    built = model.programs[variant](data, model.priors)
     logp = built.compile_logp(mode="FAST_COMPILE")
     rng = np.random.default_rng(5)
     for _ in range(4):

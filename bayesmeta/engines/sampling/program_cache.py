@@ -9,7 +9,7 @@ import hashlib
 import json
 import re
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -22,14 +22,13 @@ from bayesmeta.engines.sampling import code_store
 from bayesmeta.engines.sampling.compilation import compile_program
 from bayesmeta.engines.sampling.program import Bound, Program, bind
 from bayesmeta.errors import ModelError
-from bayesmeta.model import Model, resolved
+from bayesmeta.model import DEFAULT_VARIANT, Model, resolved
 from bayesmeta.priors import Prior
 from bayesmeta.resources import PACKAGE, models_dir
 
 if TYPE_CHECKING:
     import pymc as pm
 
-DEFAULT_VARIANT = "default"
 STUDY = "study"
 _IMPORT = re.compile(r"^\s*(?:from|import)\s+(bayesmeta(?:\.\w+)*)", re.MULTILINE)
 type Values = dict[str, NDArray[Any]]
@@ -58,7 +57,7 @@ def prepare(model: Model, data: Any, priors: Mapping[str, Prior], variant: str =
     Parameters
     ----------
     variant
-        Which of the model's PyMC programs: ``"default"`` is ``build``, others are the keys of ``VARIANTS``.
+        Which of the model's PyMC programs: A key of ``model.programs``.
     """
     values = slot_values(model, data, priors)
     if values is None:
@@ -99,11 +98,6 @@ def clear() -> None:
         _PROGRAMS.clear()
         _GRAPHS.clear()
         _LOCKS.clear()
-
-
-def builder(model: Model, variant: str) -> "Callable[[Any, Mapping[str, Prior]], pm.Model]":
-    """Return the function that builds the PyMC model of a variant."""
-    return model.build if variant == DEFAULT_VARIANT else model.variants[variant]
 
 
 def slot_values(model: Model, data: Any, priors: Mapping[str, Prior]) -> Values | None:
@@ -170,7 +164,7 @@ def _package_hash() -> str:
 
 def _compile_checked(model: Model, data: Any, priors: Mapping[str, Prior], variant: str, values: Values) -> Program:
     with _COMPILING:
-        built = builder(model, variant)(data, priors)
+        built = model.programs[variant](data, priors)
         program = compile_program(built, {STUDY})
     actual = graph_values(built)
     for slot in program.layout.slots:
@@ -192,7 +186,7 @@ def graph_values(built: "pm.Model") -> Values:
 def _prepare_from_graph(model: Model, data: Any, priors: Mapping[str, Prior], variant: str) -> Bound:
     """Build the PyMC model, and reuse a program only if its graph is the same, constants included."""
     with _COMPILING:
-        built = builder(model, variant)(data, priors)
+        built = model.programs[variant](data, priors)
         graph, values = _graph(built), graph_values(built)
         shapes = {name: value.shape for name, value in sorted(values.items())}
         known = _GRAPHS.setdefault(f"{model.source_hash} {variant}", [])
