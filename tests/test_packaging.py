@@ -2,12 +2,14 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tarfile
 import zipfile
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -122,3 +124,15 @@ def test_the_sdist_is_a_working_checkout(built: Path, reference: dict, tmp_path:
     found = probe(folder, tmp_path)
     assert Path(found["where"]).is_relative_to(folder)
     assert same(found, reference)
+
+
+def test_the_api_page_lists_every_public_name():
+    """Every function and class of ``bm.__all__``, and every plot, has its place in docs/api.md."""
+    import bayesmeta as bm
+    from bayesmeta.plots import PLOTS
+
+    paths = re.findall(r"^\.\. auto(?:function|class|exception):: ([\w.]+)$", (ROOT / "docs/api.md").read_text(), re.M)
+    plots = {path.rpartition(".")[2] for path in paths if path.startswith("bayesmeta.plots.")}
+    public = {n for n in bm.__all__ if not n.startswith("_") and not isinstance(getattr(bm, n), ModuleType)}
+    assert plots == set(PLOTS)
+    assert public <= {path.rpartition(".")[2] for path in paths if not path.startswith("bayesmeta.plots.")}
