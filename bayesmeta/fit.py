@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 
 from bayesmeta.effects import find_measure
 from bayesmeta.engines import ENGINES
+from bayesmeta.engines.own_files import check_copy
 from bayesmeta.errors import DataError, ModelError, unknown
 from bayesmeta.model import GaussianMarginal, Model, load_model
 from bayesmeta.posterior import Posterior, check_seed
@@ -53,7 +54,8 @@ def fit(
     Raises
     ------
     ModelError
-        If a name or an option is unknown, the seed is no whole number, or the engine cannot do the model.
+        If a name or an option is unknown, the seed is no whole number, the engine cannot do the model, or a copied
+        model file was edited in ``build`` and not in the functions that restate it.
     DataError
         If the data are not what the model takes.
     ConvergenceError
@@ -70,6 +72,7 @@ def fit(
         raise unknown("engine", engine, ["auto", *ENGINES])
     if engine == "quadrature" and loaded.gaussian_marginal is None and loaded.study_likelihoods is None:
         raise ModelError(f"Model {loaded.name!r} offers no quadrature. Use engine='nuts'.")
+    check_copy(loaded, data, chosen)
     return ENGINES[engine](loaded, data, chosen, seed=seed, **options)
 
 

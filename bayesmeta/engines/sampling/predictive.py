@@ -1,5 +1,6 @@
 """Data and parameters that a model predicts: from its priors, and from a posterior."""
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -84,4 +85,12 @@ def replicate(
     if model.simulate is None:
         return None
     theta = draw_theta(model, data, priors, draws, rng)
-    return model.simulate(data, draws if theta is None else {**draws, "theta": theta}, rng)
+    try:
+        return model.simulate(data, draws if theta is None else {**draws, "theta": theta}, rng)
+    except KeyError as error:
+        warnings.warn(
+            f"No replicates of the data: simulate of model {model.name!r} asks for {error}, which its program does not "
+            'draw. RANDOM_EFFECTS = "normal" in the file makes true effects known; delete simulate if it has none.',
+            stacklevel=2,
+        )
+        return None

@@ -47,7 +47,7 @@ _PROGRAMS: dict[str, Program] = {}
 _GRAPHS: dict[str, list[Compiled]] = {}
 _LOCKS: dict[str, threading.Lock] = {}
 # PyTensor's rewriting and compiling share state, so only one thread compiles at a time.
-_COMPILING = threading.Lock()
+COMPILING = threading.Lock()
 _REGISTRY = threading.Lock()
 
 
@@ -163,7 +163,7 @@ def _package_hash() -> str:
 
 
 def _compile_checked(model: Model, data: Any, priors: Mapping[str, Prior], variant: str, values: Values) -> Program:
-    with _COMPILING:
+    with COMPILING:
         built = model.programs[variant](data, priors)
         program = compile_program(built, {STUDY})
     actual = graph_values(built)
@@ -185,7 +185,7 @@ def graph_values(built: "pm.Model") -> Values:
 
 def _prepare_from_graph(model: Model, data: Any, priors: Mapping[str, Prior], variant: str) -> Bound:
     """Build the PyMC model, and reuse a program only if its graph is the same, constants included."""
-    with _COMPILING:
+    with COMPILING:
         built = model.programs[variant](data, priors)
         graph, values = _graph(built), graph_values(built)
         shapes = {name: value.shape for name, value in sorted(values.items())}
