@@ -41,16 +41,17 @@ class PriorSet:
 class ThresholdRow:
     """How probable it is that the effect is beyond a threshold, in the direction of benefit.
 
-    `low_mean` ... `high_new` are the smallest and largest values over the prior sets.
+    `low_mean` ... `high_new` are the smallest and largest values over the prior sets. Those of a new study are None
+    where the model has none.
     """
 
     threshold: float
     p_mean: float
-    p_new: float
+    p_new: float | None
     low_mean: float
     high_mean: float
-    low_new: float
-    high_new: float
+    low_new: float | None
+    high_new: float | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -208,7 +209,7 @@ def _outcome(
         level=protocol.level,
         benefit=plan.benefit,
         published=published,
-        model=protocol.models,
+        model=protocol.model_sources,
         priors=protocol.priors.texts(),
         engine=engine,
         seed=seed,
@@ -273,7 +274,7 @@ def _prior_set(
     seed: int,
     sampling: dict[str, Any],
 ) -> PriorSet:
-    model = load_model(protocol.models[0])
+    model = load_model(protocol.model_sources[0])
     named = {name: text for name, text in alternative.priors().items() if name in model.priors}
     priors = {**primary, **named}
     effects = comparison.effects
@@ -302,8 +303,9 @@ def _thresholds(plan: Outcome, measure: str, sets: tuple[PriorSet, ...]) -> tupl
     for threshold in plan.thresholds:
         at = float(MEASURES[measure].from_natural(threshold))
         mean = [beyond(p.mu, at, plan.benefit) for p in posteriors]
-        new = [beyond(p.theta_new, at, plan.benefit) for p in posteriors]
-        rows.append(ThresholdRow(threshold, mean[0], new[0], min(mean), max(mean), min(new), max(new)))
+        new = [beyond(p.theta_new, at, plan.benefit) for p in posteriors if "theta_new" in p.marginals]
+        of_new = (new[0], min(new), max(new)) if new else (None, None, None)
+        rows.append(ThresholdRow(threshold, mean[0], of_new[0], min(mean), max(mean), *of_new[1:]))
     return tuple(rows)
 
 

@@ -27,6 +27,10 @@ class DrawsMarginal:
         Range of the quantity; the density does not leak across its ends.
     kind
         Kind of the intervals: ``"posterior prediction"`` for a new study.
+    no_mean, no_sd
+        Whether the posterior has no mean, and no SD: they are then infinite, or undefined (nan) where both tails count.
+    notes
+        Why.
 
     Raises
     ------
@@ -37,6 +41,9 @@ class DrawsMarginal:
     draws: Array
     support: tuple[float, float] = (-math.inf, math.inf)
     kind: IntervalKind = "credible"
+    no_mean: bool = False
+    no_sd: bool = False
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         draws = frozen_array(self.draws)
@@ -51,11 +58,18 @@ class DrawsMarginal:
         object.__setattr__(self, "draws", draws)
 
     def mean(self) -> float:
-        """Return the mean of the draws."""
+        """Return the mean of the draws; infinite or nan where the posterior has none."""
+        if self.no_mean:
+            return math.inf if math.isfinite(self.support[0]) else math.nan
         return float(self.draws.mean())
 
     def sd(self) -> float:
-        """Return the standard deviation of the draws."""
+        """Return the standard deviation of the draws; infinite where the posterior has none."""
+        if self.no_sd:
+            return math.inf
+        # Equal draws (a known tau) have none, and rounding would make one up.
+        if self.draws.min() == self.draws.max():
+            return 0.0
         return float(self.draws.std(ddof=1))
 
     def median(self) -> float:

@@ -53,6 +53,22 @@ class GaussianMarginal:
     beta: tuple[Prior, ...]
     tau: Prior | None
 
+    def row(self, x: ArrayLike) -> Array:
+        """Return `x` as ``(p,)`` values of the design's columns.
+
+        Raises
+        ------
+        ModelError
+            If it does not have one finite value for each coefficient.
+        """
+        values = np.asarray(x, dtype=float).ravel()
+        if values.shape != (len(self.terms),) or not np.isfinite(values).all():
+            raise ModelError(
+                f"x needs {len(self.terms)} finite value(s), one for each of {', '.join(self.terms)}; "
+                f"got {values.tolist()}."
+            )
+        return values
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StudyLikelihoods:

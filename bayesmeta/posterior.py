@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bayesmeta.convergence import decimals
 from bayesmeta.errors import ModelError, unknown
 from bayesmeta.model import DEFAULT_VARIANT, Model
 from bayesmeta.priors import Prior
 from bayesmeta.values import Array, Interval
+from bayesmeta.words import supported
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -125,7 +125,8 @@ class Posterior:
             low, median, high = marginal.ppf((0.025, 0.5, 0.975))
             figures = {"mean": marginal.mean(), "sd": marginal.sd(), "50%": median, "2.5%": low, "97.5%": high}
             errors = self.diagnostics.table.get(name, {})
-            lines.append(f"{name:24}" + "".join(f"{_text(x, errors.get(f'mcse_{n}')):>10}" for n, x in figures.items()))
+            cells = [supported(x, errors.get(f"mcse_{n}"), 4) for n, x in figures.items()]
+            lines.append(f"{name:24}" + "".join(f"{cell:>10}" for cell in cells))
         tried = [f"Tried: {remedy}." for remedy in self.diagnostics.remedies]
         return "\n".join([*lines, *tried, self.diagnostics.verdict])
 
@@ -137,7 +138,7 @@ class Posterior:
     @property
     def k(self) -> int:
         """Number of studies."""
-        return len(self.theta)
+        return len(self.data.study)
 
     @property
     def mu(self) -> Marginal:
@@ -250,13 +251,6 @@ class Posterior:
         Of a sampled posterior it is the variant that was sampled.
         """
         return self.model.programs[self.options.get("variant", DEFAULT_VARIANT)](self.data, self.priors)
-
-
-def _text(value: float, error: float | None) -> str:
-    """Return a figure without digits that its Monte Carlo error does not support; four where there is no error."""
-    if not error or not math.isfinite(error):
-        return f"{value:.4g}"
-    return f"{round(value, -math.ceil(math.log10(error))):.{decimals(error, 8)}f}"
 
 
 def probability(

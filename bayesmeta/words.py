@@ -7,6 +7,7 @@ from bayesmeta.values import Interval
 
 DAGGER = "†"
 CAP = 0.999
+CAP_DECIMALS = 3
 DASH = "–"
 
 INTERVAL_WORDS = {
@@ -38,6 +39,35 @@ def number(value: float | None, digits: int = 3) -> str:
     if not -5 < magnitude < 6:
         return f"{value:.{digits - 1}e}"
     return f"{rounded:.{max(0, digits - 1 - magnitude)}f}"
+
+
+def digits(value: float | None, error: float | None, most: int = 3) -> int:
+    """Return how many significant digits of `value` to print so that none is finer than its error.
+
+    Examples
+    --------
+    >>> digits(2.97, 0.017), digits(0.4441, 0.004), digits(2.97, None), digits(0.004, 0.1)
+    (2, 2, 3, 1)
+    """
+    if value is None or not error or not math.isfinite(value) or not math.isfinite(error) or value == 0:
+        return most
+    magnitude = math.floor(math.log10(abs(value)))
+    return min(most, max(1, magnitude - math.ceil(math.log10(error)) + 1))
+
+
+def supported(value: float, error: float | None, most: int = 3) -> str:
+    """Return a figure as text with no digit finer than its error, a 0 where the error leaves none.
+
+    Examples
+    --------
+    >>> supported(2.9749, 0.017), supported(0.0021, 0.0146), supported(-0.08, 0.02), supported(0.0021, None)
+    ('3.0', '0.0', '-0.1', '0.00210')
+    """
+    if error and math.isfinite(error) and math.isfinite(value):
+        place = math.ceil(math.log10(error))
+        if abs(value) < 10.0**place:
+            return f"{round(value, -place) + 0.0:.{max(0, -place)}f}"
+    return number(value, digits(value, error, most))
 
 
 def small_number(value: float | None, decimals: int = 2) -> str:
@@ -83,16 +113,14 @@ def probability_text(value: float | None, decimals: int = 5) -> str:
     --------
     >>> probability_text(0.98605), probability_text(0.99999), probability_text(0.0), probability_text(None)
     ('0.98605', '>0.999', '<0.001', '–')
-    >>> probability_text(0.997, 2), probability_text(0.002, 2)
-    ('>0.99', '<0.01')
+    >>> probability_text(0.997, 2), probability_text(0.002, 2), probability_text(1.0, 1)
+    ('>0.99', '<0.01', '>0.9')
     """
     if value is None:
         return DASH
-    if value > CAP:
-        return f">{CAP}"
-    if value < 1 - CAP:
-        return f"<{1 - CAP:.3f}"
     decimals = max(decimals, 1)
+    if decimals >= CAP_DECIMALS and not 1 - CAP <= value <= CAP:
+        return f">{CAP}" if value > CAP else f"<{1 - CAP:.3f}"
     rounded = f"{value:.{decimals}f}"
     # With few digits, rounding alone would print a 0 or a 1.
     if float(rounded) in (0.0, 1.0):

@@ -172,7 +172,7 @@ def _data(
     from bayesmeta.model import load_model
     from bayesmeta.studies import EffectSizes, TwoByTwo
 
-    model, zero = load_model(protocol.models[0]), protocol.zero_cells
+    model, zero = load_model(protocol.model_sources[0]), protocol.zero_cells
     if isinstance(table, EffectSizes):
         effects = table
     else:
@@ -188,7 +188,7 @@ def _posteriors(protocol: "Protocol", data: "EffectSizes | TwoByTwo") -> "tuple[
     from bayesmeta.fit import fit
     from bayesmeta.model import load_model
 
-    model, texts = load_model(protocol.models[0]), protocol.priors.texts()
+    model, texts = load_model(protocol.model_sources[0]), protocol.priors.texts()
     primary = fit(data, model, priors=texts, seed=protocol.seed)
     others, failed = [], []
     planned = protocol.sensitivity or (() if protocol.path.name else usual_alternatives(primary))

@@ -8,21 +8,7 @@ from bayesmeta.convergence import decimals
 from bayesmeta.draws import DrawsMarginal
 from bayesmeta.posterior import Marginal
 from bayesmeta.values import Interval
-from bayesmeta.words import number, probability_text
-
-
-def digits(value: float | None, error: float | None, most: int = 3) -> int:
-    """Return how many significant digits of `value` to print so that none is finer than its error.
-
-    Examples
-    --------
-    >>> digits(2.97, 0.017), digits(0.4441, 0.004), digits(2.97, None), digits(0.004, 0.1)
-    (2, 2, 3, 1)
-    """
-    if value is None or not error or not math.isfinite(value) or not math.isfinite(error) or value == 0:
-        return most
-    magnitude = math.floor(math.log10(abs(value)))
-    return min(most, max(1, magnitude - math.ceil(math.log10(error)) + 1))
+from bayesmeta.words import number, probability_text, supported
 
 
 def figure_error(marginal: Marginal | None, what: str | float) -> float | None:
@@ -31,10 +17,16 @@ def figure_error(marginal: Marginal | None, what: str | float) -> float | None:
 
 
 def probability_error(marginal: Marginal | None, p: float | None) -> float | None:
-    """Return the Monte Carlo standard error of a tail probability; None where nothing was sampled."""
+    """Return the Monte Carlo standard error of a tail probability; None where nothing was sampled.
+
+    From the share with one more draw on either side (Laplace's rule of succession): that none of n draws lies beyond a
+    threshold does not make its probability 0 without error.
+    """
     if p is None or not isinstance(marginal, DrawsMarginal):
         return None
-    return math.sqrt(p * (1.0 - p) / marginal.ess("bulk"))
+    n = marginal.ess("bulk")
+    share = (n * p + 1.0) / (n + 2.0)
+    return math.sqrt(share * (1.0 - share) / n)
 
 
 def worst(errors: Iterable[float | None]) -> float | None:
@@ -52,7 +44,7 @@ def natural_error(natural: Callable[[float], float], value: float, error: float 
 def written(natural: Callable[[float], float], value: float, error: float | None) -> str:
     """Return a transformed figure as text, given the error that it has before."""
     shown = natural(value)
-    return number(shown, digits(shown, natural_error(natural, value, error)))
+    return supported(shown, natural_error(natural, value, error))
 
 
 @dataclass(frozen=True, slots=True)

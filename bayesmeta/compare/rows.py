@@ -177,10 +177,15 @@ def bayesian_row(
     benefit: Benefit | None,
     without: tuple[str, ...] = (),
 ) -> Row:
-    """Return the row of a posterior: medians, equal-tailed intervals, probabilities of benefit."""
+    """Return the row of a posterior: medians, equal-tailed intervals, probabilities of benefit.
+
+    What a new study would show is left out where the model does not say it: `beta_binomial`, and model files without
+    ``RANDOM_EFFECTS``.
+    """
     null = MEASURES[measure].null
     has_tau = "tau" in posterior.marginals
     tail = None if null is None else {"higher": "sf", "lower": "cdf"}.get(benefit or "")
+    new = posterior.marginals.get("theta_new")
     return Row(
         method=method,
         kind="bayesian",
@@ -190,9 +195,9 @@ def bayesian_row(
         tau=posterior.tau.median() if has_tau else None,
         tau_interval=posterior.tau.eti(level) if has_tau else None,
         I2=posterior["I2"].median() if "I2" in posterior.marginals else None,
-        prediction=replace(posterior.theta_new.eti(level), kind="posterior prediction"),
+        prediction=None if new is None else replace(new.eti(level), kind="posterior prediction"),
         p_benefit_mean=None if tail is None else float(getattr(posterior.mu, tail)(null)),
-        p_benefit_new=None if tail is None else float(getattr(posterior.theta_new, tail)(null)),
+        p_benefit_new=None if tail is None or new is None else float(getattr(new, tail)(null)),
         without=without,
         note="" if posterior.diagnostics.ok else posterior.diagnostics.verdict,
         source=posterior,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bayesmeta.compare.caveats import reconstructed
-from bayesmeta.compare.precision import Printed, digits, figure_error
+from bayesmeta.compare.precision import Printed, figure_error
 from bayesmeta.compare.values import Comparison, Row
 from bayesmeta.convergence import decimals
 from bayesmeta.effects import MEASURES
@@ -16,6 +16,7 @@ from bayesmeta.values import Interval
 from bayesmeta.words import (
     DAGGER,
     DASH,
+    digits,
     number,
     p_value,
     percent,
@@ -219,14 +220,22 @@ def footnotes(comparison: Comparison) -> tuple[str, ...]:
     read = (
         "conf. = confidence interval, cred. = credible interval; Bayesian estimates, tau and I² are posterior medians."
     )
-    probability = f"P({event}): posterior probability for the mean effect, and for the true effect of a new study."
+    new = any(row.p_benefit_new is not None for row in comparison.rows)
+    of_new = ", and for the true effect of a new study" if new else ""
+    probability = f"P({event}): posterior probability for the mean effect{of_new}."
     sampled = any(isinstance(r.source, Posterior) and r.source.engine == "nuts" for r in comparison.rows)
     digits_words = ("NUTS figures have the digits that their Monte Carlo error supports.",) if sampled else ()
-    missing = (
-        f"Not shown: {a.method}{' without ' + ', '.join(a.without) if a.without else ''}. {a.reason}"
-        for a in comparison.absent
+    doubtful = (
+        f"{row.method}{_without(row.without)}: {row.source.diagnostics.verdict}"
+        for row in comparison.rows
+        if isinstance(row.source, Posterior) and not row.source.diagnostics.ok
     )
-    return (read, *((probability,) if event else ()), *digits_words, *missing, *comparison.caveats)
+    missing = (f"Not shown: {a.method}{_without(a.without)}. {a.reason}" for a in comparison.absent)
+    return (*doubtful, read, *((probability,) if event else ()), *digits_words, *missing, *comparison.caveats)
+
+
+def _without(studies: tuple[str, ...]) -> str:
+    return f" without {', '.join(studies)}" if studies else ""
 
 
 @dataclass(frozen=True, slots=True)

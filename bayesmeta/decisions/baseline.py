@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 from scipy.special import expit, roots_legendre
 
-from bayesmeta.compare.precision import digits, figure_error, natural_error
+from bayesmeta.compare.precision import figure_error, natural_error
 from bayesmeta.effects import compute_effects
 from bayesmeta.errors import DataError, ModelError, unknown
 from bayesmeta.fit import fit
 from bayesmeta.posterior import Marginal, Posterior
 from bayesmeta.studies import EffectSizes, StudyTable, TwoByTwo
 from bayesmeta.values import Array, frozen_array
-from bayesmeta.words import number
+from bayesmeta.words import supported
 
 # Panels of probability, finer towards both tails, where a quantile function is steep; twelve Gauss points in each.
 _TAIL = (0.0, 1e-15, 1e-12, 1e-10, 1e-8, 1e-6, 1e-4, 1e-3, 0.01, 0.03, 0.08, 0.15, 0.25, 0.37)
@@ -191,4 +191,4 @@ def events_per_1000(value: float, error: float | None = None) -> str:
         return "<0.1"
     places = 1 if size < 9.95 else 0
     most = max(1, math.floor(math.log10(size)) + 1 + places)
-    return number(size, digits(size, error, most)) if error else f"{size:.{places}f}"
+    return supported(size, error, most) if error else f"{size:.{places}f}"

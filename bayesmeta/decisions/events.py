@@ -52,10 +52,10 @@ class Probability:
         return cls(values[0], errors[0], min(values), max(values), worst(errors))
 
     def __str__(self) -> str:
-        said = probability_text(self.value, decimals(self.error, 3))
         if self.low is None or self.high is None:
-            return said
-        low, high = self._ends(self.low, self.high)
+            return probability_text(self.value, decimals(self.error, 3))
+        # As coarse as its range, in which it must be seen to lie.
+        said, (low, high) = probability_text(self.value, decimals(self.range_error, 3)), self._ends(self.low, self.high)
         return f"{said} ({low} to {high})"
 
     def span(self) -> str:

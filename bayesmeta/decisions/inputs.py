@@ -7,6 +7,7 @@ from typing import Any
 from bayesmeta.decisions.absolute import AbsoluteTable, absolute_table
 from bayesmeta.decisions.events import EventTable
 from bayesmeta.decisions.quantities import Benefit, measure_of, measure_scale
+from bayesmeta.decisions.text import folded
 from bayesmeta.decisions.thresholds import ranges, rope, three_way, threshold_table
 from bayesmeta.errors import ModelError
 from bayesmeta.posterior import Posterior
@@ -27,12 +28,15 @@ class Decision:
         Probabilities of trivial, small, moderate and large effects.
     absolute
         Events per 1000 and numbers needed to treat.
+    warnings
+        Why the figures cannot be relied on: the verdicts of runs that did not converge.
     """
 
     thresholds: EventTable | None = None
     equivalence: EventTable | None = None
     sizes: EventTable | None = None
     absolute: AbsoluteTable | None = None
+    warnings: tuple[str, ...] = ()
 
     @property
     def parts(self) -> tuple[EventTable | AbsoluteTable, ...]:
@@ -40,7 +44,7 @@ class Decision:
         return tuple(p for p in (self.thresholds, self.equivalence, self.sizes, self.absolute) if p is not None)
 
     def __str__(self) -> str:
-        return "\n\n".join(str(part) for part in self.parts)
+        return "\n\n".join((*("\n".join(folded(warning)) for warning in self.warnings), *map(str, self.parts)))
 
 
 def decide(
@@ -95,6 +99,7 @@ def decide(
         absolute_table(posterior, baselines, benefit=benefit, measure=at, level=level, others=some)
         if len(baselines)
         else None,
+        tuple(dict.fromkeys(p.diagnostics.verdict for p in (posterior, *others) if not p.diagnostics.ok)),
     )
 
 

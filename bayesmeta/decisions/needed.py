@@ -5,12 +5,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from bayesmeta.compare.precision import Printed, digits, figure_error
+from bayesmeta.compare.precision import Printed, figure_error
 from bayesmeta.decisions.quantities import MEAN, Benefit, check_benefit
 from bayesmeta.errors import ModelError
 from bayesmeta.posterior import Marginal
 from bayesmeta.values import Interval
-from bayesmeta.words import level_text, number
+from bayesmeta.words import digits, level_text, number
 
 type Direction = Literal["NNTB", "NNTH"]
 

@@ -156,7 +156,9 @@ class Sequential:
     def notes(self) -> tuple[str, ...]:
         """Return what a reader must know to use the table."""
         level = level_text(self.level)
-        said = [
+        doubtful = [(step.label, p) for step in self.steps if not (p := step.posterior.diagnostics).ok]
+        said = [f"After {label}: {found.verdict}" for label, found in doubtful]
+        said += [
             f"Medians and equal-tailed intervals: {level} credible for the mean effect, {level} posterior prediction "
             "for the true effect of a new study. Probabilities are given the model, the studies so far and the priors.",
             "The prediction includes the study's own sampling error. p: two-sided predictive p-value; a small one says "

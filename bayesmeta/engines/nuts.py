@@ -14,6 +14,8 @@ from bayesmeta.engines.lazy import Lazy
 from bayesmeta.engines.sampling.chains import Run, Settings, run
 from bayesmeta.engines.sampling.datatree import datatree
 from bayesmeta.engines.sampling.diagnostics import BFMI_LIMIT, diagnose
+from bayesmeta.engines.sampling.fitted import Fitted
+from bayesmeta.engines.sampling.moments import missing_moments
 from bayesmeta.engines.sampling.program_cache import prepare
 from bayesmeta.engines.sampling.quantities import Quantities, derive
 from bayesmeta.engines.tau import known_tau, tail_exponent
@@ -119,9 +121,10 @@ def _check_proper(given: GaussianMarginal) -> None:
 def _check(settings: Settings, model: Model, variant: str) -> None:
     for name, least in (("draws", 4), ("tune", 1), ("thin", 1), ("chains", 1)):
         value = getattr(settings, name)
-        if not isinstance(value, int) or value < least:
+        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
             raise ModelError(f"{name}={value!r}: it must be a whole number of at least {least}.")
-    if not 0.0 < settings.target_accept < 1.0:
+    accept = settings.target_accept
+    if not isinstance(accept, int | float | np.floating) or not 0.0 < accept < 1.0:
         raise ModelError(f"target_accept={settings.target_accept!r}: it must lie between 0 and 1, e.g. 0.95.")
     if not isinstance(settings.seed, int) or not 0 <= settings.seed < 2**64:
         raise ModelError(f"seed={settings.seed!r}: it must be a whole number from 0 to 2**64 - 1.")
@@ -192,25 +195,30 @@ def _posterior(
         model=model,
         priors=priors,
         engine="nuts",
-        marginals=_marginals(attempt.quantities.reported(data.study)),
-        theta=_marginals(attempt.quantities.by_study(data.study)),
+        marginals=_marginals(attempt.quantities.reported(data.study), missing_moments(model, data, priors)),
+        theta=_marginals(attempt.quantities.by_study(data.study), {}),
         diagnostics=replace(attempt.diagnostics, remedies=remedies),
         datatree=partial(datatree, model, data, priors, attempt.run, attempt.quantities, options),
         seed=seed,
         options=MappingProxyType(options),
         versions=versions(*PACKAGES),
+        details=None
+        if model.gaussian_marginal is None
+        else Fitted(model.gaussian_marginal(data, priors), attempt.run.draws, seed),
     )
 
 
-def _marginals(quantities: Mapping[str, Array]) -> Lazy:
-    return Lazy(
-        {
-            name: partial(
-                DrawsMarginal,
-                value,
-                support=SUPPORT.get(name, (-math.inf, math.inf)),
-                kind="posterior prediction" if name == "theta_new" else "credible",
-            )
-            for name, value in quantities.items()
-        }
-    )
+def _marginals(quantities: Mapping[str, Array], missing: Mapping[str, tuple[bool, bool, str]]) -> Lazy:
+    def marginal(name: str, draws: Array) -> DrawsMarginal:
+        no_mean, no_sd, why = missing.get(name, (False, False, ""))
+        what = "mean and SD" if no_mean else "SD"
+        return DrawsMarginal(
+            draws,
+            support=SUPPORT.get(name, (-math.inf, math.inf)),
+            kind="posterior prediction" if name == "theta_new" else "credible",
+            no_mean=no_mean,
+            no_sd=no_sd,
+            notes=(f"No finite {what}: {why}.",) if no_sd else (),
+        )
+
+    return Lazy({name: partial(marginal, name, draws) for name, draws in quantities.items()})

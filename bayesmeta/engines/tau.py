@@ -7,6 +7,8 @@ from bayesmeta.priors import Prior, Uniform, mixture, truncated
 
 # No data tell a tau below this from 0. A pole at 0 as slow as this can hide mass below every double.
 NOTHING, POLE = 1e-150, -0.9
+# Powers of tau closer than this to one that does not converge count as it: growth is measured on the last nodes.
+BARELY = 1e-4
 # Mass there that would be missed.
 HIDDEN = 1e-10
 
@@ -66,6 +68,22 @@ def tail_exponent(prior: Prior, k: int, flat: int) -> float:
             "Use a proper prior of tau, e.g. half_normal(0.5), or of mu."
         )
     return float(exponent)
+
+
+def moment_exists(prior: Prior, exponent: float, growth: float) -> bool:
+    """Return whether what grows as ``tau ** growth`` has a finite posterior expectation.
+
+    Parameters
+    ----------
+    prior
+        Of tau.
+    exponent
+        Of the posterior's tail, of `tail_exponent`.
+    growth
+        A power of tau.
+    """
+    rate = exponent - 1.0 - growth
+    return rate >= BARELY or (barely_proper(prior) and abs(rate) < BARELY)
 
 
 def barely_proper(prior: Prior) -> bool:

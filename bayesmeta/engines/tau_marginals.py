@@ -9,14 +9,12 @@ from typing import TypedDict
 import numpy as np
 
 from bayesmeta.engines.nodes import TO_LEGENDRE, Rule
-from bayesmeta.engines.tau import barely_proper
+from bayesmeta.engines.tau import BARELY, moment_exists
 from bayesmeta.marginals import Density, LineDensity, SincDensity, Transformed
 from bayesmeta.marginals.axis import from_axis, log_jacobian, to_axis
 from bayesmeta.priors import Prior
 from bayesmeta.values import Array
 
-# Powers of tau closer than this to one that does not converge count as it: growth is measured on the last nodes.
-BARELY = 1e-4
 # What is given for a mean that does not exist.
 PRINCIPAL = "what is given is infinite where one tail is the heavier, and a principal value otherwise"
 
@@ -69,8 +67,7 @@ class TauPosterior:
         A proper prior whose density falls as 1 / tau, but for a slower factor, can be integrated as far as it goes:
         so can the posterior where the likelihood just makes up for the growth.
         """
-        rate = self.exponent - 1.0 - growth
-        return rate >= BARELY or (barely_proper(self.prior) and abs(rate) < BARELY)
+        return moment_exists(self.prior, self.exponent, growth)
 
     def beyond(self, growth: float, log_last: float | None = None) -> float:
         """Return the integral beyond the panels of what grows as ``tau ** growth``.

@@ -20,8 +20,8 @@ class PriorSetLine:
     median: float
     low: float
     high: float
-    new_low: float
-    new_high: float
+    new_low: float | None
+    new_high: float | None
 
 
 def prior_sets_data(posteriors: Mapping[str, Posterior], *, level: float = 0.95) -> tuple[PriorSetLine, ...]:
@@ -36,8 +36,9 @@ def prior_sets_data(posteriors: Mapping[str, Posterior], *, level: float = 0.95)
     """
     lines = []
     for label, posterior in posteriors.items():
-        mean, new = posterior.mu.eti(level), posterior.theta_new.eti(level)
-        lines.append(PriorSetLine(label, posterior.mu.median(), mean.low, mean.high, new.low, new.high))
+        mean = posterior.mu.eti(level)
+        new = posterior.theta_new.eti(level) if "theta_new" in posterior.marginals else (None, None)
+        lines.append(PriorSetLine(label, posterior.mu.median(), mean.low, mean.high, *new))
     return tuple(lines)
 
 
@@ -61,7 +62,8 @@ def prior_sets(
     ax = new_axes(ax, 7.0, 0.7 + 0.32 * len(lines))
     scale = MEASURES[measure]
     for i, line in enumerate(lines):
-        ax.plot([line.new_low, line.new_high], [-i, -i], color=BAYESIAN, lw=0.9, alpha=0.7)
+        if line.new_low is not None and line.new_high is not None:
+            ax.plot([line.new_low, line.new_high], [-i, -i], color=BAYESIAN, lw=0.9, alpha=0.7)
         ax.plot([line.low, line.high], [-i, -i], color=BAYESIAN, lw=3.2, solid_capstyle="butt")
         ax.scatter([line.median], [-i], s=30, color=INK if i == 0 else BAYESIAN, zorder=3, linewidths=0)
         weight = "bold" if i == 0 else "normal"

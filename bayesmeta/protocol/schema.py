@@ -331,6 +331,11 @@ class Protocol(_Section):
         """The data file, found relative to the protocol file."""
         return self._path.parent / self.data
 
+    @property
+    def model_sources(self) -> tuple[str, ...]:
+        """The models: names, and model files of one's own found relative to the protocol file."""
+        return tuple(str(self._path.parent / name) if name.endswith(".py") else name for name in self.models)
+
     def published(self, outcome: str) -> PublishedResult | None:
         """Return the published result of an outcome, or None when the plan names none."""
         section = self.outcomes[outcome].published

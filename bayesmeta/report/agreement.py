@@ -8,11 +8,10 @@ from bayesmeta import plots
 from bayesmeta.agreement import LIMIT, AgreementRow, agreement
 from bayesmeta.analysis import OutcomeResult
 from bayesmeta.compare.caveats import reconstructed
-from bayesmeta.compare.precision import digits
 from bayesmeta.compare.table import daggered
 from bayesmeta.report.figures import inline_svg
 from bayesmeta.report.values import Line, Table
-from bayesmeta.words import number
+from bayesmeta.words import number, supported
 
 
 def agreement_rows(result: OutcomeResult) -> tuple[AgreementRow, ...]:
@@ -47,8 +46,7 @@ def agreement_table(rows: tuple[AgreementRow, ...]) -> Table | None:
 def _cell(row: AgreementRow | None) -> str:
     if row is None:
         return ""
-    sampled = number(row.sampled, digits(row.sampled, row.mcse))
-    return f"{sampled} / {number(row.computed)} ({row.z:+.1f})"
+    return f"{supported(row.sampled, row.mcse)} / {number(row.computed)} ({row.z:+.1f})"
 
 
 def agreement_words(rows: tuple[AgreementRow, ...]) -> str:

@@ -26,15 +26,17 @@ def headline(result: OutcomeResult) -> tuple[str, ...]:
     comparison, posterior = result.comparison, result.posterior
     level = level_text(comparison.level)
     row = next(r for r in comparison.rows if r.source is posterior)
-    event, said, shown = benefit_words(comparison), [], Shown(row, comparison)
-    if event and row.p_benefit_mean is not None and row.p_benefit_new is not None:
+    event, shown = benefit_words(comparison), Shown(row, comparison)
+    said = [] if posterior.diagnostics.ok else [posterior.diagnostics.verdict]
+    if event and row.p_benefit_mean is not None:
         mean, new = p_over_sets(result, "p_benefit_mean"), p_over_sets(result, "p_benefit_new")
         sets = len([s for s in result.prior_sets if s.row is not None])
+        of_new = f" ({new})" if new else ""
         p_mean, p_new = shown.probability("mu", row.p_benefit_mean), shown.probability("theta_new", row.p_benefit_new)
         said.append(
             f"Given the model, the data and the priors, the probability of a benefit ({event}) is "
-            f"{p_mean}{f' ({mean} over {sets} sets of priors)' if mean else ''} for the mean effect and "
-            f"{p_new}{f' ({new})' if new else ''} for the true effect of a new study."
+            f"{p_mean}{f' ({mean} over {sets} sets of priors)' if mean else ''} for the mean effect"
+            + ("." if row.p_benefit_new is None else f" and {p_new}{of_new} for the true effect of a new study.")
         )
     said.append(
         f"Bayesian: {comparison.measure} {shown.estimate()} "

@@ -81,7 +81,8 @@ def sensitivity_words(result: OutcomeResult) -> str:
         return "No other priors were planned, so how far the answer depends on them is not known."
     if not mean:
         return ""
-    return f"P({event}) ranges over {mean} for the mean effect and {new} for a new study. {_null_words(result)}"
+    of_new = f" and {new} for a new study" if new else ""
+    return f"P({event}) ranges over {mean} for the mean effect{of_new}. {_null_words(result)}"
 
 
 def _null_words(result: OutcomeResult) -> str:
@@ -131,9 +132,13 @@ def thresholds_table(result: OutcomeResult) -> Table | None:
     return Table(heads, tuple(lines), notes=notes)
 
 
-def _beyond_cells(result: OutcomeResult, name: str, p: float, over: tuple[float, float]) -> list[str]:
+def _beyond_cells(
+    result: OutcomeResult, name: str, p: float | None, over: tuple[float | None, float | None]
+) -> list[str]:
     """Return a probability as text and, where there are several sets of priors, its range over them."""
-    marginals = [s.posterior[name] for s in result.prior_sets if s.posterior is not None]
+    marginals = [s.posterior.marginals.get(name) for s in result.prior_sets if s.posterior is not None]
+    if p is None:
+        return [DASH] * min(len(marginals), 2)
     error = worst(probability_error(marginal, value) for marginal in marginals for value in over)
     said, known = Printed(marginals[0]).probability(p), Probability(p, low=over[0], high=over[1], range_error=error)
     return [said, known.span()] if len(marginals) > 1 else [said]

@@ -239,8 +239,11 @@ def _by_arviz(posterior: Posterior) -> tuple[PowerScaling, ...]:
     def sense(group: str, which: list[str] | None) -> Any:
         return arviz_stats.psense(tree, var_names=names, group=group, group_var_names=which)
 
-    whole, likelihood = sense("prior", priors), sense("likelihood", None)
-    alone = {p: sense("prior", [p]) for p in priors}
+    # Raised to whatever power, a prior that is the same at every draw (a uniform one) changes nothing.
+    level = [p for p in priors if np.ptp(np.asarray(tree["log_prior"][p])) == 0.0]
+    alone = {p: dict.fromkeys(names, 0.0) if p in level else sense("prior", [p]) for p in priors}
+    whole = dict.fromkeys(names, 0.0) if level == priors else sense("prior", priors)
+    likelihood = sense("likelihood", None)
     return tuple(
         PowerScaling(
             n,

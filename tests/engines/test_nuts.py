@@ -1,5 +1,6 @@
 """The NUTS engine: against quadrature, its options, diagnostics, remedies and repeatability."""
 
+import math
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -355,6 +356,7 @@ def test_remedies_can_be_switched_off(monkeypatch):
         {"thin": 0},
         {"chains": 0},
         {"target_accept": 1.0},
+        {"target_accept": "0.9"},
         {"seed": -1},
         {"variant": "centered"},
     ],
@@ -450,3 +452,49 @@ def test_an_improper_posterior_is_refused_before_sampling():
     effects = bm.EffectSizes(yi=[0.1, 0.5], sei=[0.2, 0.3], measure="OR")
     with pytest.raises(ModelError, match="k >= 3"):
         bm.fit(effects, priors={"mu": "flat()", "tau": "uniform()"}, engine="nuts", seed=1)
+
+
+def test_fitted_values_of_a_regression_are_those_of_quadrature():
+    """At new moderators: the mean effect and a new study's, within Monte Carlo error."""
+    k, rng = 10, np.random.default_rng(3)
+    x, sei = rng.normal(size=k), rng.uniform(0.1, 0.3, k)
+    yi = 0.2 + 0.4 * x + rng.normal(0, 0.2, k) + sei * rng.normal(size=k)
+    data = bm.EffectSizes(yi, sei, measure="OR", X=np.column_stack([np.ones(k), x]), terms=("intercept", "x"))
+    sampled, exact = (bm.fit(data, "meta_regression", engine=e, seed=2) for e in ("nuts", "quadrature"))
+    for what in ("linear", "predicted"):
+        ours, theirs = (getattr(post, what)([1.0, 0.7]) for post in (sampled, exact))
+        for q in (0.025, 0.5, 0.975):
+            assert abs(float(ours.ppf(q)) - float(theirs.ppf(q))) < 4.5 * ours.mcse(q), what
+        assert ours.eti(0.95).kind == theirs.eti(0.95).kind
+    with pytest.raises(ModelError, match="x needs 2 finite value"):
+        sampled.linear([1.0])
+
+
+@pytest.mark.parametrize(
+    "priors",
+    [
+        {"mu": "flat()", "tau": "uniform(0, inf)"},
+        {"mu": "normal(0, 2.82)", "tau": "half_cauchy(0.5)"},
+        {"mu": "flat()", "tau": "half_cauchy(0.5)"},
+        {"mu": "flat()", "tau": "half_normal(0.5)"},
+    ],
+)
+def test_moments_that_do_not_exist_are_not_averages_of_draws(priors):
+    """Whatever quadrature says is infinite is infinite here, with a reason; the rest is finite."""
+    data = effects(3)
+    sampled = bm.fit(data, engine="nuts", seed=1, draws=200, tune=300, priors=priors, remedies=False)
+    exact = bm.fit(data, engine="quadrature", priors=priors)
+    for name in ("mu", "tau", "tau2", "theta_new"):
+        ours, theirs = sampled[name], exact[name]
+        assert math.isfinite(ours.sd()) == math.isfinite(theirs.sd()), name
+        assert bool(ours.notes) == (not math.isfinite(ours.sd()))
+        if name in ("tau", "tau2"):
+            assert math.isfinite(ours.mean()) == math.isfinite(theirs.mean()), name
+    assert ("∞" in str(sampled)) == any(m.no_sd for m in sampled.marginals.values())
+
+
+def test_a_known_tau_has_no_spread():
+    """Its draws are equal, and so are its printed quantiles."""
+    post = bm.fit(effects(4), engine="nuts", seed=1, draws=100, priors={"tau": "point(0.3)"}, remedies=False)
+    assert post.tau.sd() == 0.0
+    assert "0.30000" not in str(post)

@@ -34,8 +34,8 @@ def unit(said: str) -> float:
 
 
 def supported(said: str, error: float) -> bool:
-    """Whether a printed number is no finer than its error; one significant digit is always left."""
-    return unit(said) >= error or len(said.replace(".", "").strip("0")) <= 1
+    """Whether a printed number is no finer than its error; probabilities keep one decimal."""
+    return unit(said) >= error or said in ("0", "0.0")
 
 
 def unsupported(text: str, errors: list[float]) -> list[tuple[str, float]]:

@@ -75,31 +75,15 @@ class Solution:
             return self.rule.interpolate(self.at.loglik, tau) + self.given.tau.logpdf(tau) - self.log_normaliser
         return condition(self.problem, tau).loglik + self.given.tau.logpdf(tau) - self.log_normaliser
 
-    def terms_of(self, x: ArrayLike) -> Array:
-        """Return `x` as ``(p,)`` values of the design's columns.
-
-        Raises
-        ------
-        ModelError
-            If it does not have one value for each coefficient.
-        """
-        values = np.asarray(x, dtype=float).ravel()
-        if values.shape != (len(self.problem.terms),) or not np.isfinite(values).all():
-            raise ModelError(
-                f"x needs {len(self.problem.terms)} finite value(s), one for each of {', '.join(self.problem.terms)}; "
-                f"got {values.tolist()}."
-            )
-        return values
-
     def linear(self, x: ArrayLike) -> NormalMixture:
         """Return the posterior of ``x' beta``: a fitted value, a contrast, a single coefficient."""
-        x = self.terms_of(x)
+        x = self.given.row(x)
         mean, var = self.at.combination(self.problem.to_gamma(x))
         return self.mixture(mean, var, float(x @ self.problem.origin), "credible")
 
     def predicted(self, x: ArrayLike) -> NormalMixture:
         """Return the posterior predictive distribution of a new study's true effect at design row `x`."""
-        x = self.terms_of(x)
+        x = self.given.row(x)
         mean, var = self.at.combination(self.problem.to_gamma(x))
         origin = float(x @ self.problem.origin)
         return self.mixture(mean, var + (self.tau**2)[:, None], origin, "posterior prediction")

@@ -1,0 +1,41 @@
+"""Which means and SDs of a sampled posterior do not exist: averages over draws are finite whatever the tails are."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from bayesmeta.engines.tau import known_tau, moment_exists, tail_exponent
+from bayesmeta.model import Model
+from bayesmeta.priors import Prior
+
+# How a quantity grows with tau where tau is far beyond the data.
+GROWTH = {"tau": 1.0, "tau2": 2.0, "theta_new": 1.0}
+
+
+def missing_moments(model: Model, data: Any, priors: Mapping[str, Prior]) -> dict[str, tuple[bool, bool, str]]:
+    """Return quantity to whether its mean and its SD do not exist, and why, where one of them does not.
+
+    Known for normal likelihoods, whose posterior density of tau falls as a known power. A coefficient with a flat prior
+    is as uncertain as tau is large.
+
+    References
+    ----------
+    Röver (2020), J. Stat. Softw. 93(6), section 2.
+    """
+    if model.gaussian_marginal is None:
+        return {}
+    given = model.gaussian_marginal(data, priors)
+    if given.tau is None or known_tau(given.tau) is not None:
+        return {}
+    flat = [term for term, prior in zip(given.terms, given.beta, strict=True) if not prior.proper]
+    exponent = tail_exponent(given.tau, len(given.y), len(flat))
+    if math.isinf(exponent):
+        return {}
+    growth = GROWTH | {("mu" if term == "mu" else f"beta[{term}]"): 1.0 for term in flat}
+    why = f"the posterior density of tau falls only as tau^-{exponent:.4g}"
+    found: dict[str, tuple[bool, bool, str]] = {}
+    for name, power in growth.items():
+        mean, sd = (not moment_exists(given.tau, exponent, times * power) for times in (1.0, 2.0))
+        if sd:
+            found[name] = (mean, sd, why)
+    return found
