@@ -12,7 +12,8 @@ from bayesmeta import convergence
 from bayesmeta.draws import DrawsMarginal
 from bayesmeta.engines.lazy import Lazy
 from bayesmeta.errors import UnknownNameError
-from bayesmeta.posterior import Diagnostics, _text
+from bayesmeta.posterior import Diagnostics
+from bayesmeta.words import supported
 
 EFFECTS = bm.EffectSizes(yi=[0.9, 0.2, 0.6, -0.1], sei=[0.3, 0.25, 0.4, 0.5], study=["a", "b", "c", "d"], measure="OR")
 POST = bm.fit(EFFECTS, priors={"mu": "normal(0, 1)", "tau": "point(0)"}, engine="quadrature")
@@ -123,8 +124,8 @@ def test_printing_shows_no_digit_that_the_monte_carlo_error_does_not_support():
 
 def test_a_large_figure_is_rounded_to_tens_where_its_error_is_tens():
     """A mean of 1234 known to within 20 is printed as 1200."""
-    assert _text(1234.0, 20.0) == "1200"
-    assert _text(0.123456, 0.0) == _text(0.123456, None) == "0.1235"
+    assert supported(1234.0, 20.0, 4) == "1200"
+    assert supported(0.123456, 0.0, 4) == supported(0.123456, None, 4) == "0.1235"
 
 
 @pytest.mark.parametrize(("variant", "sampled"), [("default", {"mu", "tau"}), ("non_centred", {"mu", "tau", "eta"})])
