@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
 from bayesmeta.marginals.search import Searched, invert
@@ -104,7 +105,10 @@ class NormalMixture(Searched):
         # The mixture's quantile lies between the smallest and the largest of its components' quantiles.
         each = m + s * z[:, None]
         low, high = each.min(axis=1), each.max(axis=1)
-        scale = float(self.weights @ self.sds) if not self.infinite_sd else float(np.median(s))
+        # Where the SD is infinite most nodes lie far out and hold next to nothing: what is typical is weighed.
+        typical = int(_weighted_medians(s[None], self.weights[heavy])[0])
+        scale = float(self.weights @ self.sds) if not self.infinite_sd else float(s[typical])
+        middle = _weighted_medians(each, self.weights[heavy])
         pad = 1e-12 * (np.abs(low) + np.abs(high)) + 1e-300
         return invert(
             lambda x: centred._table(x, term),
@@ -112,6 +116,16 @@ class NormalMixture(Searched):
             np.log(tail),
             rising,
             (low - pad, high + pad),
-            np.clip(each @ self.weights[heavy], low, high) if not self.infinite_sd else np.median(each, axis=1),
+            np.clip(each @ self.weights[heavy], low, high)
+            if not self.infinite_sd
+            else np.take_along_axis(each, middle[:, None], axis=1)[:, 0],
             scale,
         )
+
+
+def _weighted_medians(values: Array, weights: Array) -> NDArray[np.intp]:
+    """Return for each row of ``(q, n)`` values the index of its weighted median."""
+    order = np.argsort(values, axis=1)
+    total = np.cumsum(weights[order], axis=1)
+    at = np.argmax(total >= 0.5 * total[:, -1:], axis=1)
+    return np.asarray(np.take_along_axis(order, at[:, None], axis=1)[:, 0])

@@ -107,3 +107,24 @@ def test_thresholds_of_their_own():
     )
     assert np.allclose(again.mu_above, 0.5, atol=1e-9)
     assert np.allclose(again.tau_exceeds, 0.5, atol=1e-9)
+
+
+@pytest.mark.parametrize("tau", ["jeffreys()", "overall_jeffreys()", "berger_deely()", "conventional()", "dumouchel()"])
+def test_data_dependent_priors_are_those_of_each_data_set(tau):
+    """Priors that read alike, and depend on standard errors, are not taken from the first analysis for the others."""
+    sets = [bm.EffectSizes([0.1, 0.8, 0.3], sei) for sei in ([0.2, 0.5, 0.3], [1.2, 0.1, 0.3])]
+    priors = {"mu": "flat()", "tau": tau}
+    for order in (sets, sets[::-1]):
+        found = bm.fit_many(order, priors=priors)
+        for i, data in enumerate(order):
+            post = bm.fit(data, priors=priors)
+            assert float(found.tau_quantile[i, 1]) == pytest.approx(post.tau.median(), rel=1e-8)
+            assert found.mu_quantile[i].values == pytest.approx(post.mu.ppf([0.025, 0.5, 0.975]), rel=1e-8)
+
+
+@pytest.mark.parametrize("tau", ["tau2~inverse_gamma(0.001, 0.001)", "tau2~inverse_gamma(0.2, 0.3)", "lomax(0.3, 1)"])
+def test_means_that_barely_exist_are_those_of_single_fits(tau):
+    """The mean of tau where its tail falls just faster than tau^-2."""
+    data, priors = bm.EffectSizes([0.7], [0.3]), {"mu": "normal(0, 1)", "tau": tau}
+    found, post = bm.fit_many([data], priors=priors), bm.fit(data, priors=priors)
+    assert float(found.tau_mean[0]) == pytest.approx(post.tau.mean(), rel=1e-8)

@@ -276,3 +276,32 @@ def test_a_pole_at_zero_of_almost_all_mass_is_integrated():
     assert far == pytest.approx(float(prior.cdf(1e-140)) * math.exp(null - post.log_evidence), rel=1e-9)
     mass = 0.002 * np.exp(post.tau.logpdf(np.exp(u)) + u)
     assert far + mass.sum() - 0.5 * (mass[0] + mass[-1]) == pytest.approx(1.0, abs=1e-9)
+
+
+@pytest.mark.parametrize("a", [0.001, 0.005, 0.02])
+@pytest.mark.parametrize("on", ["tau", "tau2"])
+@pytest.mark.parametrize("mu", ["flat()", "normal(0, 1)"])
+def test_quantiles_under_a_tail_that_barely_ends(a, on, mu):
+    """Vague inverse gamma priors spread nodes over hundreds of powers of ten: quantiles are those of a plain sum."""
+    yi, sei = np.array([0.1, 0.8]), np.array([0.2, 0.5])
+    prior = parse_prior(f"{'tau2~' if on == 'tau2' else ''}inverse_gamma({a}, {a})")
+    precision = 0.0 if mu == "flat()" else 1.0
+
+    def given(t):
+        """Return log density of t = log tau, and mean and SD of mu."""
+        v = sei**2 + math.exp(min(2.0 * t, 690.0))
+        total = float(np.sum(1.0 / v)) + precision
+        mean = float(np.sum(yi / v)) / total
+        fit_ = -0.5 * (np.sum(np.log(v)) + math.log(total) + np.sum(yi**2 / v) - total * mean**2)
+        return float(prior.logpdf(math.exp(t))) + t + fit_, mean, total**-0.5
+
+    t = np.linspace(-60.0, 340.0, 40_001)
+    log, mean, sd = (np.array(x) for x in zip(*map(given, t), strict=True))
+    mass = np.exp(log - log.max())
+    mass /= mass.sum()
+    post = fit(yi, sei, mu=mu, tau=f"{'tau2~' if on == 'tau2' else ''}inverse_gamma({a}, {a})")
+    for q in (0.025, 0.3, 0.5, 0.975):
+        x = float(post.mu.ppf(q))
+        assert float(mass @ stats.norm.cdf(x, mean, sd)) == pytest.approx(q, abs=1e-8)
+        assert float(post.mu.cdf(x)) == pytest.approx(q, abs=1e-13)
+        assert float(post.theta_new.cdf(post.theta_new.ppf(q))) == pytest.approx(q, abs=1e-13)

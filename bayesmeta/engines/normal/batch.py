@@ -36,6 +36,8 @@ from bayesmeta.values import Array
 
 # Half the number of nodes, doubled as needed.
 SIZES = (56, 112, 224)
+# How far the tail's exponent must be beyond that of a moment that exists, for the rule to reach where the moment ends.
+JUST = 0.75
 
 type Flags = NDArray[np.bool_]
 
@@ -137,8 +139,9 @@ def _suits(given: GaussianMarginal) -> bool:
         return False
     flat = 0 if mu.proper else 1
     exponent = prior.tail_exponent + len(given.y) - flat if math.isinf(prior.support[1]) else math.inf
-    # Tails too slow for a short rule, improper posteriors among them, go to the adaptive engine.
-    slow = exponent < 1.2 or 3.0 < exponent < 3.2
+    # Tails too slow for a short rule go to the adaptive engine, improper posteriors among them: the density's own, and
+    # those of the mean and of the mean square where they only just exist.
+    slow = exponent < 1.2 or any(r < exponent < r + JUST for r in (2.0, 3.0))
     return not slow and (prior.support[0] > 0.0 or prior.origin_exponent > -0.8)
 
 

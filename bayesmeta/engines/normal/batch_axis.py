@@ -70,12 +70,13 @@ def _log_prior(priors: tuple[Prior, ...], tau: Array) -> Array:
     """Return ``(m, n)`` log prior densities, each distinct prior called once."""
     if len(set(map(id, priors))) == 1:
         return np.asarray(priors[0].logpdf(tau))
-    groups: dict[str, list[int]] = {}
+    # Not by text: data-dependent priors of different studies read alike.
+    groups: dict[Prior, list[int]] = {}
     for i, prior in enumerate(priors):
-        groups.setdefault(repr(prior), []).append(i)
+        groups.setdefault(prior, []).append(i)
     out = np.empty_like(tau)
-    for rows in groups.values():
-        out[rows] = priors[rows[0]].logpdf(tau[rows])
+    for prior, rows in groups.items():
+        out[rows] = prior.logpdf(tau[rows])
     return out
 
 
