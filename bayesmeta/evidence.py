@@ -10,9 +10,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import roots_legendre
 
-from bayesmeta.errors import DataError, ModelError, unknown
+from bayesmeta.errors import ConvergenceError, DataError, ModelError, unknown
 from bayesmeta.fit import fit, fit_many
+from bayesmeta.marginals import Known, NormalMixture, SincDensity
 from bayesmeta.marginals.average import Average
+from bayesmeta.marginals.search import Searched
 from bayesmeta.posterior import Diagnostics, Marginal, Posterior
 from bayesmeta.priors import Point
 from bayesmeta.values import Array, frozen_array
@@ -41,6 +43,8 @@ def log_evidence(posterior: Posterior) -> float:
 def bayes_factor(first: Posterior, second: Posterior) -> float:
     """Return the Bayes factor of one fit against another: how many times better it predicted the data.
 
+    Infinite beyond the largest float (1.8e308), and 0 below the smallest; the difference of `log_evidence` is exact.
+
     Raises
     ------
     ModelError
@@ -52,7 +56,15 @@ def bayes_factor(first: Posterior, second: Posterior) -> float:
         raise ModelError("A Bayes factor compares two fits: give two results of bm.fit.")
     if tuple(first.theta) != tuple(second.theta):
         raise DataError("A Bayes factor compares two models of the same studies; these fits have different ones.")
-    return math.exp(log_evidence(first) - log_evidence(second))
+    return _ratio(log_evidence(first) - log_evidence(second))
+
+
+def _ratio(log: float) -> float:
+    """Return ``exp(log)``, infinity where that is beyond the largest float."""
+    try:
+        return math.exp(log)
+    except OverflowError:
+        return math.inf
 
 
 def bayes_factor_null(posterior: Posterior, *, mu: float | None = None, tau: float | None = None) -> float:
@@ -83,7 +95,7 @@ def bayes_factor_null(posterior: Posterior, *, mu: float | None = None, tau: flo
     against = log_evidence(posterior)
     priors = {**posterior.priors, **{name: Point(value) for name, value in fixed.items()}}
     null = fit(posterior.data, posterior.model, priors=priors, engine="quadrature")
-    return math.exp(log_evidence(null) - against)
+    return _ratio(log_evidence(null) - against)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -113,8 +125,10 @@ class Averaged:
         mask = np.asarray(included, dtype=bool)
         if mask.shape != self.weights.shape or mask.all() or not mask.any():
             raise ModelError(f"included= needs {len(self.weights)} true/false values, some of each.")
-        after = self.weights[mask].sum() / self.weights[~mask].sum()
-        return float(after / (self.prior_weights[mask].sum() / self.prior_weights[~mask].sum()))
+        prior = self.prior_weights[mask].sum() / self.prior_weights[~mask].sum()
+        # Infinite where the others are improbable beyond the floats.
+        with np.errstate(divide="ignore"):
+            return float(self.weights[mask].sum() / self.weights[~mask].sum() / prior)
 
 
 def model_average(posteriors: Sequence[Posterior], weights: ArrayLike | None = None) -> Posterior:
@@ -232,18 +246,86 @@ def kl_normal(mean1: ArrayLike, cov1: ArrayLike, mean2: ArrayLike, cov2: ArrayLi
 def kl_divergence(first: Marginal, second: Marginal) -> float:
     """Return the Kullback-Leibler divergence of one posterior marginal from another, in nats.
 
-    The integral of ``p log(p / q)`` over panels between quantiles of p.
+    The integral of ``p log(p / q)`` over panels between quantiles of p and the places where a density jumps or has
+    a kink, plus the same sum over single values with a probability of their own, such as tau = 0 in a model average.
+    Infinite where p has probability and q has none.
+
+    Raises
+    ------
+    ConvergenceError
+        If the integral was not reached with about 9 digits, or is infinite because of the tails.
     """
+    total, atoms = 0.0, getattr(second, "atoms", {})
+    for value, share in getattr(first, "atoms", {}).items():
+        if not atoms.get(value):
+            return math.inf
+        total += share * math.log(share / atoms[value])
+    # A kernel estimate from draws has a kink at every point of its grid.
+    tolerance = 1e-10 if isinstance(first, Searched) and isinstance(second, Searched) else 1e-5
+    edges = _panel_edges(first, second)
+    a, b = edges[:-1], edges[1:]
+    for _ in range(_MOST_CUTS):
+        whole = _kl_panels(first, second, a, b)
+        if np.isposinf(whole).any():
+            return math.inf
+        middle = 0.5 * (a + b)
+        left, right = _kl_panels(first, second, a, middle), _kl_panels(first, second, middle, b)
+        rough = np.abs(left + right - whole) > 1e-2 * tolerance + tolerance * np.abs(whole)
+        total += math.fsum((left + right)[~rough])
+        a, b = np.concatenate([a[rough], middle[rough]]), np.concatenate([middle[rough], b[rough]])
+        if not a.size:
+            return total
+    raise ConvergenceError(
+        "The divergence was not reached with 9 digits: a density has features too narrow, or tails too heavy, for it."
+    )
+
+
+_X20, _W20 = roots_legendre(20)
+_SMALLEST = math.log(5e-324)
+# Halvings of a panel until its integral settles; a logarithmic peak at an end needs about 40.
+_MOST_CUTS = 60
+
+
+def _panel_edges(first: Marginal, second: Marginal) -> Array:
+    """Return quantiles of the first, and the places between them where either density is not smooth."""
     levels = np.concatenate([[1e-13, 1e-10, 1e-7, 1e-5, 1e-3], np.linspace(0.01, 0.99, 25)])
     levels = np.concatenate([levels, 1.0 - np.array([1e-3, 1e-5, 1e-7, 1e-10, 1e-13])])
-    edges = np.asarray(first.ppf(levels))
-    x, w = roots_legendre(20)
-    half = 0.5 * np.diff(edges)
-    at = (edges[:-1] + half)[:, None] + half[:, None] * x
-    p, q = np.asarray(first.pdf(at)), np.asarray(second.pdf(at))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        value = np.where(p > 0, p * (np.log(p) - np.log(q)), 0.0)
-    return float(np.sum(value * w * half[:, None]))
+    edges = np.unique(np.asarray(first.ppf(levels), dtype=float))
+    cuts = np.array([b for m in (first, second) for b in (*getattr(m, "breaks", ()), *getattr(m, "atoms", {}))])
+    middle = np.asarray(second.ppf([1e-6, 0.01, 0.25, 0.5, 0.75, 0.99, 1.0 - 1e-6]), dtype=float)
+    extra = np.concatenate([cuts, middle])
+    return np.unique(np.concatenate([edges, extra[(extra > edges[0]) & (extra < edges[-1])]]))
+
+
+def _kl_panels(first: Marginal, second: Marginal, a: Array, b: Array) -> Array:
+    """Return ``(n,)`` integrals of ``p log(p / q)`` over the panels."""
+    half = 0.5 * (b - a)
+    at = (a + half)[:, None] + half[:, None] * _X20
+    log_p, log_q = _log_density(first, at), _log_density(second, at)
+    there = log_p > -math.inf
+    p = np.where(there, np.exp(log_p), 0.0)
+    lost = there & (log_q == -math.inf)
+    if lost.any() and _everywhere(second):
+        # The second density is smaller than the smallest float here, not zero.
+        if float(np.where(lost, p, 0.0) @ _W20 @ half) > 1e-9:
+            raise ConvergenceError("The two posteriors lie too far apart for their divergence to be computed.")
+        log_q = np.where(lost, _SMALLEST, log_q)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.where(there, p * (log_p - log_q), 0.0) @ _W20 * half)
+
+
+def _log_density(marginal: Marginal, x: Array) -> Array:
+    if isinstance(marginal, Searched):
+        return np.asarray(marginal.logpdf(x))
+    with np.errstate(divide="ignore"):
+        return np.log(np.asarray(marginal.pdf(x), dtype=float))
+
+
+def _everywhere(marginal: Marginal) -> bool:
+    """Whether a density is positive on the whole line, whatever its floats say."""
+    if isinstance(marginal, Average):
+        return any(map(_everywhere, marginal.parts))
+    return isinstance(marginal, NormalMixture | SincDensity) and not isinstance(marginal, Known)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

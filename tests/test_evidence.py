@@ -1,12 +1,13 @@
 """Bayes factors, model averages, divergences and predictive p-values."""
 
+import itertools
 import json
 import math
 from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import integrate, stats
 
 import bayesmeta as bm
 from bayesmeta.evidence import kl_normal
@@ -115,3 +116,84 @@ def test_unknown_words_are_refused(parameter, alternative):
     """Unknown parameters and alternatives are named, with those known."""
     with pytest.raises(bm.ModelError, match="Known"):
         bm.predictive_p(fit(), parameter, alternative=alternative, draws=10, seed=1)
+
+
+JUMP = "0.5*uniform(0, 0.2) + 0.5*half_normal(1)"
+
+
+@pytest.mark.parametrize("name", ["tau", "tau2"])
+@pytest.mark.parametrize("pair", [("half_normal(0.5)", JUMP), (JUMP, "half_normal(0.5)"), (JUMP, "half_cauchy(0.5)")])
+def test_kullback_leibler_over_a_jump_agrees_with_adaptive_quadrature(pair, name):
+    """Where a density jumps, the divergence is that of integrating both sides apart."""
+    p, q = (fit(tau=tau)[name] for tau in pair)
+    jump = 0.2 if name == "tau" else 0.04
+    ends = [float(p.ppf(1e-13)), 0.25 * jump, jump, *p.ppf([0.5, 0.9, 0.99, 1 - 1e-6, 1 - 1e-10, 1 - 1e-13]).tolist()]
+    parts = [
+        integrate.quad(lambda x: p.pdf(x) * (p.logpdf(x) - q.logpdf(x)), a, b, epsabs=1e-13, limit=200)[0]
+        for a, b in itertools.pairwise(sorted(ends))
+    ]
+    assert bm.kl_divergence(p, q) == pytest.approx(math.fsum(parts), abs=1e-9)
+
+
+def test_kullback_leibler_sees_a_peak_much_narrower_than_the_other_density():
+    """A narrow component of the second posterior is not missed: the closed form holds at SDs 50 times apart."""
+    wide = bm.fit(EFFECTS, priors={"mu": "normal(0, 1)", "tau": "point(30)"}).mu
+    narrow = bm.fit(EFFECTS, priors={"mu": "normal(0, 0.03)", "tau": "point(0)"}).mu
+    for p, q in ((wide, narrow), (narrow, wide)):
+        expected = kl_normal(p.mean(), p.sd() ** 2, q.mean(), q.sd() ** 2)
+        if p is narrow:
+            assert bm.kl_divergence(p, q) == pytest.approx(expected, rel=1e-9)
+        else:
+            # The tails of the wide one lie beyond the smallest float of the narrow one.
+            with pytest.raises(bm.ConvergenceError, match="too far apart"):
+                bm.kl_divergence(p, q)
+
+
+def test_kullback_leibler_counts_the_probability_of_tau_zero():
+    """An average with an atom diverges infinitely from its part without; the other way by the log of the share."""
+    part = fit()
+    average = bm.model_average([part, fit(tau="point(0)")])
+    assert bm.kl_divergence(average.tau, part.tau) == math.inf
+    share = float(average.details.weights[0])
+    assert bm.kl_divergence(part.tau, average.tau) == pytest.approx(-math.log(share), rel=1e-9)
+    other = bm.model_average([part, fit(tau="point(0)")], weights=[1, 3])
+    a, b = average.details.weights, other.details.weights
+    assert bm.kl_divergence(average.tau, other.tau) == pytest.approx(float(a @ np.log(a / b)), rel=1e-9)
+
+
+def test_kullback_leibler_is_infinite_where_the_second_has_no_probability():
+    """A posterior bounded at 0.3 gives the values beyond no probability."""
+    bounded, free = fit(tau="uniform(0, 0.3)").tau, fit(tau="half_normal(0.5)").tau
+    assert bm.kl_divergence(free, bounded) == math.inf
+    assert 0 < bm.kl_divergence(bounded, free) < math.inf
+
+
+def test_bayes_factors_beyond_the_floats_are_infinite_or_zero():
+    """Precise studies far from zero favour an effect by more than a float can say."""
+    far = bm.EffectSizes(yi=[40.0, 41.0], sei=[0.2, 0.2], measure="MD")
+    free, null = (bm.fit(far, priors={"mu": mu, "tau": "half_normal(0.02)"}) for mu in ("normal(0, 50)", "point(0)"))
+    assert free.log_evidence - null.log_evidence > 720
+    assert bm.bayes_factor(free, null) == math.inf
+    assert bm.bayes_factor(null, free) == 0.0
+    assert bm.bayes_factor_null(null, mu=40.0) == math.inf
+    average = bm.model_average([free, null])
+    assert average.details.inclusion_bayes_factor([True, False]) == math.inf
+    assert average.details.inclusion_bayes_factor([False, True]) == 0.0
+
+
+def test_a_posterior_without_unknowns_says_so():
+    """With mu and tau fixed at 0 every true effect is 0: one value, in print, summary and average."""
+    post = fit(mu="point(0)", tau="point(0)")
+    assert "theta_new" in str(post)
+    assert (post.summary()[["mean", "sd", "median", "eti_low", "eti_high"]] == 0).all(axis=None)
+    assert post.theta_new.cdf([-1e-9, 0.0, 1e-9]).tolist() == [0.0, 1.0, 1.0]
+    assert post.log_evidence == pytest.approx(stats.norm.logpdf(EFFECTS.yi, scale=EFFECTS.sei).sum(), abs=1e-12)
+    free = fit()
+    average = bm.model_average([free, post])
+    w = average.details.weights
+    assert average.theta_new.cdf([-0.5, 0.5]) == pytest.approx(
+        w[0] * free.theta_new.cdf([-0.5, 0.5]) + w[1] * np.array([0, 1])
+    )
+    below = w[0] * float(free.theta_new.cdf(0.0))
+    assert average.theta_new.ppf(below + np.array([0.1, 0.9]) * w[1]) == pytest.approx([0.0, 0.0], abs=1e-12)
+    assert float(average.theta_new.cdf(average.theta_new.ppf(0.97))) == pytest.approx(0.97, abs=1e-12)
