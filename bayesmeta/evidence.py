@@ -70,6 +70,9 @@ def _ratio(log: float) -> float:
 def bayes_factor_null(posterior: Posterior, *, mu: float | None = None, tau: float | None = None) -> float:
     """Return the Bayes factor of a fixed value, ``mu = 0`` or ``tau = 0``, against the fit.
 
+    The evidence of the fixed value over that of the fit. For mu in a model without a closed form given tau it is the
+    same ratio as posterior over prior density at the value (Dickey 1971, Ann Math Stat 42:204-223).
+
     Parameters
     ----------
     posterior
@@ -80,7 +83,9 @@ def bayes_factor_null(posterior: Posterior, *, mu: float | None = None, tau: flo
     Raises
     ------
     ModelError
-        If the fit has no marginal likelihood, or no value is given.
+        If the fit has no marginal likelihood, no value is given, or its prior has no density there.
+    ConvergenceError
+        If the value lies so far in the tail that a density does not tell the ratio.
 
     Examples
     --------
@@ -93,9 +98,39 @@ def bayes_factor_null(posterior: Posterior, *, mu: float | None = None, tau: flo
         if name not in posterior.priors:
             raise unknown(f"parameter of model {posterior.model.name!r}:", name, posterior.priors)
     against = log_evidence(posterior)
-    priors = {**posterior.priors, **{name: Point(value) for name, value in fixed.items()}}
-    null = fit(posterior.data, posterior.model, priors=priors, engine="quadrature")
-    return _ratio(log_evidence(null) - against)
+    # Without a closed form given tau, engines need a density of mu.
+    by_density = {n: v for n, v in fixed.items() if n == "mu" and posterior.model.gaussian_marginal is None}
+    points = {name: Point(value) for name, value in fixed.items() if name not in by_density}
+    null = posterior
+    if points:
+        priors = {**posterior.priors, **points}
+        null = fit(posterior.data, posterior.model, priors=priors, engine="quadrature")
+    rest = math.fsum(_log_density_ratio(null, name, value) for name, value in by_density.items())
+    return _ratio(log_evidence(null) - against + rest)
+
+
+# A tabulated density errs by about 1e-15 of its peak.
+_LEAST_DENSITY = 1e-9
+
+
+def _log_density_ratio(posterior: Posterior, name: str, value: float) -> float:
+    """Return the log of posterior over prior density at a value: the log Bayes factor of that value against the fit."""
+    prior, marginal = posterior.priors[name], posterior[name]
+    before = float(prior.logpdf(value))
+    if not math.isfinite(before):
+        raise ModelError(
+            f"{name} = {value:g} cannot be tested: its density under the prior {prior!r} is {math.exp(before):g}. "
+            "Use a prior with a density greater than 0 there."
+        )
+    after = float(_log_density(marginal, np.array(float(value))))
+    if _everywhere(marginal):
+        peak = float(_log_density(marginal, np.array(marginal.mode())))
+        if not after > peak + math.log(_LEAST_DENSITY):
+            raise ConvergenceError(
+                f"The Bayes factor of {name} = {value:g} is below {_ratio(peak - before) * _LEAST_DENSITY:.2g}: how "
+                "far was not reached, because the posterior density there is lost beside its peak."
+            )
+    return after - before
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -11,6 +11,7 @@ from scipy import integrate, stats
 
 import bayesmeta as bm
 from bayesmeta.evidence import kl_normal
+from bayesmeta.model import load_model
 
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "bayesmeta_misc.json").read_text(encoding="utf-8"))["results"]
 EFFECTS = bm.EffectSizes(yi=[0.9, 0.2, 0.6, -0.1], sei=[0.3, 0.25, 0.4, 0.5], study=["a", "b", "c", "d"])
@@ -197,3 +198,51 @@ def test_a_posterior_without_unknowns_says_so():
     below = w[0] * float(free.theta_new.cdf(0.0))
     assert average.theta_new.ppf(below + np.array([0.1, 0.9]) * w[1]) == pytest.approx([0.0, 0.0], abs=1e-12)
     assert float(average.theta_new.cdf(average.theta_new.ppf(0.97))) == pytest.approx(0.97, abs=1e-12)
+
+
+COUNTS = bm.TwoByTwo(
+    study=["a", "b", "c"],
+    events_treatment=[1, 3, 5],
+    n_treatment=[20, 30, 40],
+    events_control=[2, 6, 5],
+    n_control=[20, 31, 42],
+)
+# tau at Gauss-Legendre nodes that thin out from 0, and true effects on a fine grid.
+TAU_X, TAU_W = np.polynomial.legendre.leggauss(60)
+ROOT = 0.5 * 2.4 * (1 + TAU_X)
+TAU, TAU_MASS = 1e-3 + ROOT**2, 0.5 * 2.4 * TAU_W * 2 * ROOT
+
+
+def null_evidence(given, tau=None):
+    """Return the likelihood of mu = 0, averaged over half_normal(0.5) for tau, by plain sums."""
+    theta = np.sinh(np.linspace(-11, 11, 60001))
+    slope = np.cosh(np.linspace(-11, 11, 60001)) * (22 / 60000)
+    likelihood = np.exp(given.loglik(np.tile(theta, (len(given.study), 1)))) * slope
+    effects = stats.norm if given.random_effects == "normal" else stats.t(given.df)
+    if tau is not None:
+        return float(np.prod(likelihood @ (effects.pdf(theta / tau) / tau)))
+    each = [float(np.prod(likelihood @ (effects.pdf(theta / t) / t))) for t in TAU]
+    return float(np.sum(TAU_MASS * stats.halfnorm(scale=0.5).pdf(TAU) * each))
+
+
+@pytest.mark.parametrize(("model", "data"), [("robust_t", EFFECTS), ("binomial_normal", COUNTS)])
+def test_bayes_factor_of_no_effect_without_a_closed_form(model, data):
+    """The evidence of mu = 0 is a sum over tau and the true effects, in exact and Student-t models as well."""
+    post = bm.fit(data, model, priors={"mu": "normal(0, 1)", "tau": "half_normal(0.5)"}, engine="quadrature")
+    given = load_model(model).study_likelihoods(data, post.priors)
+    evidence = math.exp(post.log_evidence)
+    # The sum leaves out tau below 0.001, which has a share of 0.0016 and the likelihood of the smallest node.
+    missing = stats.halfnorm(scale=0.5).cdf(1e-3) * null_evidence(given, 1e-3)
+    assert bm.bayes_factor_null(post, mu=0.0) == pytest.approx((null_evidence(given) + missing) / evidence, rel=1e-6)
+    both = bm.bayes_factor_null(post, mu=0.0, tau=0.3)
+    assert both == pytest.approx(null_evidence(given, 0.3) / evidence, rel=1e-6)
+
+
+def test_a_value_outside_the_prior_cannot_be_tested_by_its_density():
+    """Far values are lost beside the peak of a tabulated density, and values the prior excludes have none."""
+    post = bm.fit(COUNTS, "binomial_normal", priors={"mu": "uniform(-1, 1)", "tau": "half_normal(0.5)"})
+    with pytest.raises(bm.ModelError, match="under the prior uniform"):
+        bm.bayes_factor_null(post, mu=2.0)
+    far = bm.fit(COUNTS, "binomial_normal", priors={"mu": "normal(0, 1)", "tau": "half_normal(0.1)"})
+    with pytest.raises(bm.ConvergenceError, match="lost beside its peak"):
+        bm.bayes_factor_null(far, mu=-9.0)
