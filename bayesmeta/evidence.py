@@ -1,4 +1,4 @@
-"""What the data say between models: Bayes factors, model averaging, divergences and predictive checks."""
+"""What the data say between models: Bayes factors, model averaging and predictive checks."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import roots_legendre
 
+from bayesmeta.divergence import log_density, tabulated
 from bayesmeta.errors import ConvergenceError, DataError, ModelError, unknown
 from bayesmeta.fit import fit, fit_many
-from bayesmeta.marginals import Known, NormalMixture, SincDensity
 from bayesmeta.marginals.average import Average
-from bayesmeta.marginals.search import Searched
-from bayesmeta.posterior import Diagnostics, Marginal, Posterior
+from bayesmeta.posterior import Diagnostics, Posterior
 from bayesmeta.priors import Point
 from bayesmeta.values import Array, frozen_array
 
@@ -122,9 +120,9 @@ def _log_density_ratio(posterior: Posterior, name: str, value: float) -> float:
             f"{name} = {value:g} cannot be tested: its density under the prior {prior!r} is {math.exp(before):g}. "
             "Use a prior with a density greater than 0 there."
         )
-    after = float(_log_density(marginal, np.array(float(value))))
-    if _everywhere(marginal):
-        peak = float(_log_density(marginal, np.array(marginal.mode())))
+    after = float(log_density(marginal, np.array(float(value))))
+    if tabulated(marginal):
+        peak = float(log_density(marginal, np.array(marginal.mode())))
         if not after > peak + math.log(_LEAST_DENSITY):
             raise ConvergenceError(
                 f"The Bayes factor of {name} = {value:g} is below {_ratio(peak - before) * _LEAST_DENSITY:.2g}: how "
@@ -256,111 +254,6 @@ def _mixed_draws(averaged: Averaged, draws: int, seed: int | None) -> "xr.DataTr
     mixed = mixed.rename(sample="draw").assign_coords(draw=np.arange(draws)).expand_dims(chain=[0])
     mixed = mixed.transpose("chain", "draw", ...)
     return xr.DataTree.from_dict({"/posterior": mixed.assign_attrs(engine="average")})
-
-
-def kl_normal(mean1: ArrayLike, cov1: ArrayLike, mean2: ArrayLike, cov2: ArrayLike) -> float:
-    """Return the Kullback-Leibler divergence of one multivariate normal from another, in nats.
-
-    Parameters
-    ----------
-    mean1, cov1, mean2, cov2
-        ``(d,)`` means and ``(d, d)`` covariances; scalars are taken as one-dimensional.
-
-    References
-    ----------
-    Kullback & Leibler (1951), Annals of Mathematical Statistics 22:79-86.
-    """
-    m1, m2 = (np.atleast_1d(np.asarray(m, dtype=float)) for m in (mean1, mean2))
-    S1, S2 = (np.atleast_2d(np.asarray(S, dtype=float)) for S in (cov1, cov2))
-    d = m2 - m1
-    trace = float(np.trace(np.linalg.solve(S2, S1)))
-    logdets = float(np.linalg.slogdet(S2)[1] - np.linalg.slogdet(S1)[1])
-    return 0.5 * (trace + float(d @ np.linalg.solve(S2, d)) - len(d) + logdets)
-
-
-def kl_divergence(first: Marginal, second: Marginal) -> float:
-    """Return the Kullback-Leibler divergence of one posterior marginal from another, in nats.
-
-    The integral of ``p log(p / q)`` over panels between quantiles of p and the places where a density jumps or has
-    a kink, plus the same sum over single values with a probability of their own, such as tau = 0 in a model average.
-    Infinite where p has probability and q has none.
-
-    Raises
-    ------
-    ConvergenceError
-        If the integral was not reached with about 9 digits, or is infinite because of the tails.
-    """
-    total, atoms = 0.0, getattr(second, "atoms", {})
-    for value, share in getattr(first, "atoms", {}).items():
-        if not atoms.get(value):
-            return math.inf
-        total += share * math.log(share / atoms[value])
-    # A kernel estimate from draws has a kink at every point of its grid.
-    tolerance = 1e-10 if isinstance(first, Searched) and isinstance(second, Searched) else 1e-5
-    edges = _panel_edges(first, second)
-    a, b = edges[:-1], edges[1:]
-    for _ in range(_MOST_CUTS):
-        whole = _kl_panels(first, second, a, b)
-        if np.isposinf(whole).any():
-            return math.inf
-        middle = 0.5 * (a + b)
-        left, right = _kl_panels(first, second, a, middle), _kl_panels(first, second, middle, b)
-        rough = np.abs(left + right - whole) > 1e-2 * tolerance + tolerance * np.abs(whole)
-        total += math.fsum((left + right)[~rough])
-        a, b = np.concatenate([a[rough], middle[rough]]), np.concatenate([middle[rough], b[rough]])
-        if not a.size:
-            return total
-    raise ConvergenceError(
-        "The divergence was not reached with 9 digits: a density has features too narrow, or tails too heavy, for it."
-    )
-
-
-_X20, _W20 = roots_legendre(20)
-_SMALLEST = math.log(5e-324)
-# Halvings of a panel until its integral settles; a logarithmic peak at an end needs about 40.
-_MOST_CUTS = 60
-
-
-def _panel_edges(first: Marginal, second: Marginal) -> Array:
-    """Return quantiles of the first, and the places between them where either density is not smooth."""
-    levels = np.concatenate([[1e-13, 1e-10, 1e-7, 1e-5, 1e-3], np.linspace(0.01, 0.99, 25)])
-    levels = np.concatenate([levels, 1.0 - np.array([1e-3, 1e-5, 1e-7, 1e-10, 1e-13])])
-    edges = np.unique(np.asarray(first.ppf(levels), dtype=float))
-    cuts = np.array([b for m in (first, second) for b in (*getattr(m, "breaks", ()), *getattr(m, "atoms", {}))])
-    middle = np.asarray(second.ppf([1e-6, 0.01, 0.25, 0.5, 0.75, 0.99, 1.0 - 1e-6]), dtype=float)
-    extra = np.concatenate([cuts, middle])
-    return np.unique(np.concatenate([edges, extra[(extra > edges[0]) & (extra < edges[-1])]]))
-
-
-def _kl_panels(first: Marginal, second: Marginal, a: Array, b: Array) -> Array:
-    """Return ``(n,)`` integrals of ``p log(p / q)`` over the panels."""
-    half = 0.5 * (b - a)
-    at = (a + half)[:, None] + half[:, None] * _X20
-    log_p, log_q = _log_density(first, at), _log_density(second, at)
-    there = log_p > -math.inf
-    p = np.where(there, np.exp(log_p), 0.0)
-    lost = there & (log_q == -math.inf)
-    if lost.any() and _everywhere(second):
-        # The second density is smaller than the smallest float here, not zero.
-        if float(np.where(lost, p, 0.0) @ _W20 @ half) > 1e-9:
-            raise ConvergenceError("The two posteriors lie too far apart for their divergence to be computed.")
-        log_q = np.where(lost, _SMALLEST, log_q)
-    with np.errstate(invalid="ignore"):
-        return np.asarray(np.where(there, p * (log_p - log_q), 0.0) @ _W20 * half)
-
-
-def _log_density(marginal: Marginal, x: Array) -> Array:
-    if isinstance(marginal, Searched):
-        return np.asarray(marginal.logpdf(x))
-    with np.errstate(divide="ignore"):
-        return np.log(np.asarray(marginal.pdf(x), dtype=float))
-
-
-def _everywhere(marginal: Marginal) -> bool:
-    """Whether a density is positive on the whole line, whatever its floats say."""
-    if isinstance(marginal, Average):
-        return any(map(_everywhere, marginal.parts))
-    return isinstance(marginal, NormalMixture | SincDensity) and not isinstance(marginal, Known)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
