@@ -33,10 +33,10 @@ if TYPE_CHECKING:
     from bayesmeta.decisions import three_way as three_way
     from bayesmeta.decisions import threshold_table as threshold_table
     from bayesmeta.decisions import update as update
+    from bayesmeta.divergence import kl_divergence as kl_divergence
     from bayesmeta.effects import effect_sizes as effect_sizes
     from bayesmeta.evidence import bayes_factor as bayes_factor
     from bayesmeta.evidence import bayes_factor_null as bayes_factor_null
-    from bayesmeta.evidence import kl_divergence as kl_divergence
     from bayesmeta.evidence import model_average as model_average
     from bayesmeta.evidence import predictive_p as predictive_p
     from bayesmeta.fit import fit as fit
@@ -55,7 +55,7 @@ if TYPE_CHECKING:
 # Public name -> module that defines it (None: the name is a submodule).
 _PUBLIC: dict[str, str | None] = {
     "BayesMetaError": "errors",
-    "kl_divergence": "evidence",
+    "kl_divergence": "divergence",
     "predictive_p": "evidence",
     "model_average": "evidence",
     "bayes_factor_null": "evidence",

@@ -1,4 +1,4 @@
-"""What the data say between models: Bayes factors, model averaging, divergences and predictive checks."""
+"""What the data say between models: Bayes factors, model averaging and predictive checks."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import roots_legendre
 
-from bayesmeta.errors import DataError, ModelError, unknown
+from bayesmeta.divergence import log_density, tabulated
+from bayesmeta.errors import ConvergenceError, DataError, ModelError, unknown
 from bayesmeta.fit import fit, fit_many
 from bayesmeta.marginals.average import Average
-from bayesmeta.posterior import Diagnostics, Marginal, Posterior
+from bayesmeta.posterior import Diagnostics, Posterior
 from bayesmeta.priors import Point
 from bayesmeta.values import Array, frozen_array
 
@@ -41,6 +41,8 @@ def log_evidence(posterior: Posterior) -> float:
 def bayes_factor(first: Posterior, second: Posterior) -> float:
     """Return the Bayes factor of one fit against another: how many times better it predicted the data.
 
+    Infinite beyond the largest float (1.8e308), and 0 below the smallest; the difference of `log_evidence` is exact.
+
     Raises
     ------
     ModelError
@@ -52,11 +54,22 @@ def bayes_factor(first: Posterior, second: Posterior) -> float:
         raise ModelError("A Bayes factor compares two fits: give two results of bm.fit.")
     if tuple(first.theta) != tuple(second.theta):
         raise DataError("A Bayes factor compares two models of the same studies; these fits have different ones.")
-    return math.exp(log_evidence(first) - log_evidence(second))
+    return _ratio(log_evidence(first) - log_evidence(second))
+
+
+def _ratio(log: float) -> float:
+    """Return ``exp(log)``, infinity where that is beyond the largest float."""
+    try:
+        return math.exp(log)
+    except OverflowError:
+        return math.inf
 
 
 def bayes_factor_null(posterior: Posterior, *, mu: float | None = None, tau: float | None = None) -> float:
     """Return the Bayes factor of a fixed value, ``mu = 0`` or ``tau = 0``, against the fit.
+
+    The evidence of the fixed value over that of the fit. For mu in a model without a closed form given tau it is the
+    same ratio as posterior over prior density at the value (Dickey 1971, Ann Math Stat 42:204-223).
 
     Parameters
     ----------
@@ -68,7 +81,9 @@ def bayes_factor_null(posterior: Posterior, *, mu: float | None = None, tau: flo
     Raises
     ------
     ModelError
-        If the fit has no marginal likelihood, or no value is given.
+        If the fit has no marginal likelihood, no value is given, or its prior has no density there.
+    ConvergenceError
+        If the value lies so far in the tail that a density does not tell the ratio.
 
     Examples
     --------
@@ -81,9 +96,39 @@ def bayes_factor_null(posterior: Posterior, *, mu: float | None = None, tau: flo
         if name not in posterior.priors:
             raise unknown(f"parameter of model {posterior.model.name!r}:", name, posterior.priors)
     against = log_evidence(posterior)
-    priors = {**posterior.priors, **{name: Point(value) for name, value in fixed.items()}}
-    null = fit(posterior.data, posterior.model, priors=priors, engine="quadrature")
-    return math.exp(log_evidence(null) - against)
+    # Without a closed form given tau, engines need a density of mu.
+    by_density = {n: v for n, v in fixed.items() if n == "mu" and posterior.model.gaussian_marginal is None}
+    points = {name: Point(value) for name, value in fixed.items() if name not in by_density}
+    null = posterior
+    if points:
+        priors = {**posterior.priors, **points}
+        null = fit(posterior.data, posterior.model, priors=priors, engine="quadrature")
+    rest = math.fsum(_log_density_ratio(null, name, value) for name, value in by_density.items())
+    return _ratio(log_evidence(null) - against + rest)
+
+
+# A tabulated density errs by about 1e-15 of its peak.
+_LEAST_DENSITY = 1e-9
+
+
+def _log_density_ratio(posterior: Posterior, name: str, value: float) -> float:
+    """Return the log of posterior over prior density at a value: the log Bayes factor of that value against the fit."""
+    prior, marginal = posterior.priors[name], posterior[name]
+    before = float(prior.logpdf(value))
+    if not math.isfinite(before):
+        raise ModelError(
+            f"{name} = {value:g} cannot be tested: its density under the prior {prior!r} is {math.exp(before):g}. "
+            "Use a prior with a density greater than 0 there."
+        )
+    after = float(log_density(marginal, np.array(float(value))))
+    if tabulated(marginal):
+        peak = float(log_density(marginal, np.array(marginal.mode())))
+        if not after > peak + math.log(_LEAST_DENSITY):
+            raise ConvergenceError(
+                f"The Bayes factor of {name} = {value:g} is below {_ratio(peak - before) * _LEAST_DENSITY:.2g}: how "
+                "far was not reached, because the posterior density there is lost beside its peak."
+            )
+    return after - before
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -113,8 +158,10 @@ class Averaged:
         mask = np.asarray(included, dtype=bool)
         if mask.shape != self.weights.shape or mask.all() or not mask.any():
             raise ModelError(f"included= needs {len(self.weights)} true/false values, some of each.")
-        after = self.weights[mask].sum() / self.weights[~mask].sum()
-        return float(after / (self.prior_weights[mask].sum() / self.prior_weights[~mask].sum()))
+        prior = self.prior_weights[mask].sum() / self.prior_weights[~mask].sum()
+        # Infinite where the others are improbable beyond the floats.
+        with np.errstate(divide="ignore"):
+            return float(self.weights[mask].sum() / self.weights[~mask].sum() / prior)
 
 
 def model_average(posteriors: Sequence[Posterior], weights: ArrayLike | None = None) -> Posterior:
@@ -207,43 +254,6 @@ def _mixed_draws(averaged: Averaged, draws: int, seed: int | None) -> "xr.DataTr
     mixed = mixed.rename(sample="draw").assign_coords(draw=np.arange(draws)).expand_dims(chain=[0])
     mixed = mixed.transpose("chain", "draw", ...)
     return xr.DataTree.from_dict({"/posterior": mixed.assign_attrs(engine="average")})
-
-
-def kl_normal(mean1: ArrayLike, cov1: ArrayLike, mean2: ArrayLike, cov2: ArrayLike) -> float:
-    """Return the Kullback-Leibler divergence of one multivariate normal from another, in nats.
-
-    Parameters
-    ----------
-    mean1, cov1, mean2, cov2
-        ``(d,)`` means and ``(d, d)`` covariances; scalars are taken as one-dimensional.
-
-    References
-    ----------
-    Kullback & Leibler (1951), Annals of Mathematical Statistics 22:79-86.
-    """
-    m1, m2 = (np.atleast_1d(np.asarray(m, dtype=float)) for m in (mean1, mean2))
-    S1, S2 = (np.atleast_2d(np.asarray(S, dtype=float)) for S in (cov1, cov2))
-    d = m2 - m1
-    trace = float(np.trace(np.linalg.solve(S2, S1)))
-    logdets = float(np.linalg.slogdet(S2)[1] - np.linalg.slogdet(S1)[1])
-    return 0.5 * (trace + float(d @ np.linalg.solve(S2, d)) - len(d) + logdets)
-
-
-def kl_divergence(first: Marginal, second: Marginal) -> float:
-    """Return the Kullback-Leibler divergence of one posterior marginal from another, in nats.
-
-    The integral of ``p log(p / q)`` over panels between quantiles of p.
-    """
-    levels = np.concatenate([[1e-13, 1e-10, 1e-7, 1e-5, 1e-3], np.linspace(0.01, 0.99, 25)])
-    levels = np.concatenate([levels, 1.0 - np.array([1e-3, 1e-5, 1e-7, 1e-10, 1e-13])])
-    edges = np.asarray(first.ppf(levels))
-    x, w = roots_legendre(20)
-    half = 0.5 * np.diff(edges)
-    at = (edges[:-1] + half)[:, None] + half[:, None] * x
-    p, q = np.asarray(first.pdf(at)), np.asarray(second.pdf(at))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        value = np.where(p > 0, p * (np.log(p) - np.log(q)), 0.0)
-    return float(np.sum(value * w * half[:, None]))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,15 +1,17 @@
 """Bayes factors, model averages, divergences and predictive p-values."""
 
+import itertools
 import json
 import math
 from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import integrate, stats
 
 import bayesmeta as bm
-from bayesmeta.evidence import kl_normal
+from bayesmeta.divergence import kl_normal
+from bayesmeta.model import load_model
 
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "bayesmeta_misc.json").read_text(encoding="utf-8"))["results"]
 EFFECTS = bm.EffectSizes(yi=[0.9, 0.2, 0.6, -0.1], sei=[0.3, 0.25, 0.4, 0.5], study=["a", "b", "c", "d"])
@@ -115,3 +117,138 @@ def test_unknown_words_are_refused(parameter, alternative):
     """Unknown parameters and alternatives are named, with those known."""
     with pytest.raises(bm.ModelError, match="Known"):
         bm.predictive_p(fit(), parameter, alternative=alternative, draws=10, seed=1)
+
+
+JUMP = "0.5*uniform(0, 0.2) + 0.5*half_normal(1)"
+
+
+@pytest.mark.parametrize("name", ["tau", "tau2"])
+@pytest.mark.parametrize("pair", [("half_normal(0.5)", JUMP), (JUMP, "half_normal(0.5)"), (JUMP, "half_cauchy(0.5)")])
+def test_kullback_leibler_over_a_jump_agrees_with_adaptive_quadrature(pair, name):
+    """Where a density jumps, the divergence is that of integrating both sides apart."""
+    p, q = (fit(tau=tau)[name] for tau in pair)
+    jump = 0.2 if name == "tau" else 0.04
+    ends = [float(p.ppf(1e-13)), 0.25 * jump, jump, *p.ppf([0.5, 0.9, 0.99, 1 - 1e-6, 1 - 1e-10, 1 - 1e-13]).tolist()]
+    parts = [
+        integrate.quad(lambda x: p.pdf(x) * (p.logpdf(x) - q.logpdf(x)), a, b, epsabs=1e-13, limit=200)[0]
+        for a, b in itertools.pairwise(sorted(ends))
+    ]
+    assert bm.kl_divergence(p, q) == pytest.approx(math.fsum(parts), abs=1e-9)
+
+
+def test_kullback_leibler_of_posteriors_far_apart_agrees_with_the_closed_form():
+    """Where one density is below the smallest float it still counts: SDs 50 times apart, either way round."""
+    wide = bm.fit(EFFECTS, priors={"mu": "normal(0, 1)", "tau": "point(30)"}).mu
+    narrow = bm.fit(EFFECTS, priors={"mu": "normal(0, 0.03)", "tau": "point(0)"}).mu
+    for p, q in ((wide, narrow), (narrow, wide)):
+        expected = kl_normal(p.mean(), p.sd() ** 2, q.mean(), q.sd() ** 2)
+        assert bm.kl_divergence(p, q) == pytest.approx(expected, rel=1e-9)
+
+
+def test_kullback_leibler_of_heavy_from_light_tails_is_refused():
+    """A posterior of tau that falls as tau^-2 has an infinite divergence from one that falls like a normal."""
+    heavy, light = (
+        bm.fit(EFFECTS.drop(["b", "c", "d"]), priors={"mu": "normal(0, 1)", "tau": tau}).tau
+        for tau in ("lomax(0.5, 1)", "half_normal(1)")
+    )
+    with pytest.raises(bm.ConvergenceError, match="tails of the first"):
+        bm.kl_divergence(heavy, light)
+    assert 0 < bm.kl_divergence(light, heavy) < math.inf
+
+
+def test_kullback_leibler_counts_the_probability_of_tau_zero():
+    """An average with an atom diverges infinitely from its part without; the other way by the log of the share."""
+    part = fit()
+    average = bm.model_average([part, fit(tau="point(0)")])
+    assert bm.kl_divergence(average.tau, part.tau) == math.inf
+    share = float(average.details.weights[0])
+    assert bm.kl_divergence(part.tau, average.tau) == pytest.approx(-math.log(share), rel=1e-9)
+    other = bm.model_average([part, fit(tau="point(0)")], weights=[1, 3])
+    a, b = average.details.weights, other.details.weights
+    assert bm.kl_divergence(average.tau, other.tau) == pytest.approx(float(a @ np.log(a / b)), rel=1e-9)
+
+
+def test_kullback_leibler_is_infinite_where_the_second_has_no_probability():
+    """A posterior bounded at 0.3 gives the values beyond no probability."""
+    bounded, free = fit(tau="uniform(0, 0.3)").tau, fit(tau="half_normal(0.5)").tau
+    assert bm.kl_divergence(free, bounded) == math.inf
+    assert 0 < bm.kl_divergence(bounded, free) < math.inf
+
+
+def test_bayes_factors_beyond_the_floats_are_infinite_or_zero():
+    """Precise studies far from zero favour an effect by more than a float can say."""
+    far = bm.EffectSizes(yi=[40.0, 41.0], sei=[0.2, 0.2], measure="MD")
+    free, null = (bm.fit(far, priors={"mu": mu, "tau": "half_normal(0.02)"}) for mu in ("normal(0, 50)", "point(0)"))
+    assert free.log_evidence - null.log_evidence > 720
+    assert bm.bayes_factor(free, null) == math.inf
+    assert bm.bayes_factor(null, free) == 0.0
+    assert bm.bayes_factor_null(null, mu=40.0) == math.inf
+    average = bm.model_average([free, null])
+    assert average.details.inclusion_bayes_factor([True, False]) == math.inf
+    assert average.details.inclusion_bayes_factor([False, True]) == 0.0
+
+
+def test_a_posterior_without_unknowns_says_so():
+    """With mu and tau fixed at 0 every true effect is 0: one value, in print, summary and average."""
+    post = fit(mu="point(0)", tau="point(0)")
+    assert "theta_new" in str(post)
+    assert (post.summary()[["mean", "sd", "median", "eti_low", "eti_high"]] == 0).all(axis=None)
+    assert post.theta_new.cdf([-1e-9, 0.0, 1e-9]).tolist() == [0.0, 1.0, 1.0]
+    assert post.log_evidence == pytest.approx(stats.norm.logpdf(EFFECTS.yi, scale=EFFECTS.sei).sum(), abs=1e-12)
+    free = fit()
+    average = bm.model_average([free, post])
+    w = average.details.weights
+    assert average.theta_new.cdf([-0.5, 0.5]) == pytest.approx(
+        w[0] * free.theta_new.cdf([-0.5, 0.5]) + w[1] * np.array([0, 1])
+    )
+    below = w[0] * float(free.theta_new.cdf(0.0))
+    assert average.theta_new.ppf(below + np.array([0.1, 0.9]) * w[1]) == pytest.approx([0.0, 0.0], abs=1e-12)
+    assert float(average.theta_new.cdf(average.theta_new.ppf(0.97))) == pytest.approx(0.97, abs=1e-12)
+
+
+COUNTS = bm.TwoByTwo(
+    study=["a", "b", "c"],
+    events_treatment=[1, 3, 5],
+    n_treatment=[20, 30, 40],
+    events_control=[2, 6, 5],
+    n_control=[20, 31, 42],
+)
+# tau at Gauss-Legendre nodes that thin out from 0, and true effects on a fine grid.
+TAU_X, TAU_W = np.polynomial.legendre.leggauss(60)
+ROOT = 0.5 * 2.4 * (1 + TAU_X)
+TAU, TAU_MASS = 1e-3 + ROOT**2, 0.5 * 2.4 * TAU_W * 2 * ROOT
+
+
+def null_evidence(given, tau=None):
+    """Return the likelihood of mu = 0, averaged over half_normal(0.5) for tau, by plain sums."""
+    theta = np.sinh(np.linspace(-11, 11, 60001))
+    slope = np.cosh(np.linspace(-11, 11, 60001)) * (22 / 60000)
+    likelihood = np.exp(given.loglik(np.tile(theta, (len(given.study), 1)))) * slope
+    effects = stats.norm if given.random_effects == "normal" else stats.t(given.df)
+    if tau is not None:
+        return float(np.prod(likelihood @ (effects.pdf(theta / tau) / tau)))
+    each = [float(np.prod(likelihood @ (effects.pdf(theta / t) / t))) for t in TAU]
+    return float(np.sum(TAU_MASS * stats.halfnorm(scale=0.5).pdf(TAU) * each))
+
+
+@pytest.mark.parametrize(("model", "data"), [("robust_t", EFFECTS), ("binomial_normal", COUNTS)])
+def test_bayes_factor_of_no_effect_without_a_closed_form(model, data):
+    """The evidence of mu = 0 is a sum over tau and the true effects, in exact and Student-t models as well."""
+    post = bm.fit(data, model, priors={"mu": "normal(0, 1)", "tau": "half_normal(0.5)"}, engine="quadrature")
+    given = load_model(model).study_likelihoods(data, post.priors)
+    evidence = math.exp(post.log_evidence)
+    # The sum leaves out tau below 0.001, which has a share of 0.0016 and the likelihood of the smallest node.
+    missing = stats.halfnorm(scale=0.5).cdf(1e-3) * null_evidence(given, 1e-3)
+    assert bm.bayes_factor_null(post, mu=0.0) == pytest.approx((null_evidence(given) + missing) / evidence, rel=1e-6)
+    both = bm.bayes_factor_null(post, mu=0.0, tau=0.3)
+    assert both == pytest.approx(null_evidence(given, 0.3) / evidence, rel=1e-6)
+
+
+def test_a_value_outside_the_prior_cannot_be_tested_by_its_density():
+    """Far values are lost beside the peak of a tabulated density, and values the prior excludes have none."""
+    post = bm.fit(COUNTS, "binomial_normal", priors={"mu": "uniform(-1, 1)", "tau": "half_normal(0.5)"})
+    with pytest.raises(bm.ModelError, match="under the prior uniform"):
+        bm.bayes_factor_null(post, mu=2.0)
+    far = bm.fit(COUNTS, "binomial_normal", priors={"mu": "normal(0, 1)", "tau": "half_normal(0.1)"})
+    with pytest.raises(bm.ConvergenceError, match="lost beside its peak"):
+        bm.bayes_factor_null(far, mu=-9.0)

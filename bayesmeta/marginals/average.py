@@ -37,6 +37,20 @@ class Average(Searched):
         ends = [part.support for part in self.parts]
         return min(e[0] for e in ends), max(e[1] for e in ends)
 
+    @property
+    def breaks(self) -> tuple[float, ...]:
+        """Where the density of a part may jump or have a kink."""
+        return tuple(sorted({b for part in self.parts for b in getattr(part, "breaks", ())}))
+
+    @property
+    def atoms(self) -> dict[float, float]:
+        """Values with a probability of their own, and that probability."""
+        found = {self.atom_at: self.atom} if self.atom > 0 else {}
+        for w, part in zip(self.weights.tolist(), self.parts, strict=True):
+            for value, share in getattr(part, "atoms", {}).items():
+                found[value] = found.get(value, 0.0) + w * share
+        return found
+
     def _sum(self, word: str, x: Array) -> Array:
         return np.asarray(sum(w * getattr(p, word)(x) for w, p in zip(self.weights, self.parts, strict=True)))
 

@@ -67,6 +67,12 @@ class Density(Searched):
         object.__setattr__(self, "above", np.concatenate([np.cumsum(self.panel_mass[::-1])[::-1], [0.0]]))
         object.__setattr__(self, "edge", from_axis(self.left, self.lower, self.upper))
 
+    @property
+    def breaks(self) -> tuple[float, ...]:
+        """Where the density may jump or have a kink: panels were laid between these."""
+        ends = np.unique(np.concatenate([self.lower, self.upper, self.support]))
+        return tuple(ends[np.isfinite(ends)].tolist())
+
     def _logpdf(self, x: Array) -> Array:
         out = np.full(len(x), -np.inf)
         inside = (x >= self.support[0]) & (x <= self.support[1])
@@ -190,6 +196,12 @@ class Transformed(Searched):
         """Ends of the support."""
         low, high = self.forward(np.array(self.base.support))
         return float(low), float(high)
+
+    @property
+    def breaks(self) -> tuple[float, ...]:
+        """Where the density may jump or have a kink: at those of the quantity itself."""
+        ends = self.forward(np.array([*self.base.breaks, *self.base.support]))
+        return tuple(np.unique(ends[np.isfinite(ends)]).tolist())
 
     def _inside(self, x: Array) -> Array:
         return np.clip(x, *self.support)

@@ -224,6 +224,16 @@ class Searched:
     support: tuple[float, float]
     kind: Any
 
+    @property
+    def breaks(self) -> tuple[float, ...]:
+        """Where the density may jump or have a kink, in rising order; finite ends of the support are among them."""
+        return tuple(end for end in self.support if math.isfinite(end))
+
+    @property
+    def atoms(self) -> dict[float, float]:
+        """Values with a probability of their own, which is not part of the density, and that probability."""
+        return {}
+
     def _cdf(self, x: Array) -> Array:
         raise NotImplementedError
 

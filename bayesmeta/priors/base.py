@@ -138,6 +138,11 @@ class Base:
     def breaks(self) -> tuple[float, ...]:
         return ()
 
+    @property
+    def awaits_data(self) -> bool:
+        """Whether the density is known only after `resolve` was given the studies' standard errors."""
+        return False
+
     def scale_hint(self) -> float:
         """Return a typical magnitude: the median of a positive quantity, else half the interquartile range."""
         if self.support[0] >= 0:

@@ -60,6 +60,11 @@ class OnTau2(Compound):
 
     def __post_init__(self) -> None:
         base = part_of("on_tau2", self.base)
+        if getattr(base, "awaits_data", False):
+            raise ModelError(
+                f"tau2~{base!r}: priors that depend on the standard errors are stated for tau. Write {base!r} without "
+                "tau2~ (Jeffreys priors are the same prior whether tau or tau2 is the parameter)."
+            )
         if base.support[0] < 0:
             raise ModelError(f"on_tau2({base!r}): tau2 cannot be negative. Use a prior on (0, inf).")
         object.__setattr__(self, "base", base)
@@ -129,7 +134,8 @@ class OnTau2(Compound):
         return sd_by_quadrature(self) if self.proper else float(self.base.sd())
 
     def resolve(self, sei: ArrayLike) -> OnTau2:
-        return OnTau2(self.base.resolve(np.asarray(sei, dtype=float) ** 2))
+        # No prior on tau2 depends on the standard errors.
+        return self
 
     def rescale(self, factor: float) -> OnTau2:
         return OnTau2(self.base.rescale(factor**2))
@@ -160,11 +166,15 @@ class Truncated(Compound):
             raise ModelError(f"{self!r}: lower must be less than upper. Write e.g. truncated(normal(0, 1), 0, inf).")
         if not base.proper:
             raise ModelError(f"{self!r}: an improper prior cannot be truncated. Use uniform(lower, upper).")
-        if not self._mass() > 0:
+        if not self.awaits_data and not self._mass() > 0:
             raise ModelError(f"{self!r}: {base!r} has no probability between {self.lower:g} and {self.upper:g}.")
 
     def __repr__(self) -> str:
         return f"truncated({self.base!r}, {number(self.lower)}, {number(self.upper)})"
+
+    @property
+    def awaits_data(self) -> bool:
+        return bool(getattr(self.base, "awaits_data", False))
 
     def _tails(self) -> bool:
         """Whether to count probability from above: differences of small upper tails keep their digits."""
@@ -176,6 +186,8 @@ class Truncated(Compound):
         return float(self.base.cdf(self.upper) - self.base.cdf(self.lower))
 
     def parameters(self) -> dict[str, Any]:
+        if self.awaits_data:
+            return dict(self.base.parameters())
         return {**self.base.parameters(), "log_mass": math.log(self._mass())}
 
     def with_parameters(self, values: Mapping[str, Any]) -> Truncated:

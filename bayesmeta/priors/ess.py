@@ -58,16 +58,30 @@ def _variance_function(unit: Uisd) -> Callable[[Array], Array]:
     return lambda x: np.full_like(x, float(unit) ** 2)
 
 
-# Central differences of 6th order for a second derivative.
-_OFFSETS = np.arange(-3, 4)
-_SECOND = np.array([2, -27, 270, -490, 270, -27, 2]) / 180
+# Seven points about a place, in steps.
+_OFFSETS = np.arange(-3.0, 4.0)
+# From the shortest step, a share of a panel, steps are longer by this factor each.
+_FIRST_STEP, _LONGER = 0.02, 4.0
+# The least distance of a point from a jump of the density, in steps.
+_CLEAR = 0.25
+# Sums of seven log densities round at about this size, relative to the log density.
+_ROUNDING = 1e-14
 
 
-def _too_heavy() -> ConvergenceError:
+def _too_heavy(method: str) -> ConvergenceError:
+    instead = "a distribution with lighter tails" if method == "elir" else "method 'elir'"
     return ConvergenceError(
-        "An expectation behind this effective sample size does not exist, or was not reached: the tails of the "
-        "distribution are too heavy for it. Use method 'elir' or a constant uisd."
+        f"An expectation behind this effective sample size ({method}) does not exist, or was not reached: the tails of "
+        f"the distribution are too heavy for it. Use {instead}, or a constant uisd."
     )
+
+
+def _second_derivative_weights(offsets: Array) -> Array:
+    """Return ``(n, 7)`` weights of the values at ``(n, 7)`` offsets in the second derivative at 0."""
+    powers = offsets[:, None, :] ** np.arange(7.0)[:, None]
+    wanted = np.zeros((7, 1))
+    wanted[2] = 2.0
+    return np.asarray(np.linalg.solve(powers, np.broadcast_to(wanted, (len(offsets), 7, 1)))[..., 0])
 
 
 class _Distribution:
@@ -77,28 +91,62 @@ class _Distribution:
         self._pdf, self._sd = distribution.pdf, distribution.sd
         nodes = Nodes(distribution)
         self.x, self.weights, self.width = nodes.x, nodes.weights, nodes.width
+        ends = getattr(distribution, "support", (-math.inf, math.inf))
+        self.pieces = np.unique([*ends, *getattr(distribution, "breaks", ())])
+        self.spread = float(distribution.ppf(0.75) - distribution.ppf(0.25))
 
     def log_density(self, x: Array) -> Array:
-        return np.log(np.asarray(self._pdf(x), dtype=float))
+        with np.errstate(divide="ignore"):
+            return np.log(np.asarray(self._pdf(x), dtype=float))
+
+    def curvature(self, x: Array, width: Array) -> tuple[Array, Array]:
+        """Return minus the second derivative of the log density, and its rough error.
+
+        Differences over longer and longer steps, never across a jump of the density: near an end of the support the
+        panels are far shorter than what the density is smooth on, and the shortest steps are all rounding.
+
+        Parameters
+        ----------
+        x, width
+            ``(n,)`` places, and lengths on which the density is smooth.
+        """
+        piece = np.clip(np.searchsorted(self.pieces, x, side="right") - 1, 0, len(self.pieces) - 2)
+        low, high = self.pieces[piece], self.pieces[piece + 1]
+        rungs = 2 + max(0, math.ceil(math.log(self.spread / float(width.min()), _LONGER)))
+        steps = _FIRST_STEP * width * _LONGER ** np.arange(float(rungs))[:, None]
+        steps = np.minimum(steps, (high - low) / 8)
+        found = np.array([self._differences(x, step, low, high) for step in steps])
+        rounding = _ROUNDING * (1.0 + np.abs(self.log_density(x))) / steps**2
+        with np.errstate(invalid="ignore"):
+            error = np.abs(np.diff(found, axis=0)) + rounding[:-1]
+        error = np.where(np.isnan(error), np.inf, error)
+        best = error.argmin(axis=0)
+        return np.take_along_axis(found, best[None], 0)[0], np.take_along_axis(error, best[None], 0)[0]
+
+    def _differences(self, x: Array, step: Array, low: Array, high: Array) -> Array:
+        reach = 3.0 + _CLEAR
+        shift = np.maximum(0.0, reach - (x - low) / step) - np.maximum(0.0, reach - (high - x) / step)
+        offsets = _OFFSETS + shift[:, None]
+        values = self.log_density(x[:, None] + step[:, None] * offsets)
+        with np.errstate(invalid="ignore"):
+            return -np.sum(_second_derivative_weights(offsets) * values, axis=1) / step**2
 
     def information(self) -> Array:
         """Return minus the second derivative of the log density at the nodes."""
-        step = 0.02 * self.width
-        values = self.log_density(self.x[:, None] + step[:, None] * _OFFSETS)
-        return -(values @ _SECOND) / step**2
+        return self.curvature(self.x, self.width)[0]
 
-    def expectation(self, values: Array) -> float:
+    def expectation(self, values: Array, method: str) -> float:
         terms = values * self.weights
         total = float(terms.sum())
         edge = float(np.abs(terms[:10]).max() + np.abs(terms[-10:]).max())
         if not (math.isfinite(total) and edge <= 1e-7 * abs(total)):
-            raise _too_heavy()
+            raise _too_heavy(method)
         return total
 
-    def variance(self) -> float:
+    def variance(self, method: str) -> float:
         sd = float(self._sd())
         if not math.isfinite(sd):
-            raise _too_heavy()
+            raise _too_heavy(method)
         return sd**2
 
     def mode(self) -> float:
@@ -112,26 +160,33 @@ class _Distribution:
             method="bounded",
             options={"xatol": 1e-9 * float(high - low)},
         )
-        return float(found.x)
+        # A mode at an end of a piece is approached, not reached.
+        ends = self.pieces[np.isfinite(self.pieces)]
+        places = np.concatenate([[float(found.x)], ends[(ends >= low - (high - low)) & (ends <= high + (high - low))]])
+        return float(places[int(np.argmax(self.log_density(places)))])
 
 
 def _elir(d: _Distribution, variance: Callable[[Array], Array]) -> float:
-    return d.expectation(d.information() * variance(d.x))
+    return d.expectation(d.information() * variance(d.x), "elir")
 
 
 def _vr(d: _Distribution, variance: Callable[[Array], Array]) -> float:
-    return d.expectation(variance(d.x)) / d.variance()
+    return d.expectation(variance(d.x), "vr") / d.variance("vr")
 
 
 def _pr(d: _Distribution, variance: Callable[[Array], Array]) -> float:
-    return 1 / (d.variance() * d.expectation(1 / variance(d.x)))
+    return 1 / (d.variance("pr") * d.expectation(1 / variance(d.x), "pr"))
 
 
 def _mtm_pt(d: _Distribution, variance: Callable[[Array], Array]) -> float:
-    mode = d.mode()
-    step = 0.02 * float(np.interp(mode, d.x, d.width))
-    information = -float(d.log_density(np.asarray(mode + step * _OFFSETS, dtype=float)) @ _SECOND) / step**2
-    return information * float(variance(np.array([mode]))[0])
+    mode = np.array([d.mode()])
+    (information,), (error,) = d.curvature(mode, np.interp(mode, d.x, d.width))
+    if not (error <= 1e-3 * abs(information) + 1e-6 / d.spread**2 and information > -1e-6 / d.spread**2):
+        raise ModelError(
+            f"ess(method='mtm.pt') takes the curvature of the log density at its mode, {float(mode[0]):.4g}, where the "
+            "density is not a smooth peak. Use method 'elir'."
+        )
+    return max(float(information), 0.0) * float(variance(mode)[0])
 
 
 ESS_METHODS: dict[str, Callable[[_Distribution, Callable[[Array], Array]], float]] = {
@@ -156,10 +211,12 @@ def ess(distribution: Any, uisd: Uisd, *, method: str = "elir") -> float:
     method
         ``"elir"``: expected local information ratio, the only one of the four that is predictively
         consistent; ``"vr"`` variance ratio; ``"pr"`` precision ratio; ``"mtm.pt"`` information ratio at
-        the mode.
+        the mode (inside the support where the mode is an end of it).
 
     Raises
     ------
+    ModelError
+        If the method is unknown, or is ``"mtm.pt"`` and the mode no smooth peak.
     ConvergenceError
         If the expectation does not exist, e.g. the variance ratio of a heavy-tailed distribution.
 

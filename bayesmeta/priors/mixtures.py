@@ -82,6 +82,10 @@ class Mixture(Compound):
         points = {b for c in self.components for b in (*c.breaks, *c.support)}
         return tuple(sorted(b for b in points if low < b < high))
 
+    @property
+    def awaits_data(self) -> bool:
+        return any(getattr(c, "awaits_data", False) for c in self.components)
+
     def _log_weights(self) -> list[float]:
         total = math.fsum(self.weights)
         return [math.log(w / total) for w in self.weights]

@@ -71,6 +71,10 @@ class _Scaled(Base):
     def __repr__(self) -> str:
         return f"{self.name}({'' if self.scale is None else number(self.scale)})"
 
+    @property
+    def awaits_data(self) -> bool:
+        return self.scale is None
+
     def parameters(self) -> dict[str, Any]:
         return {} if self.scale is None else {"scale": self.scale}
 

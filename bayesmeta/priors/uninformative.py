@@ -46,6 +46,10 @@ class _FromStudies(Base):
     def rescale(self, factor: float) -> Self:
         return self if self.sei is None else type(self)(tuple(factor * s for s in self.sei))
 
+    @property
+    def awaits_data(self) -> bool:
+        return self.sei is None
+
     def parameters(self) -> dict[str, Any]:
         if self.sei is None:
             return {}

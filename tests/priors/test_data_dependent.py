@@ -7,8 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import stats
+from scipy.integrate import quad
 from scipy.special import logsumexp
 
+import bayesmeta as bm
 from bayesmeta.errors import ModelError
 from bayesmeta.priors import min_studies, parse_prior
 
@@ -102,6 +105,50 @@ def test_large_numbers_of_studies_stay_in_memory_bounds():
     """The density for 100,000 studies is the one for a single study with the common standard error."""
     many, one = (parse_prior("berger_deely()").resolve(np.full(k, 0.4)) for k in (100_000, 1))
     np.testing.assert_allclose(many.logpdf(X), one.logpdf(X), rtol=1e-9)
+
+
+@pytest.mark.parametrize("text", ["conventional()", "overall_jeffreys()", "dumouchel()", "shrinkage()", "i2()"])
+def test_data_dependent_priors_can_be_truncated(text):
+    """Cut to (0.1, 2) and given the standard errors, the density is the whole one over its integral there."""
+    cut = parse_prior(f"truncated({text}, 0.1, 2)")
+    assert repr(cut) == f"truncated({text}, 0.1, 2)"
+    cut, whole = cut.resolve(SEI), parse_prior(text).resolve(SEI)
+    mass = quad(lambda x: float(whole.pdf(x)), 0.1, 2, epsrel=1e-12)[0]
+    x = np.array([0.1, 0.3, 1.9])
+    np.testing.assert_allclose(cut.pdf(x), whole.pdf(x) / mass, rtol=1e-9)
+    np.testing.assert_array_equal(cut.pdf([0.05, 2.1]), 0.0)
+    below = quad(lambda x: float(whole.pdf(x)), 0.1, 0.6, epsrel=1e-12)[0] / mass
+    assert float(cut.ppf(below)) == pytest.approx(0.6, rel=1e-9)
+
+
+def test_truncated_data_dependent_priors_reach_the_engine():
+    """The evidence under a conventional prior cut to (0, 2) is a plain integral of prior times likelihood."""
+    y = np.array([0.3, -0.2, 1.1])
+    effects = bm.EffectSizes(yi=y, sei=SEI, measure="OR")
+    post = bm.fit(effects, priors={"mu": "point(0)", "tau": "truncated(conventional(), 0, 2)"})
+    whole = parse_prior("conventional()").resolve(SEI)
+
+    def product(tau):
+        return float(whole.pdf(tau)) * float(np.prod(stats.norm.pdf(y, scale=np.hypot(SEI, tau))))
+
+    expected = quad(product, 0, 2, epsrel=1e-12)[0] / quad(lambda t: float(whole.pdf(t)), 0, 2, epsrel=1e-12)[0]
+    assert post.log_evidence == pytest.approx(math.log(expected), abs=1e-9)
+
+
+@pytest.mark.parametrize("text", ["jeffreys()", "dumouchel()", "truncated(i2(), 0, 1)", "0.5*shrinkage() + 0.5*i2()"])
+def test_data_dependent_priors_are_those_of_tau(text):
+    """They are stated for tau, so there is none to be set on tau2; one with a given scale is any distribution."""
+    with pytest.raises(ModelError, match="without tau2~"):
+        parse_prior(f"tau2~{text}")
+    assert float(parse_prior("tau2~dumouchel(0.3)").ppf(0.5)) == pytest.approx(math.sqrt(0.3), rel=1e-12)
+
+
+def test_jeffreys_prior_of_tau2_is_that_of_tau():
+    """The square root of Fisher's information in tau2, carried over to tau, is the density of jeffreys()."""
+    information_in_tau2 = 0.5 * (V**-2.0).sum(1)
+    density = np.sqrt(information_in_tau2) * 2 * X
+    ratio = np.exp(parse_prior("jeffreys()").resolve(SEI).logpdf(X)) / density
+    np.testing.assert_allclose(ratio, ratio[0], rtol=1e-12)
 
 
 @pytest.mark.parametrize("text", ["dumouchel()", "jeffreys()", "conventional()"])

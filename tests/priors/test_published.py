@@ -219,10 +219,46 @@ def test_effective_sample_size_of_a_map_prior(method, unit):
     assert ess(post.theta_new, sd, method=method) == pytest.approx(expected, rel=5e-3)
 
 
+@pytest.mark.parametrize(
+    ("text", "information"),
+    [
+        ("truncated(normal(0, 1), 0, inf)", 1.0),
+        ("truncated(normal(0, 1), -inf, 0)", 1.0),
+        ("truncated(normal(2, 0.5), 2.5, 4)", 4.0),
+        ("truncated(student_t(3, 0, 1), 0, 2)", 4 / 3),
+        ("half_cauchy(0.5)", 8.0),
+        ("exponential(2)", 0.0),
+        ("gamma(3, 2)", 2.0),
+        ("0.5*uniform(0, 0.2) + 0.5*half_normal(1)", None),
+    ],
+)
+def test_information_at_a_mode_on_the_edge_is_that_of_the_formula(text, information):
+    """Where the density ends or jumps at its mode, the curvature is that of the side the mode is on."""
+    if information is None:
+        # p = 0.5 / 0.2 + h with h half of the half-normal density: log p has curvature h'' / p at 0.
+        h = float(np.exp(-0.0) / np.sqrt(2 * np.pi))
+        information = h / (2.5 + h)
+    assert ess(parse_prior(text), 4.0, method="mtm.pt") == pytest.approx(16 * information, rel=1e-6, abs=1e-6)
+
+
+@pytest.mark.parametrize("text", ["gamma(0.5, 1)", "lomax(2, 1)"])
+def test_no_information_at_a_mode_that_is_no_peak(text):
+    """Where a density rises without bound, or its log is convex at the mode, that method says nothing."""
+    with pytest.raises(bm.ModelError, match="not a smooth peak"):
+        ess(parse_prior(text), 4.0, method="mtm.pt")
+
+
+def test_expected_information_of_a_truncated_normal():
+    """Inside its limits a truncated normal has the information of the normal."""
+    assert ess(parse_prior("truncated(normal(0, 1), 0, inf)"), 4.0) == pytest.approx(16, rel=1e-7)
+
+
 def test_effective_sample_size_that_does_not_exist():
     """The variance ratio of a Cauchy prior does not exist, and is not reported as a number."""
     with pytest.raises(bm.ConvergenceError, match="too heavy"):
         ess(parse_prior("cauchy(0, 1)"), 2.0, method="vr")
+    with pytest.raises(bm.ConvergenceError, match="Use a distribution with lighter tails, or a constant uisd"):
+        ess(parse_prior("cauchy(0, 1)"), lambda x: 1 + x**4, method="elir")
     with pytest.raises(bm.ModelError, match="Unknown method"):
         ess(parse_prior("normal(0, 1)"), 2.0, method="morita")
     with pytest.raises(bm.ModelError, match="uisd"):

@@ -13,6 +13,7 @@ TEXTS = [family.example for name, family in PRIORS.items() if name != "point"] +
     "tau2~inverse_gamma(1.5, 0.5)",
     "truncated(normal(0, 1), 0, inf)",
     "truncated(student_t(3, 0.35, 0.102), -1, 2)",
+    "truncated(conventional(), 0, 2)",
     "0.5*half_normal(0.1) + 0.5*conventional()",
     "0.8*normal(-1, 0.2) + 0.2*normal(0, 2.82)",
 ]

@@ -14,7 +14,7 @@ from bayesmeta.engines.nodes import Rule
 from bayesmeta.engines.normal.gaussian import CHUNK, Conditional, Problem, condition, true_effect
 from bayesmeta.engines.tau_marginals import TauPosterior, tau_posterior
 from bayesmeta.errors import ModelError, UnknownNameError, unknown
-from bayesmeta.marginals import Density, NormalMixture, Transformed
+from bayesmeta.marginals import Density, NormalMixture, Transformed, known
 from bayesmeta.model import GaussianMarginal
 from bayesmeta.posterior import Marginal
 from bayesmeta.values import Array, IntervalKind
@@ -97,6 +97,9 @@ class Solution:
 
     def mixture(self, mean: Array, var: Array, origin: float, kind: IntervalKind) -> NormalMixture:
         """Return the mixture over nodes and components, and say which moments it does not have."""
+        if not var.any():
+            # mu and tau are both fixed, and tau at 0.
+            return known(origin + float(mean.flat[0]), kind)
         growth = self._growth(mean, var)
         tau, extra = self.heterogeneity, 0.0
         notes: tuple[str, ...] = ()
