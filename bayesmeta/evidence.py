@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,9 @@ from bayesmeta.fit import fit, fit_many
 from bayesmeta.marginals.average import Average
 from bayesmeta.posterior import Diagnostics, Posterior
 from bayesmeta.priors import Point
+from bayesmeta.studies import EffectSizes
 from bayesmeta.values import Array, frozen_array
+from bayesmeta.words import joined
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -48,13 +50,43 @@ def bayes_factor(first: Posterior, second: Posterior) -> float:
     ModelError
         If a fit has no marginal likelihood.
     DataError
-        If the two were fitted to different studies.
+        If the two were fitted to different data.
     """
     if not isinstance(first, Posterior) or not isinstance(second, Posterior):
         raise ModelError("A Bayes factor compares two fits: give two results of bm.fit.")
-    if tuple(first.theta) != tuple(second.theta):
-        raise DataError("A Bayes factor compares two models of the same studies; these fits have different ones.")
+    _check_same_data((first, second), "A Bayes factor compares")
     return _ratio(log_evidence(first) - log_evidence(second))
+
+
+def _check_same_data(fits: Sequence[Posterior], what: str) -> None:
+    """Refuse fits whose evidences are densities of different data."""
+    first = fits[0]
+    for other in fits[1:]:
+        if tuple(first.data.study) != tuple(other.data.study):
+            raise DataError(f"{what} models of the same studies; these fits have different ones.")
+        why = _difference(first, other)
+        if why:
+            raise DataError(f"{what} models of the same data, and {why}. Their evidences cannot be compared.")
+
+
+def _difference(first: Posterior, other: Posterior) -> str:
+    a, b = first.data, other.data
+    if type(a) is not type(b):
+        return f"these are {type(a).__name__} in one fit and {type(b).__name__} in the other"
+    known = ("yi", "sei") if isinstance(a, EffectSizes) else tuple(f.name for f in fields(a))
+    for name in known:
+        x, y = getattr(a, name), getattr(b, name)
+        if isinstance(x, np.ndarray) and not np.array_equal(x, y):
+            return f"these differ between the fits ({name})"
+    # The one is the probability of both arms' events, the other that of one arm's given their sum.
+    if not isinstance(a, EffectSizes) and ("baseline" in first.priors) != ("baseline" in other.priors):
+        return f"{first.model.name} and {other.model.name} do not state the probability of the same counts"
+    return ""
+
+
+def _measure(posterior: Posterior) -> str:
+    """Return what mu is: the measure of estimates, or that of a model of counts, odds or rate ratios by default."""
+    return str(getattr(posterior.data, "measure", None) or posterior.model.measure or "log odds or rate ratios")
 
 
 def _ratio(log: float) -> float:
@@ -184,15 +216,20 @@ def model_average(posteriors: Sequence[Posterior], weights: ArrayLike | None = N
     ModelError
         If a fit has no marginal likelihood, or the weights are not probabilities.
     DataError
-        If the fits are of different studies.
+        If there are none, or they are of different data or effect measures.
 
     References
     ----------
     Hoeting, Madigan, Raftery & Volinsky (1999), Statistical Science 14:382-401.
     """
     fits = tuple(posteriors)
-    if len({tuple(f.theta) for f in fits}) != 1:
-        raise DataError("Only fits to the same studies can be averaged: give at least one fit, all of one data set.")
+    if not fits:
+        raise DataError("Give at least one fit to average.")
+    _check_same_data(fits, "A model average weighs")
+    if len(about := {_measure(f) for f in fits}) > 1:
+        raise DataError(
+            f"mu has not one meaning in these fits, which are about {joined(sorted(about))}: fit one measure."
+        )
     prior = np.full(len(fits), 1.0 / len(fits)) if weights is None else np.asarray(weights, dtype=float)
     if prior.shape != (len(fits),) or not np.all(prior > 0) or not np.isfinite(prior).all():
         raise ModelError(f"weights= needs {len(fits)} numbers > 0, the prior probability of each model.")

@@ -11,7 +11,9 @@ from scipy import integrate, stats
 
 import bayesmeta as bm
 from bayesmeta.divergence import kl_normal
+from bayesmeta.errors import DataError
 from bayesmeta.model import load_model
+from bayesmeta.resources import data_dir
 
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "bayesmeta_misc.json").read_text(encoding="utf-8"))["results"]
 EFFECTS = bm.EffectSizes(yi=[0.9, 0.2, 0.6, -0.1], sei=[0.3, 0.25, 0.4, 0.5], study=["a", "b", "c", "d"])
@@ -252,3 +254,30 @@ def test_a_value_outside_the_prior_cannot_be_tested_by_its_density():
     far = bm.fit(COUNTS, "binomial_normal", priors={"mu": "normal(0, 1)", "tau": "half_normal(0.1)"})
     with pytest.raises(bm.ConvergenceError, match="lost beside its peak"):
         bm.bayes_factor_null(far, mu=-9.0)
+
+
+def test_evidences_of_different_data_are_not_compared():
+    """Estimates are no counts, nor other estimates; conditional counts are not both arms' counts."""
+    table = bm.read_studies(data_dir() / "rescue_stenting.csv", outcome="mortality")
+    odds, risks = (bm.fit(bm.effect_sizes(table, m)) for m in ("OR", "RR"))
+    exact, conditional = (bm.fit(table, m) for m in ("binomial_normal", "hypergeometric_normal"))
+    for pair in ((odds, exact), (odds, risks), (exact, conditional)):
+        with pytest.raises(DataError, match="cannot be compared"):
+            bm.bayes_factor(*pair)
+        with pytest.raises(DataError, match="cannot be compared"):
+            bm.model_average(pair)
+    ratio = bm.fit(table, "binomial_normal_rr")
+    assert math.isfinite(bm.bayes_factor(exact, ratio))
+    with pytest.raises(DataError, match="mu has not one meaning"):
+        bm.model_average((exact, ratio))
+    with pytest.raises(DataError, match="at least one"):
+        bm.model_average(())
+
+
+def test_other_priors_and_models_of_the_same_data_are_compared():
+    """As is a common-effect model, and a copy of the data."""
+    table = bm.read_studies(data_dir() / "rescue_stenting.csv", outcome="mortality")
+    first, again = (bm.fit(bm.effect_sizes(table, "OR")) for _ in range(2))
+    assert bm.bayes_factor(first, again) == 1.0
+    common = bm.fit(bm.effect_sizes(table, "OR"), "common_effect")
+    assert bm.model_average((first, common))["mu"].mean() == pytest.approx(first.mu.mean(), abs=0.5)
