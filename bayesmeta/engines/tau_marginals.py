@@ -8,6 +8,7 @@ from typing import TypedDict
 
 import numpy as np
 
+from bayesmeta.engines.effect_tails import LIGHT, exist, infinite_mean, why
 from bayesmeta.engines.nodes import TO_LEGENDRE, Rule
 from bayesmeta.engines.tau import BARELY, moment_exists
 from bayesmeta.marginals import Density, LineDensity, SincDensity, Transformed
@@ -98,16 +99,20 @@ class TauPosterior:
         log = float(self.prior.logpdf(far)) - float(self.prior.logpdf(near))
         return math.exp(log - (self.exponent - self.prior.tail_exponent) * math.log(far / near))
 
-    def missing(self, growth: float, instead: str) -> tuple[str, ...]:
+    def missing(
+        self, growth: float, instead: str, *, first: float | None = None, why: str | None = None
+    ) -> tuple[str, ...]:
         """Return what does not exist of a quantity whose variance grows as ``tau ** growth``.
 
-        Where that is its mean also, `instead` says what is given for it.
+        Its mean grows as ``tau ** first``, without it as half that power; where there is none, `instead` says what is
+        given for it. `why` replaces the reason, which is tau's own.
         """
         if self.exists(growth):
             return ()
-        notes = [f"The variance is infinite: {self.why}."]
-        if not self.exists(growth / 2.0):
-            notes.append(_no_mean(self.why, instead))
+        because = why or self.why
+        notes = [f"The variance is infinite: {because}."]
+        if not self.exists(growth / 2.0 if first is None else first):
+            notes.append(_no_mean(because, instead))
         return tuple(notes)
 
     def _moments(self, power: float) -> Moments:
@@ -162,6 +167,7 @@ def with_tails[M: (SincDensity, LineDensity)](
     about: float,
     moments: tuple[Array, Array],
     df: float = math.inf,
+    tails: Array = LIGHT,
 ) -> M:
     """Say which moments of an effect exist, and count in them what lies beyond the grid of its marginal.
 
@@ -173,20 +179,26 @@ def with_tails[M: (SincDensity, LineDensity)](
         A place among the effects, and ``(T,)`` first and second moments about it given tau.
     df
         Degrees of freedom of the effect given tau.
+    tails
+        ``(2,)`` exponents of the tails of the density of mu, for reasons of its own.
     """
-    if (tau is None or not tau.heavy) and math.isinf(df):
+    if (tau is None or not tau.heavy) and math.isinf(df) and np.isinf(tails).all():
         return marginal
-    first, second = df > 1.0 and (tau is None or tau.exists(1.0)), df > 2.0 and (tau is None or tau.exists(2.0))
+    without = [df > power and (tau is None or tau.exists(power)) for power in (1.0, 2.0)]
+    first, second = (but and exist(tails, power) for but, power in zip(without, (1.0, 2.0), strict=True))
     if first:
         mean = float(weight @ moments[0]) + _grown(tau, 1.0, moments[0])
         marginal = replace(marginal, extra_first=marginal.extra_first + about + mean - marginal.mean())
     if second:
         variance = float(weight @ moments[1]) + _grown(tau, 2.0, moments[1]) - mean**2
         return replace(marginal, extra_variance=max(0.0, variance - marginal.sd() ** 2))
-    return replace(marginal, infinite_sd=True, notes=_missing(tau, df))
+    infinite = infinite_mean(tails) if without[0] else 0.0
+    return replace(marginal, infinite_sd=True, infinite_mean=infinite, notes=_missing(tau, df, tails))
 
 
-def with_own_tail[M: (SincDensity, LineDensity)](marginal: M, tau: TauPosterior | None, falls: Array, ends: Ends) -> M:
+def with_own_tail[M: (SincDensity, LineDensity)](
+    marginal: M, tau: TauPosterior | None, falls: Array, ends: Ends, tails: Array = LIGHT
+) -> M:
     """Say which moments exist of a true effect, and count in them what lies beyond the grid of its marginal.
 
     Parameters
@@ -196,7 +208,14 @@ def with_own_tail[M: (SincDensity, LineDensity)](marginal: M, tau: TauPosterior 
         falls as that of tau.
     ends
         Ends of the grid, and a place before each where the density is known well.
+    tails
+        ``(2,)`` exponents of the tails of the density of mu: it falls as these, where they are the slower.
     """
+    inherited = np.where(falls, np.inf, tails)
+    if not exist(inherited, 2.0):
+        known = None if tau is None or falls.all() or not tau.heavy else tau
+        infinite = infinite_mean(inherited) if known is None or known.exists(1.0) else 0.0
+        return replace(marginal, infinite_sd=True, infinite_mean=infinite, notes=_missing(known, math.inf, inherited))
     if tau is None or not tau.heavy or falls.all():
         return marginal
     mean, first, second = marginal.mean(), 0.0, 0.0
@@ -221,13 +240,15 @@ def _grown(tau: TauPosterior | None, power: float, moment: Array) -> float:
     return math.copysign(tau.beyond(power, math.log(abs(last))), last)
 
 
-def _missing(tau: TauPosterior | None, df: float) -> tuple[str, ...]:
-    """Return what moments do not exist, for what is t-distributed with `df` degrees of freedom given tau."""
-    notes = () if tau is None else tau.missing(2.0, PRINCIPAL)
-    if notes and (len(notes) > 1 or df > 1.0):
-        return notes
-    why = f"the random effects have a t distribution with {df:g} degrees of freedom"
-    return (*(notes or (f"The variance is infinite: {why}.",)), *((_no_mean(why, PRINCIPAL),) if df <= 1.0 else ()))
+def _missing(tau: TauPosterior | None, df: float, tails: Array) -> tuple[str, ...]:
+    """Return what moments do not exist, for what is t-distributed with `df` degrees of freedom given tau and mu."""
+    # Each cause with the powers that it leaves no moments of.
+    causes = [] if tau is None else [(tau.why, not tau.exists(2.0), not tau.exists(1.0))]
+    causes.append((f"the random effects have a t distribution with {df:g} degrees of freedom", df <= 2.0, df <= 1.0))
+    if not exist(tails, 2.0):
+        causes.append((why(tails), True, not exist(tails, 1.0)))
+    notes = [f"The variance is infinite: {cause}." for cause, second, _ in causes if second][:1]
+    return (*notes, *[_no_mean(cause, PRINCIPAL) for cause, _, first in causes if first][:1])
 
 
 def _no_mean(why: str, instead: str) -> str:

@@ -9,7 +9,7 @@ from bayesmeta.engines.creased.blur import REACH, Normal, blur
 from bayesmeta.engines.creased.line import NOTHING, Pieces
 from bayesmeta.engines.creased.line_marginals import line_density, line_pieces, marginal
 from bayesmeta.engines.creased.sheet import Layer, Sheet
-from bayesmeta.engines.exact.reach import dies_away
+from bayesmeta.engines.exact.reach import dies_away, tails_of_mu
 from bayesmeta.engines.nodes import Rule
 from bayesmeta.engines.tau_marginals import TauPosterior, tau_posterior, with_own_tail, with_tails
 from bayesmeta.marginals import Density, LineDensity, Transformed
@@ -78,7 +78,7 @@ class CreasedSolution:
 
         about, ends = f"the posterior of mu (prior {self.given.mu!r})", self.given.mu.support
         pooled = line_density(logf, self.sheet.cuts, self._landmarks(0.0), support=ends, about=about)
-        return pooled if self.given.mu.proper else self._with_tails(pooled, 0.0)
+        return self._with_tails(pooled, 0.0)
 
     def _landmarks(self, spread: float) -> Array:
         """Return places about which mu, plus `spread` times the random effect, lies for every likely tau."""
@@ -91,6 +91,11 @@ class CreasedSolution:
                 sd = float(np.sqrt((mass @ (x - mean) ** 2).sum() / mass.sum() + (spread * layer.tau[0]) ** 2))
                 places.append(mean + sd * np.array([-6.0, -2.0, 0.0, 2.0, 6.0]))
         return np.concatenate(places)
+
+    @property
+    def tails(self) -> Array:
+        """``(2,)`` exponents of the tails of the posterior of mu that its own prior makes heavy."""
+        return tails_of_mu(self.given, self.tail_exponent)
 
     def line(self) -> Array:
         """Return the ends of what a true effect can be, and its creases."""
@@ -162,7 +167,8 @@ class CreasedSolution:
         low, high = float(self.line()[0]), float(self.line()[-1])
         # Panels stop at their ends; a little before them the density is known.
         inside, falls = 1e-3 * (high - low), dies_away(self.given)[i]
-        found = with_own_tail(own, self.heterogeneity, falls, ((low, low + inside), (high, high - inside)))
+        ends = (low, low + inside), (high, high - inside)
+        found = with_own_tail(own, self.heterogeneity, falls, ends, self.tails)
         return found if falls.all() else replace(found, notes=(*found.notes, *self._cut_off()))
 
     @property
@@ -183,7 +189,11 @@ class CreasedSolution:
             second.append(part @ away**2 / total + (spread * layer.tau) ** 2)
         weight = np.concatenate([part.sum(axis=1) for part in mass])
         moments = np.concatenate(first), np.concatenate(second)
-        found = with_tails(marginal, self.heterogeneity, weight, about, moments)
+        # A proper prior of mu keeps a large tau from moving it.
+        tau = None if spread == 0.0 and self.given.mu.proper else self.heterogeneity
+        found = with_tails(marginal, tau, weight, about, moments, tails=self.tails)
+        if tau is None:
+            return found
         return replace(found, notes=(*found.notes, *self._cut_off()))
 
     def _cut_off(self) -> tuple[str, ...]:

@@ -24,12 +24,12 @@ from bayesmeta.engines.exact.curves import RoughError
 from bayesmeta.engines.exact.kernel import Kernel
 from bayesmeta.engines.exact.limited import LimitedEffects, check_limited
 from bayesmeta.engines.exact.plane import Plane, plane
-from bayesmeta.engines.exact.reach import dies_away, theta_range
+from bayesmeta.engines.exact.reach import dies_away, tails_of_mu, theta_range
 from bayesmeta.engines.exact.row_splines import FAINT
 from bayesmeta.engines.exact.smooth import Smoother
 from bayesmeta.engines.lazy import Lazy
 from bayesmeta.engines.nodes import TO_LEGENDRE, Rule
-from bayesmeta.engines.tau import barely_proper, gathered, known_tau
+from bayesmeta.engines.tau import BARELY, barely_proper, gathered, known_tau
 from bayesmeta.engines.tau_marginals import Ends, TauPosterior, tau_posterior, with_own_tail, with_tails
 from bayesmeta.engines.versions import versions
 from bayesmeta.errors import ConvergenceError, ModelError
@@ -97,10 +97,15 @@ class ExactSolution:
             extra = max(0.0, variance - marginal.sd() ** 2)
             marginal = replace(marginal, extra_first=mean - marginal.mean(), extra_variance=extra)
         # Far out a flat prior leaves mu the mean of the studies' true effects; those between limits say nothing of it.
-        if self.given.mu.proper or math.isfinite(self.given.support[0]):
+        if math.isfinite(self.given.support[0]):
             return marginal
-        about = marginal.center
-        return with_tails(marginal, self.heterogeneity, self.plane.weight, about, self._moments_of_mu(about))
+        about, tau = marginal.center, None if self.given.mu.proper else self.heterogeneity
+        return with_tails(marginal, tau, at.weight, about, self._moments_of_mu(about), tails=self.tails)
+
+    @property
+    def tails(self) -> Array:
+        """``(2,)`` exponents of the tails of the posterior of mu that its own prior makes heavy."""
+        return tails_of_mu(self.given, self.tail_exponent)
 
     def _rough(self, spread: float) -> tuple[float, float]:
         """Return a middle and a width of mu, plus `spread` times the random effect, that heavy tails do not move."""
@@ -115,8 +120,11 @@ class ExactSolution:
 
     def _moments_of_mu(self, about: float) -> tuple[Array, Array]:
         """Return ``(T,)`` first and second moments of mu about a place, given tau."""
-        away = self.plane.mu - about
-        return _means(self.plane, away), _means(self.plane, away**2)
+        away, tails = self.plane.mu - about, self.tails
+        first, second = _means(self.plane, away), _means(self.plane, away**2)
+        if np.isinf(tails).all():
+            return first, second
+        return first + _beyond(self.plane, tails, about, 1), second + _beyond(self.plane, tails, about, 2)
 
     def _density_mu(self, x: Array) -> Array:
         at = self.plane
@@ -150,7 +158,8 @@ class ExactSolution:
         about, df = marginal.center, self.given.df
         first, second = self._moments_of_mu(about)
         own = self.plane.tau**2 * (1.0 if math.isinf(df) else df / (df - 2.0) if df > 2.0 else math.inf)
-        return with_tails(marginal, self.heterogeneity, self.plane.weight, about, (first, second + own), df)
+        moments = (first, second + own)
+        return with_tails(marginal, self.heterogeneity, self.plane.weight, about, moments, df, self.tails)
 
     def true_effect(self, i: int) -> SincDensity:
         """Return the posterior of study i's true effect."""
@@ -173,7 +182,8 @@ class ExactSolution:
             peak = float(np.log(np.max(density(mean + sd * np.linspace(-3.0, 3.0, 25)))))
         about = f"the true effect of study {self.given.study[i]!r}"
         marginal = tabulate(density, mean, sd, about=about, places=self._places)
-        return with_own_tail(marginal, self.heterogeneity, dies_away(self.given)[i], _ends_of(marginal))
+        falls = dies_away(self.given)[i]
+        return with_own_tail(marginal, self.heterogeneity, falls, _ends_of(marginal), self.tails)
 
     def tau(self) -> Density:
         """Return the posterior of tau."""
@@ -190,6 +200,22 @@ def _means(at: Plane, values: Array) -> Array:
     """Return ``(T,)`` averages over mu given tau."""
     weight = at.weight
     return np.asarray((at.mass * values).sum(axis=1) / np.where(weight > 0.0, weight, 1.0))
+
+
+def _beyond(at: Plane, tails: Array, about: float, power: int) -> Array:
+    """Return ``(T,)`` the moment about a place, given tau, of what lies beyond the grid of mu, if its tails are powers.
+
+    With a light tau only a tail that is the prior's own is one, and counts at the end of the grid.
+    """
+    found = np.zeros(len(at.tau))
+    for side, end, exponent in zip((-1.0, 1.0), (0, -1), tails, strict=True):
+        rate = float(exponent) - 1.0 - power
+        if math.isfinite(rate) and rate >= BARELY:
+            mu = at.mu[:, end]
+            density = at.mass[:, end] / (at.step * at.axis.slope(mu, at.center, at.scale))
+            found += side**power * density * np.abs(mu - about) ** (power + 1) / rate
+    weight = at.weight
+    return np.asarray(found / np.where(weight > 0.0, weight, 1.0))
 
 
 def _ends_of(marginal: SincDensity) -> Ends:
