@@ -75,6 +75,14 @@ def exist(tails: Array, power: float) -> bool:
     return bool(tails.min() > power + 1.0 + 0.5 * BARELY)
 
 
+def beyond(height: Array, away: Array, exponent: float, power: int) -> Array:
+    """Return the moment of what lies farther than `away` from a place, where the density is `height` and falls so."""
+    rate = exponent - 1.0 - power
+    if math.isinf(rate) or rate < BARELY:
+        return np.zeros_like(height)
+    return np.asarray(height * away ** (power + 1) / rate)
+
+
 def infinite_mean(tails: Array) -> float:
     """Return the mean where one tail makes it infinite, else 0: then it exists, or both tails have a say."""
     if exist(tails, 1.0) or tails[0] == tails[1]:

@@ -18,6 +18,7 @@ from bayesmeta.engines.creased.averages import creased
 from bayesmeta.engines.creased.line_marginals import limited_prediction
 from bayesmeta.engines.creased.sheet import sheet
 from bayesmeta.engines.creased.solution import CreasedSolution
+from bayesmeta.engines.effect_tails import beyond
 from bayesmeta.engines.exact.averages import one_study
 from bayesmeta.engines.exact.axis import Stretched
 from bayesmeta.engines.exact.curves import RoughError
@@ -29,7 +30,7 @@ from bayesmeta.engines.exact.row_splines import FAINT
 from bayesmeta.engines.exact.smooth import Smoother
 from bayesmeta.engines.lazy import Lazy
 from bayesmeta.engines.nodes import TO_LEGENDRE, Rule
-from bayesmeta.engines.tau import BARELY, barely_proper, gathered, known_tau
+from bayesmeta.engines.tau import barely_proper, gathered, known_tau
 from bayesmeta.engines.tau_marginals import Ends, TauPosterior, tau_posterior, with_own_tail, with_tails
 from bayesmeta.engines.versions import versions
 from bayesmeta.errors import ConvergenceError, ModelError
@@ -209,11 +210,9 @@ def _beyond(at: Plane, tails: Array, about: float, power: int) -> Array:
     """
     found = np.zeros(len(at.tau))
     for side, end, exponent in zip((-1.0, 1.0), (0, -1), tails, strict=True):
-        rate = float(exponent) - 1.0 - power
-        if math.isfinite(rate) and rate >= BARELY:
-            mu = at.mu[:, end]
-            density = at.mass[:, end] / (at.step * at.axis.slope(mu, at.center, at.scale))
-            found += side**power * density * np.abs(mu - about) ** (power + 1) / rate
+        mu = at.mu[:, end]
+        density = at.mass[:, end] / (at.step * at.axis.slope(mu, at.center, at.scale))
+        found += side**power * beyond(density, np.abs(mu - about), float(exponent), power)
     weight = at.weight
     return np.asarray(found / np.where(weight > 0.0, weight, 1.0))
 
