@@ -9,9 +9,10 @@ from scipy import special, stats
 import bayesmeta as bm
 from bayesmeta.engines.effect_tails import prior_tails
 from bayesmeta.engines.exact.solve import integrate
+from bayesmeta.errors import ConvergenceError
 from bayesmeta.model import StudyLikelihoods
 from bayesmeta.priors import parse_prior
-from bayesmeta.studies import EffectSizes
+from bayesmeta.studies import EffectSizes, TwoByTwo
 
 
 def normal_fit(y, s, mu, tau):
@@ -143,3 +144,25 @@ def test_the_density_of_tau_at_its_ends_is_the_limit(tau):
     assert found.tau().pdf(np.array(ends)) == pytest.approx(normal.tau.pdf(np.array(ends)), rel=1e-8)
     assert found.tau2().pdf(0.0) == math.inf
     assert found.tau2().pdf(1e-40) == pytest.approx(0.5e20 * found.tau().pdf(0.0), rel=1e-8)
+
+
+def three_counts(mu):
+    data = TwoByTwo([1, 2, 4], [10, 20, 40], [3, 2, 9], [12, 22, 41], study=("a", "b", "c"))
+    return bm.fit(data, "binomial_normal", priors={"mu": mu, "tau": "half_normal(0.5)"}, engine="quadrature")
+
+
+@pytest.mark.parametrize("mu", [stats.gumbel_r(0.0, 1.0), stats.johnsonsu(0.0, 1.0), stats.hypsecant(0.0, 0.7)])
+def test_priors_of_mu_from_scipy_reweigh_the_posterior_under_a_normal_one(mu):
+    """The posterior is that under normal(0, 2) times the ratio of the priors, on a fine grid of mu."""
+    found, normal = three_counts(mu).mu, three_counts("normal(0, 2)").mu
+    grid = np.arange(-8.0, 8.0, 1e-3)
+    weight = normal.pdf(grid) * np.exp(mu.logpdf(grid) - stats.norm.logpdf(grid, 0.0, 2.0))
+    mean = weight @ grid / weight.sum()
+    assert found.mean() == pytest.approx(mean, rel=1e-7)
+    assert found.sd() == pytest.approx(math.sqrt(weight @ (grid - mean) ** 2 / weight.sum()), rel=1e-7)
+
+
+def test_a_prior_with_a_kink_that_is_not_known_is_named():
+    """Another package's density does not say where it is not smooth: the message names the prior, not a study."""
+    with pytest.raises(ConvergenceError, match=r"scipy:laplace\(0, 1\) of mu.*kink"):
+        three_counts(stats.laplace(0.0, 1.0))

@@ -39,6 +39,7 @@ from bayesmeta.marginals.sinc import sinc_basis, tabulate
 from bayesmeta.model import Model, StudyLikelihoods
 from bayesmeta.posterior import Diagnostics, Marginal, Posterior
 from bayesmeta.priors import Prior
+from bayesmeta.priors.foreign import Wrapped
 from bayesmeta.priors.mixtures import parts_of
 from bayesmeta.values import Array
 
@@ -252,16 +253,27 @@ def integrate(given: StudyLikelihoods, *, tolerance: float = TOLERANCE) -> "Exac
         return integrate_creased(given, np.ones(len(given.study), dtype=bool), exponent, tolerance=tolerance)
     try:
         at = plane(given)
-    except RoughError as found:
-        if not found.rough.any():
-            raise
-        return integrate_creased(given, found.rough, exponent, tolerance=tolerance)
+    except ConvergenceError as found:
+        if isinstance(found, RoughError) and found.rough.any():
+            return integrate_creased(given, found.rough, exponent, tolerance=tolerance)
+        if _foreign(given.mu):
+            raise ConvergenceError(
+                f"The posterior was not resolved with the prior {given.mu!r} of mu. Where the density of another "
+                "package's distribution has a kink or a cusp, such as Laplace's, is not known here. Use a prior that "
+                "is smooth on the whole line, e.g. normal(0, 2.82), or a mixture of normals."
+            ) from found
+        raise
     if at.rule is None:
         return ExactSolution(given, at, None, math.inf, at.error)
     logg = at.log_weight.reshape(at.rule.x.shape) - np.log(at.rule.panels.weights())
     rule = Rule(at.rule.panels, at.rule.x, logg, at.rule.extra)
     error = _tolerable(max(at.error, _panel_error(rule)), tolerance, given)
     return ExactSolution(given, at, rule, exponent, error)
+
+
+def _foreign(mu: Prior) -> bool:
+    """Return whether a prior is another package's distribution, used through its own functions."""
+    return any(isinstance(part, Wrapped) for part in parts_of(mu))
 
 
 def _ends(mu: Prior) -> bool:
