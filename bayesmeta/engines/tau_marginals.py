@@ -8,6 +8,7 @@ from typing import TypedDict
 
 import numpy as np
 
+from bayesmeta.engines.effect_tails import LIGHT, beyond, exist, infinite_mean, why
 from bayesmeta.engines.nodes import TO_LEGENDRE, Rule
 from bayesmeta.engines.tau import BARELY, moment_exists
 from bayesmeta.marginals import Density, LineDensity, SincDensity, Transformed
@@ -18,6 +19,9 @@ from bayesmeta.values import Array
 # What is given for a mean that does not exist.
 PRINCIPAL = "what is given is infinite where one tail is the heavier, and a principal value otherwise"
 
+
+# A likelihood that varies by less (log scale) within the panel next to an end is the same up to that end.
+CONSTANT = 1e-6
 
 # Ends of the lower and the upper side of a grid, each with a place before it.
 type Ends = tuple[tuple[float, float], tuple[float, float]]
@@ -98,16 +102,20 @@ class TauPosterior:
         log = float(self.prior.logpdf(far)) - float(self.prior.logpdf(near))
         return math.exp(log - (self.exponent - self.prior.tail_exponent) * math.log(far / near))
 
-    def missing(self, growth: float, instead: str) -> tuple[str, ...]:
+    def missing(
+        self, growth: float, instead: str, *, first: float | None = None, why: str | None = None
+    ) -> tuple[str, ...]:
         """Return what does not exist of a quantity whose variance grows as ``tau ** growth``.
 
-        Where that is its mean also, `instead` says what is given for it.
+        Its mean grows as ``tau ** first``, without it as half that power; where there is none, `instead` says what is
+        given for it. `why` replaces the reason, which is tau's own.
         """
         if self.exists(growth):
             return ()
-        notes = [f"The variance is infinite: {self.why}."]
-        if not self.exists(growth / 2.0):
-            notes.append(_no_mean(self.why, instead))
+        because = why or self.why
+        notes = [f"The variance is infinite: {because}."]
+        if not self.exists(growth / 2.0 if first is None else first):
+            notes.append(_no_mean(because, instead))
         return tuple(notes)
 
     def _moments(self, power: float) -> Moments:
@@ -127,7 +135,7 @@ class TauPosterior:
         panels = self.rule.panels
         mass = np.exp(self.rule.logg) * panels.weights()
         return Density(
-            logpdf or partial(log_density, self.rule),
+            logpdf or partial(log_density, self.rule, self.prior),
             self.rule.x.ravel(),
             mass.ravel(),
             panels.lower,
@@ -162,6 +170,7 @@ def with_tails[M: (SincDensity, LineDensity)](
     about: float,
     moments: tuple[Array, Array],
     df: float = math.inf,
+    tails: Array = LIGHT,
 ) -> M:
     """Say which moments of an effect exist, and count in them what lies beyond the grid of its marginal.
 
@@ -173,20 +182,27 @@ def with_tails[M: (SincDensity, LineDensity)](
         A place among the effects, and ``(T,)`` first and second moments about it given tau.
     df
         Degrees of freedom of the effect given tau.
+    tails
+        ``(2,)`` exponents of the tails of the density of mu, for reasons of its own.
     """
-    if (tau is None or not tau.heavy) and math.isinf(df):
+    if (tau is None or not tau.heavy) and math.isinf(df) and np.isinf(tails).all():
         return marginal
-    first, second = df > 1.0 and (tau is None or tau.exists(1.0)), df > 2.0 and (tau is None or tau.exists(2.0))
+    # What exists for all that the tails of mu say.
+    without = [df > power and (tau is None or tau.exists(power)) for power in (1.0, 2.0)]
+    first, second = (but and exist(tails, power) for but, power in zip(without, (1.0, 2.0), strict=True))
     if first:
         mean = float(weight @ moments[0]) + _grown(tau, 1.0, moments[0])
         marginal = replace(marginal, extra_first=marginal.extra_first + about + mean - marginal.mean())
     if second:
         variance = float(weight @ moments[1]) + _grown(tau, 2.0, moments[1]) - mean**2
         return replace(marginal, extra_variance=max(0.0, variance - marginal.sd() ** 2))
-    return replace(marginal, infinite_sd=True, notes=_missing(tau, df))
+    infinite = infinite_mean(tails) if without[0] else 0.0
+    return replace(marginal, infinite_sd=True, infinite_mean=infinite, notes=_missing(tau, df, tails))
 
 
-def with_own_tail[M: (SincDensity, LineDensity)](marginal: M, tau: TauPosterior | None, falls: Array, ends: Ends) -> M:
+def with_own_tail[M: (SincDensity, LineDensity)](
+    marginal: M, tau: TauPosterior | None, falls: Array, ends: Ends, tails: Array = LIGHT
+) -> M:
     """Say which moments exist of a true effect, and count in them what lies beyond the grid of its marginal.
 
     Parameters
@@ -196,21 +212,38 @@ def with_own_tail[M: (SincDensity, LineDensity)](marginal: M, tau: TauPosterior 
         falls as that of tau.
     ends
         Ends of the grid, and a place before each where the density is known well.
+    tails
+        ``(2,)`` exponents of the tails of the density of mu: it falls as these, where they are the slower.
     """
-    if tau is None or not tau.heavy or falls.all():
+    inherited = np.where(falls, np.inf, tails)
+    heavy = tau if tau is not None and tau.heavy and not falls.all() else None
+    if heavy is None and np.isinf(inherited).all():
         return marginal
+    exists = [(heavy is None or heavy.exists(power)) and exist(inherited, power) for power in (1.0, 2.0)]
     mean, first, second = marginal.mean(), 0.0, 0.0
     open_sides = [n for n in (0, 1) if not falls[n]]
     for n in open_sides:
         side, (end, inner) = (-1.0, 1.0)[n], ends[n]
-        height = float(marginal.pdf(inner)) * tau.fallen(abs(inner - mean), abs(end - mean))
-        first += side * tau.share_beyond(1.0, abs(end - mean), height) if tau.exists(1.0) else 0.0
-        second += tau.share_beyond(2.0, abs(end - mean), height) if tau.exists(2.0) else 0.0
+        known = float(marginal.pdf(inner)), abs(inner - mean), abs(end - mean)
+        first += side * _share_beyond(heavy, float(inherited[n]), 1, *known) if exists[0] else 0.0
+        second += _share_beyond(heavy, float(inherited[n]), 2, *known) if exists[1] else 0.0
     marginal = replace(marginal, extra_first=first)
-    if tau.exists(2.0):
+    if exists[1]:
         return replace(marginal, extra_variance=max(0.0, second - first**2))
-    infinite = (-math.inf, math.inf)[open_sides[0]] if len(open_sides) == 1 and not tau.exists(1.0) else 0.0
-    return replace(marginal, infinite_sd=True, infinite_mean=infinite, notes=tau.missing(2.0, PRINCIPAL))
+    infinite = infinite_mean(inherited)
+    if heavy is not None and not heavy.exists(1.0):
+        infinite = (-math.inf, math.inf)[open_sides[0]] if len(open_sides) == 1 else 0.0
+    return replace(marginal, infinite_sd=True, infinite_mean=infinite, notes=_missing(heavy, math.inf, inherited))
+
+
+def _share_beyond(
+    tau: TauPosterior | None, exponent: float, power: int, height: float, near: float, far: float
+) -> float:
+    """Return the integral of ``x ** power`` beyond `far` of a density known at `near`: of the slower of two tails."""
+    if tau is not None and tau.exponent <= exponent:
+        return tau.share_beyond(power, far, height * tau.fallen(near, far))
+    height = height * (near / far) ** exponent if math.isfinite(exponent) else 0.0
+    return float(beyond(np.array(height), np.array(far), exponent, power))
 
 
 def _grown(tau: TauPosterior | None, power: float, moment: Array) -> float:
@@ -221,25 +254,46 @@ def _grown(tau: TauPosterior | None, power: float, moment: Array) -> float:
     return math.copysign(tau.beyond(power, math.log(abs(last))), last)
 
 
-def _missing(tau: TauPosterior | None, df: float) -> tuple[str, ...]:
-    """Return what moments do not exist, for what is t-distributed with `df` degrees of freedom given tau."""
-    notes = () if tau is None else tau.missing(2.0, PRINCIPAL)
-    if notes and (len(notes) > 1 or df > 1.0):
-        return notes
-    why = f"the random effects have a t distribution with {df:g} degrees of freedom"
-    return (*(notes or (f"The variance is infinite: {why}.",)), *((_no_mean(why, PRINCIPAL),) if df <= 1.0 else ()))
+def _missing(tau: TauPosterior | None, df: float, tails: Array) -> tuple[str, ...]:
+    """Return what moments do not exist, for what is t-distributed with `df` degrees of freedom given tau and mu."""
+    # Each cause with the powers that it leaves no moments of.
+    causes = [] if tau is None else [(tau.why, not tau.exists(2.0), not tau.exists(1.0))]
+    causes.append((f"the random effects have a t distribution with {df:g} degrees of freedom", df <= 2.0, df <= 1.0))
+    if not exist(tails, 2.0):
+        causes.append((why(tails), True, not exist(tails, 1.0)))
+    notes = [f"The variance is infinite: {cause}." for cause, second, _ in causes if second][:1]
+    return (*notes, *[_no_mean(cause, PRINCIPAL) for cause, _, first in causes if first][:1])
 
 
 def _no_mean(why: str, instead: str) -> str:
     return f"The mean does not exist as an absolutely convergent integral ({why}); {instead}. Use the median."
 
 
-def log_density(rule: Rule, tau: Array) -> Array:
-    """Return the log density of tau between the nodes: the Legendre series of every panel's 16 values."""
+def log_density(rule: Rule, prior: Prior, tau: Array) -> Array:
+    """Return the log density of tau between the nodes: the Legendre series of every panel's 16 values.
+
+    From the ends of the support to the panels, where these lie so close that the likelihood is constant, it is the
+    prior's times that.
+    """
     panels = rule.panels
     panel, place = panels.locate(tau)
     series = (rule.logg @ TO_LEGENDRE.T)[panel]
     value = np.polynomial.legendre.legval(np.clip(place, -1.0, 1.0), series.T, tensor=False)
-    value = np.where((place < -1.0 - 1e-9) | (place > 1.0 + 1e-9), -np.inf, value)
     u = to_axis(tau, panels.lower[panel], panels.upper[panel])
-    return np.asarray(value - log_jacobian(u, panels.lower[panel], panels.upper[panel]))
+    out = np.asarray(value - log_jacobian(u, panels.lower[panel], panels.upper[panel]))
+    for n, before in ((0, place < -1.0 - 1e-9), (-1, place > 1.0 + 1e-9)):
+        beyond_panels = before & (panel == n % len(panels.left))
+        out = np.where(before, -np.inf, out)
+        if beyond_panels.any():
+            out[beyond_panels] = _towards(rule, prior, n, tau[beyond_panels])
+    return out
+
+
+def _towards(rule: Rule, prior: Prior, n: int, tau: Array) -> Array:
+    """Return the log density beyond the first or the last panel."""
+    panels, x = rule.panels, rule.x[n]
+    slope = log_jacobian(panels.points()[n], panels.lower[n : n + 1 or None], panels.upper[n : n + 1 or None])
+    likelihood = rule.logg[n] - slope - prior.logpdf(x)
+    if not np.ptp(likelihood) < CONSTANT:
+        return np.full(len(tau), -np.inf)
+    return np.asarray(prior.logpdf(tau) + likelihood[n])

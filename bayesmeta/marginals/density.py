@@ -13,6 +13,8 @@ from bayesmeta.marginals.axis import from_axis, log_jacobian, to_axis
 from bayesmeta.marginals.search import Searched
 from bayesmeta.values import Array, IntervalKind
 
+# Its square root is a value of tau that no data tell from 0.
+NEXT_TO_0 = 1e-300
 _X, _W = (np.asarray(a) for a in roots_legendre(16))
 
 
@@ -224,6 +226,11 @@ class Transformed(Searched):
         at = self._inside(x)
         with np.errstate(divide="ignore", invalid="ignore"):
             value = self.base._logpdf(self.inverse(at)) + self.log_slope(at)
+            # 0 times infinity: the limit, as it is next to 0.
+            edge = np.isnan(value) & (at == 0.0)
+            if edge.any():
+                near = np.full(int(edge.sum()), NEXT_TO_0)
+                value[edge] = self.base._logpdf(self.inverse(near)) + self.log_slope(near)
         return np.where(inside & ~np.isnan(value), value, -np.inf)
 
     def mean(self) -> float:

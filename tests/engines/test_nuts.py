@@ -477,6 +477,8 @@ def test_fitted_values_of_a_regression_are_those_of_quadrature():
         {"mu": "normal(0, 2.82)", "tau": "half_cauchy(0.5)"},
         {"mu": "flat()", "tau": "half_cauchy(0.5)"},
         {"mu": "flat()", "tau": "half_normal(0.5)"},
+        {"mu": "cauchy(0, 1)", "tau": "uniform(0, inf)"},
+        {"mu": "student_t(3, 0, 1)", "tau": "uniform(0, inf)"},
     ],
 )
 def test_moments_that_do_not_exist_are_not_averages_of_draws(priors):

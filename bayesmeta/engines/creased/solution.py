@@ -6,16 +6,19 @@ import numpy as np
 from scipy.special import logsumexp
 
 from bayesmeta.engines.creased.blur import REACH, Normal, blur
-from bayesmeta.engines.creased.line import NOTHING, Pieces
+from bayesmeta.engines.creased.line import NOTHING, LogRows, Pieces
 from bayesmeta.engines.creased.line_marginals import line_density, line_pieces, marginal
 from bayesmeta.engines.creased.sheet import Layer, Sheet
-from bayesmeta.engines.exact.reach import dies_away
+from bayesmeta.engines.effect_tails import beyond
+from bayesmeta.engines.exact.reach import dies_away, tails_of_mu
 from bayesmeta.engines.nodes import Rule
 from bayesmeta.engines.tau_marginals import TauPosterior, tau_posterior, with_own_tail, with_tails
 from bayesmeta.marginals import Density, LineDensity, Transformed
 from bayesmeta.model import StudyLikelihoods
 from bayesmeta.values import Array
 
+# Panels are known at this part of their whole length from their ends.
+INSIDE = 1e-3
 # Nodes of tau with less probability are left out of predictions.
 LEAST_WEIGHT = 1e-17
 # Larger values of tau than have this much probability are not looked for among true effects.
@@ -67,18 +70,10 @@ class CreasedSolution:
 
     def mu(self) -> LineDensity:
         """Return the posterior of the pooled effect."""
-        parts = []
-        for layer in self.sheet.layers:
-            log = logsumexp(layer.mu.log + (layer.log_prior - self.log_evidence)[:, None, None], axis=0)
-            parts.append(Pieces(layer.mu.panels, log[None]))
-
-        def logf(x: Array) -> Array:
-            with np.errstate(divide="ignore"):
-                return np.log(sum(np.exp(part.at(x)) for part in parts))
-
+        logf = self._log_density()
         about, ends = f"the posterior of mu (prior {self.given.mu!r})", self.given.mu.support
         pooled = line_density(logf, self.sheet.cuts, self._landmarks(0.0), support=ends, about=about)
-        return pooled if self.given.mu.proper else self._with_tails(pooled, 0.0)
+        return self._with_tails(pooled, 0.0)
 
     def _landmarks(self, spread: float) -> Array:
         """Return places about which mu, plus `spread` times the random effect, lies for every likely tau."""
@@ -91,6 +86,35 @@ class CreasedSolution:
                 sd = float(np.sqrt((mass @ (x - mean) ** 2).sum() / mass.sum() + (spread * layer.tau[0]) ** 2))
                 places.append(mean + sd * np.array([-6.0, -2.0, 0.0, 2.0, 6.0]))
         return np.concatenate(places)
+
+    def _log_density(self) -> LogRows:
+        """Return the log density of mu as one row."""
+        parts = []
+        for layer in self.sheet.layers:
+            log = logsumexp(layer.mu.log + (layer.log_prior - self.log_evidence)[:, None, None], axis=0)
+            parts.append(Pieces(layer.mu.panels, log[None]))
+
+        def logf(x: Array) -> Array:
+            with np.errstate(divide="ignore"):
+                return np.asarray(np.log(sum(np.exp(part.at(x)) for part in parts)))
+
+        return logf
+
+    def _beyond(self, about: float, power: int) -> float:
+        """Return the moment of mu about a place beyond the range of its panels, where its tails are powers."""
+        ends = self.sheet.cuts[[0, -1]]
+        # Panels stop at their ends; a little before them the density is known.
+        known = ends + INSIDE * (ends[::-1] - ends)
+        height = np.exp(self._log_density()(known)[0])
+        shares = [
+            float(beyond(height[n], np.abs(known[n] - about), float(tail), power)) for n, tail in enumerate(self.tails)
+        ]
+        return (-1.0) ** power * shares[0] + shares[1]
+
+    @property
+    def tails(self) -> Array:
+        """``(2,)`` exponents of the tails of the posterior of mu that its own prior makes heavy."""
+        return tails_of_mu(self.given, self.tail_exponent)
 
     def line(self) -> Array:
         """Return the ends of what a true effect can be, and its creases."""
@@ -161,8 +185,9 @@ class CreasedSolution:
             return own
         low, high = float(self.line()[0]), float(self.line()[-1])
         # Panels stop at their ends; a little before them the density is known.
-        inside, falls = 1e-3 * (high - low), dies_away(self.given)[i]
-        found = with_own_tail(own, self.heterogeneity, falls, ((low, low + inside), (high, high - inside)))
+        inside, falls = INSIDE * (high - low), dies_away(self.given)[i]
+        ends = (low, low + inside), (high, high - inside)
+        found = with_own_tail(own, self.heterogeneity, falls, ends, self.tails)
         return found if falls.all() else replace(found, notes=(*found.notes, *self._cut_off()))
 
     @property
@@ -183,7 +208,13 @@ class CreasedSolution:
             second.append(part @ away**2 / total + (spread * layer.tau) ** 2)
         weight = np.concatenate([part.sum(axis=1) for part in mass])
         moments = np.concatenate(first), np.concatenate(second)
-        found = with_tails(marginal, self.heterogeneity, weight, about, moments)
+        if np.isfinite(self.tails).any():
+            moments = moments[0] + self._beyond(about, 1), moments[1] + self._beyond(about, 2)
+        # A proper prior of mu keeps a large tau from moving it.
+        tau = None if spread == 0.0 and self.given.mu.proper else self.heterogeneity
+        found = with_tails(marginal, tau, weight, about, moments, tails=self.tails)
+        if tau is None:
+            return found
         return replace(found, notes=(*found.notes, *self._cut_off()))
 
     def _cut_off(self) -> tuple[str, ...]:

@@ -78,15 +78,21 @@ def log_prior(prior: Prior) -> LogPrior:
 
     A heavy-tailed prior is convex far out, and Newton's steps would go back and forth there. The parabola about the
     median with the same slope lies below the log density of a Student-t and bends more, so that steps by it climb.
-    A prior that ends somewhere is stood in for by a normal one, which is enough to find where its posterior lies.
+    A prior that ends somewhere is stood in for by a normal one, which is enough to find where its posterior lies; so is
+    one of another package where its density is 0 for a computer.
     """
+    stand_in = Normal(*middle_and_width(prior)) if prior.proper else prior
     if prior.proper and prior.support != (-math.inf, math.inf):
-        prior = Normal(*middle_and_width(prior))
+        prior = stand_in
     median = float(prior.ppf(np.array(0.5))) if prior.proper else 0.0
 
     def at(mu: Array, unit: Array) -> tuple[Array, Array, Array]:
         h = 1e-3 * unit
-        low, mid, high = (np.asarray(prior.logpdf(mu + d)) for d in (-h, 0.0 * h, h))
+        values = np.stack([prior.logpdf(mu + d) for d in (-h, 0.0 * h, h)])
+        gone = ~np.isfinite(values).all(axis=0)
+        if gone.any():
+            values[:, gone] = [stand_in.logpdf((mu + d)[gone]) for d in (-h, 0.0 * h, h)]
+        low, mid, high = values
         first, second = (high - low) / (2.0 * h), (high - 2.0 * mid + low) / h**2
         away = mu - median
         parabola = first / np.where(np.abs(away) > h, away, np.inf)

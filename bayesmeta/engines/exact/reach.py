@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from bayesmeta.engines.effect_tails import LIGHT, posterior_tails
 from bayesmeta.model import StudyLikelihoods
 from bayesmeta.values import Array
 
@@ -13,6 +14,9 @@ ALWAYS, NEVER = 40.0, 1e6
 EFFECTS = 9.0
 # A range of theta that exceeds the studies and the prior by no more than so many standard errors is taken whole.
 NEARBY = 200.0
+# One that neither dies away nor changes by more than this (log scale) in the last quarter of the way tends to a
+# constant: with exponential approach to it, what is left is far less.
+LEVEL = 1e-3
 # A likelihood this far below its maximum (log scale) has no part in an average over random effects.
 FALLEN = 1000.0
 
@@ -62,6 +66,28 @@ def _fallen(likelihoods: StudyLikelihoods, inner: float, outer: float) -> Array:
 
 def dies_away(given: StudyLikelihoods) -> NDArray[np.bool_]:
     """Return ``(k, 2)``: whether each study's likelihood dies away far below and far above its center."""
+    return _far_out(given)[0]
+
+
+def _far_out(given: StudyLikelihoods) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return ``(k, 2)`` twice: whether each likelihood dies away far below and above, and whether it levels off."""
     far = 60.0 * np.where(np.isfinite(given.scale), given.scale, 1.0)
-    value = given.loglik(np.stack([given.center - far, given.center, given.center + far], axis=1))
-    return np.asarray(value[:, [0, 2]] < value[:, [1]] - 30.0)
+    places = [given.center + part * far for part in (-1.0, -0.75, 0.0, 0.75, 1.0)]
+    value = given.loglik(np.stack(places, axis=1))
+    ends = value[:, [0, 4]]
+    return ends < value[:, [2]] - 30.0, np.abs(ends - value[:, [1, 3]]) < LEVEL
+
+
+def tails_of_mu(given: StudyLikelihoods, exponent: float) -> Array:
+    """Return ``(2,)`` exponents of the tails of the posterior of mu, where a proper prior of it makes them powers.
+
+    Those of true effects between limits, and where a likelihood neither dies away nor levels off, are taken for light.
+    """
+    if not given.mu.proper or np.isfinite(given.support).any():
+        return LIGHT
+    dying, level = _far_out(given)
+    df = given.df if given.random_effects == "t" else np.inf
+    tails = posterior_tails(
+        given.mu, np.sum(dying, axis=0, dtype=float), int(dying.all(axis=1).sum()), given.tau, exponent, df
+    )
+    return np.where((dying | level).all(axis=0), tails, np.inf)

@@ -18,13 +18,14 @@ from bayesmeta.engines.creased.averages import creased
 from bayesmeta.engines.creased.line_marginals import limited_prediction
 from bayesmeta.engines.creased.sheet import sheet
 from bayesmeta.engines.creased.solution import CreasedSolution
+from bayesmeta.engines.effect_tails import beyond
 from bayesmeta.engines.exact.averages import one_study
 from bayesmeta.engines.exact.axis import Stretched
 from bayesmeta.engines.exact.curves import RoughError
 from bayesmeta.engines.exact.kernel import Kernel
 from bayesmeta.engines.exact.limited import LimitedEffects, check_limited
 from bayesmeta.engines.exact.plane import Plane, plane
-from bayesmeta.engines.exact.reach import dies_away, theta_range
+from bayesmeta.engines.exact.reach import dies_away, tails_of_mu, theta_range
 from bayesmeta.engines.exact.row_splines import FAINT
 from bayesmeta.engines.exact.smooth import Smoother
 from bayesmeta.engines.lazy import Lazy
@@ -38,6 +39,7 @@ from bayesmeta.marginals.sinc import sinc_basis, tabulate
 from bayesmeta.model import Model, StudyLikelihoods
 from bayesmeta.posterior import Diagnostics, Marginal, Posterior
 from bayesmeta.priors import Prior
+from bayesmeta.priors.foreign import Wrapped
 from bayesmeta.priors.mixtures import parts_of
 from bayesmeta.values import Array
 
@@ -97,10 +99,15 @@ class ExactSolution:
             extra = max(0.0, variance - marginal.sd() ** 2)
             marginal = replace(marginal, extra_first=mean - marginal.mean(), extra_variance=extra)
         # Far out a flat prior leaves mu the mean of the studies' true effects; those between limits say nothing of it.
-        if self.given.mu.proper or math.isfinite(self.given.support[0]):
+        if math.isfinite(self.given.support[0]):
             return marginal
-        about = marginal.center
-        return with_tails(marginal, self.heterogeneity, self.plane.weight, about, self._moments_of_mu(about))
+        about, tau = marginal.center, None if self.given.mu.proper else self.heterogeneity
+        return with_tails(marginal, tau, at.weight, about, self._moments_of_mu(about), tails=self.tails)
+
+    @property
+    def tails(self) -> Array:
+        """``(2,)`` exponents of the tails of the posterior of mu that its own prior makes heavy."""
+        return tails_of_mu(self.given, self.tail_exponent)
 
     def _rough(self, spread: float) -> tuple[float, float]:
         """Return a middle and a width of mu, plus `spread` times the random effect, that heavy tails do not move."""
@@ -115,8 +122,11 @@ class ExactSolution:
 
     def _moments_of_mu(self, about: float) -> tuple[Array, Array]:
         """Return ``(T,)`` first and second moments of mu about a place, given tau."""
-        away = self.plane.mu - about
-        return _means(self.plane, away), _means(self.plane, away**2)
+        away, tails = self.plane.mu - about, self.tails
+        first, second = _means(self.plane, away), _means(self.plane, away**2)
+        if np.isinf(tails).all():
+            return first, second
+        return first + _beyond(self.plane, tails, about, 1), second + _beyond(self.plane, tails, about, 2)
 
     def _density_mu(self, x: Array) -> Array:
         at = self.plane
@@ -150,7 +160,8 @@ class ExactSolution:
         about, df = marginal.center, self.given.df
         first, second = self._moments_of_mu(about)
         own = self.plane.tau**2 * (1.0 if math.isinf(df) else df / (df - 2.0) if df > 2.0 else math.inf)
-        return with_tails(marginal, self.heterogeneity, self.plane.weight, about, (first, second + own), df)
+        moments = (first, second + own)
+        return with_tails(marginal, self.heterogeneity, self.plane.weight, about, moments, df, self.tails)
 
     def true_effect(self, i: int) -> SincDensity:
         """Return the posterior of study i's true effect."""
@@ -173,7 +184,8 @@ class ExactSolution:
             peak = float(np.log(np.max(density(mean + sd * np.linspace(-3.0, 3.0, 25)))))
         about = f"the true effect of study {self.given.study[i]!r}"
         marginal = tabulate(density, mean, sd, about=about, places=self._places)
-        return with_own_tail(marginal, self.heterogeneity, dies_away(self.given)[i], _ends_of(marginal))
+        falls = dies_away(self.given)[i]
+        return with_own_tail(marginal, self.heterogeneity, falls, _ends_of(marginal), self.tails)
 
     def tau(self) -> Density:
         """Return the posterior of tau."""
@@ -190,6 +202,20 @@ def _means(at: Plane, values: Array) -> Array:
     """Return ``(T,)`` averages over mu given tau."""
     weight = at.weight
     return np.asarray((at.mass * values).sum(axis=1) / np.where(weight > 0.0, weight, 1.0))
+
+
+def _beyond(at: Plane, tails: Array, about: float, power: int) -> Array:
+    """Return ``(T,)`` the moment about a place, given tau, of what lies beyond the grid of mu, if its tails are powers.
+
+    With a light tau only a tail that is the prior's own is one, and counts at the end of the grid.
+    """
+    found = np.zeros(len(at.tau))
+    for side, end, exponent in zip((-1.0, 1.0), (0, -1), tails, strict=True):
+        mu = at.mu[:, end]
+        density = at.mass[:, end] / (at.step * at.axis.slope(mu, at.center, at.scale))
+        found += side**power * beyond(density, np.abs(mu - about), float(exponent), power)
+    weight = at.weight
+    return np.asarray(found / np.where(weight > 0.0, weight, 1.0))
 
 
 def _ends_of(marginal: SincDensity) -> Ends:
@@ -227,16 +253,27 @@ def integrate(given: StudyLikelihoods, *, tolerance: float = TOLERANCE) -> "Exac
         return integrate_creased(given, np.ones(len(given.study), dtype=bool), exponent, tolerance=tolerance)
     try:
         at = plane(given)
-    except RoughError as found:
-        if not found.rough.any():
-            raise
-        return integrate_creased(given, found.rough, exponent, tolerance=tolerance)
+    except ConvergenceError as found:
+        if isinstance(found, RoughError) and found.rough.any():
+            return integrate_creased(given, found.rough, exponent, tolerance=tolerance)
+        if _foreign(given.mu):
+            raise ConvergenceError(
+                f"The posterior was not resolved with the prior {given.mu!r} of mu. Where the density of another "
+                "package's distribution has a kink or a cusp, such as Laplace's, is not known here. Use a prior that "
+                "is smooth on the whole line, e.g. normal(0, 2.82), or a mixture of normals."
+            ) from found
+        raise
     if at.rule is None:
         return ExactSolution(given, at, None, math.inf, at.error)
     logg = at.log_weight.reshape(at.rule.x.shape) - np.log(at.rule.panels.weights())
     rule = Rule(at.rule.panels, at.rule.x, logg, at.rule.extra)
     error = _tolerable(max(at.error, _panel_error(rule)), tolerance, given)
     return ExactSolution(given, at, rule, exponent, error)
+
+
+def _foreign(mu: Prior) -> bool:
+    """Return whether a prior is another package's distribution, used through its own functions."""
+    return any(isinstance(part, Wrapped) for part in parts_of(mu))
 
 
 def _ends(mu: Prior) -> bool:

@@ -171,6 +171,11 @@ def normals(prior: Prior, term: str, fineness: float = 1.0) -> Normals:
     )
 
 
+def log_step(df: float) -> float:
+    """Return the step in the log precision from one component of a Student-t prior to the next."""
+    return min(0.3, 0.7 / math.sqrt(0.5 * df + 0.5))
+
+
 def student_t(df: float, loc: float, scale: float, fineness: float = 1.0) -> Normals:
     """Return Student-t(df, loc, scale) as normals: ``loc + scale * N(0, 1) / sqrt(g)``, ``g ~ Gamma(df/2, df/2)``.
 
@@ -178,7 +183,7 @@ def student_t(df: float, loc: float, scale: float, fineness: float = 1.0) -> Nor
     The step follows the width of log g; the ends are where what is left out is below 1e-17.
     """
     half = 0.5 * df
-    step = min(0.3, 0.7 / math.sqrt(half + 0.5)) / fineness
+    step = log_step(df) / fineness
     # s = log g has density exp(half * (s - exp(s))). Left far enough for data that contradict the prior by
     # exp(45) scales, and for the prior's own tail exp(half * s) to fall below 1e-17.
     left = -min(90.0 + 40.0 / half, 3000.0 * step, 600.0)

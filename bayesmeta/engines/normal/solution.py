@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from bayesmeta.engines.i2 import typical_variance
 from bayesmeta.engines.lazy import Lazy
 from bayesmeta.engines.nodes import Rule
+from bayesmeta.engines.normal.components import is_point, log_step, normals
 from bayesmeta.engines.normal.gaussian import CHUNK, Conditional, Problem, condition, true_effect
 from bayesmeta.engines.tau_marginals import TauPosterior, tau_posterior
 from bayesmeta.errors import ModelError, UnknownNameError, unknown
@@ -79,14 +80,14 @@ class Solution:
         """Return the posterior of ``x' beta``: a fitted value, a contrast, a single coefficient."""
         x = self.given.row(x)
         mean, var = self.at.combination(self.problem.to_gamma(x))
-        return self.mixture(mean, var, float(x @ self.problem.origin), "credible")
+        return self.mixture(mean, var, float(x @ self.problem.origin), "credible", self._df(x))
 
     def predicted(self, x: ArrayLike) -> NormalMixture:
         """Return the posterior predictive distribution of a new study's true effect at design row `x`."""
         x = self.given.row(x)
         mean, var = self.at.combination(self.problem.to_gamma(x))
         origin = float(x @ self.problem.origin)
-        return self.mixture(mean, var + (self.tau**2)[:, None], origin, "posterior prediction")
+        return self.mixture(mean, var + (self.tau**2)[:, None], origin, "posterior prediction", 0.0)
 
     def true_effect(self, i: int) -> NormalMixture:
         """Return the posterior of study i's true effect."""
@@ -95,19 +96,34 @@ class Solution:
         origin = float(self.given.y[i] if own else self.given.X[i] @ self.problem.origin)
         return self.mixture(mean, var, origin, "credible")
 
-    def mixture(self, mean: Array, var: Array, origin: float, kind: IntervalKind) -> NormalMixture:
-        """Return the mixture over nodes and components, and say which moments it does not have."""
+    def mixture(
+        self, mean: Array, var: Array, origin: float, kind: IntervalKind, df: float = math.inf
+    ) -> NormalMixture:
+        """Return the mixture over nodes and components, and say which moments it does not have.
+
+        The density given a large tau is as a power of the distance up to there, ``-(df + 1)``: so is that of a
+        coefficient with a Student-t prior. With 0 degrees of freedom it goes with tau: a flat prior leaves it so, and a
+        new study's effect is. Moments of order r, given tau, grow as tau^(r - df).
+        """
         if not var.any():
             # mu and tau are both fixed, and tau at 0.
             return known(origin + float(mean.flat[0]), kind)
-        growth = self._growth(mean, var)
-        tau, extra = self.heterogeneity, 0.0
+        tau, weight, extra = self.heterogeneity, self.weights, 0.0
         notes: tuple[str, ...] = ()
-        if tau is not None:
-            notes = tau.missing(growth, "the mean given is that of E(quantity | tau), a principal value")
-            extra = 0.0 if notes or growth < 0.1 else tau.beyond(growth, math.log(float(np.max(var[-1]))))
+        if tau is not None and tau.heavy:
+            notes = tau.missing(
+                max(0.0, 2.0 - df),
+                "the mean given is that of E(quantity | tau), a principal value",
+                first=max(0.0, 1.0 - df),
+                why=None if df == 0.0 else f"far out its posterior density falls only as |x|^-{df + tau.exponent:.4g}",
+            )
+            if not notes and df == 0.0:
+                extra = tau.beyond(2.0, math.log(float(np.max(var[-1]))))
+            elif not notes and math.isfinite(df):
+                away = mean - float(np.sum(weight * mean))
+                extra = self._pruned_variance(np.sum(weight * (var + away**2), axis=0), df + tau.exponent)
         return NormalMixture(
-            self.weights.ravel(),
+            weight.ravel(),
             mean.ravel(),
             np.sqrt(var).ravel(),
             origin,
@@ -116,6 +132,18 @@ class Solution:
             kind,
             extra_variance=extra,
         )
+
+    def _pruned_variance(self, second: Array, exponent: float) -> float:
+        """Return the variance in components of a Student-t prior that are too wide to hold any probability.
+
+        Far out their second moments, ``(C,)`` with the widest first, are a geometric series: one of the distances, by
+        the power that remains of a density that falls as their power `exponent`.
+        """
+        several = [prior for prior in self.given.beta if not is_point(prior) and len(normals(prior, "")[0]) > 1]
+        if len(several) != 1 or hasattr(several[0], "components"):
+            return 0.0
+        step = 0.5 * log_step(float(several[0].tail_exponent) - 1.0)
+        return float(second[0]) / math.expm1((exponent - 3.0) * step)
 
     def joint_density(self, mu: ArrayLike, tau: ArrayLike) -> Array:
         """Return the joint posterior density of (mu, tau) at values that broadcast against each other.
@@ -180,15 +208,12 @@ class Solution:
             weights["prior mean"] = 1.0 - float(total.sum())
         return weights
 
-    def _growth(self, mean: Array, var: Array) -> float:
-        """Return the power of tau that the second moment grows with, far from the data."""
-        if self.rule is None or math.isinf(self.tail_exponent):
+    def _df(self, x: Array) -> float:
+        """Return the degrees of freedom of ``x' beta`` before the data: 0 where it has a part with a flat prior."""
+        priors = [prior for prior, part in zip(self.given.beta, x, strict=True) if part != 0.0]
+        if any(not prior.proper for prior in priors):
             return 0.0
-        share = np.exp(self.at.logw - self.at.loglik[:, None])
-        second = (share * (var + mean**2)).sum(axis=1)
-        last, before = -1, int(np.searchsorted(self.tau, self.tau[-1] * 0.01))
-        slope = math.log(second[last] / second[before]) / math.log(self.tau[last] / self.tau[before])
-        return float(np.round(slope, 3))
+        return min([float(prior.tail_exponent) - 1.0 for prior in priors if not is_point(prior)], default=math.inf)
 
     def notes(self) -> tuple[str, ...]:
         """Return what does not exist in this posterior, and why."""
