@@ -166,3 +166,26 @@ def test_a_prior_with_a_kink_that_is_not_known_is_named():
     """Another package's density does not say where it is not smooth: the message names the prior, not a study."""
     with pytest.raises(ConvergenceError, match=r"scipy:laplace\(0, 1\) of mu.*kink"):
         three_counts(stats.laplace(0.0, 1.0))
+
+
+@pytest.mark.parametrize("wrong", [1e-5, 300.0])
+def test_a_true_effect_that_does_not_add_up_is_refused(monkeypatch, wrong):
+    """A likelihood divided out that is not the one averaged in would move all of a study's effect elsewhere."""
+    from dataclasses import dataclass
+
+    from bayesmeta.engines.exact import solve
+
+    one_study = solve.one_study
+
+    @dataclass
+    class Off:
+        right: object
+
+        def grid(self, mu, tau):
+            return self.right.grid(mu, tau) - wrong * (mu < -1.0)
+
+    table = TwoByTwo([3, 5, 2], [30, 40, 25], [8, 9, 6], [30, 40, 25])
+    assert math.isfinite(bm.fit(table, "binomial_normal").theta["Study 1"].mean())
+    monkeypatch.setattr(solve, "one_study", lambda averages, i: Off(one_study(averages, i)))
+    with pytest.raises(ConvergenceError, match="does not add up to 1"):
+        bm.fit(table, "binomial_normal").theta["Study 1"].mean()

@@ -48,6 +48,10 @@ TOLERANCE = 1e-8
 WELL_KNOWN = 1e-6
 
 
+# How far the log of a probability may be from that of 1.
+ADDS_UP = 1e-6
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class ExactSolution:
     """A solved exact-likelihood model.
@@ -184,6 +188,13 @@ class ExactSolution:
             peak = float(np.log(np.max(density(mean + sd * np.linspace(-3.0, 3.0, 25)))))
         about = f"the true effect of study {self.given.study[i]!r}"
         marginal = tabulate(density, mean, sd, about=about, places=self._places)
+        # Averaged over theta the likelihood is what was divided out, so that all of this adds up to one.
+        share = float(density(np.array([marginal.median()]))[0]) / float(marginal.pdf(marginal.median()))
+        if not abs(math.log(share) + peak + smoother.top) < ADDS_UP:
+            raise ConvergenceError(
+                f"The posterior of {about} does not add up to 1 with the prior {self.given.mu!r} of mu: the likelihood "
+                "of this study alone is not known far out. Use a prior with lighter tails, or engine='nuts'."
+            )
         falls = dies_away(self.given)[i]
         return with_own_tail(marginal, self.heterogeneity, falls, _ends_of(marginal), self.tails)
 
