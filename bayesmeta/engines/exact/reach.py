@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from bayesmeta.engines.effect_tails import LIGHT, posterior_tails
+from bayesmeta.engines.effect_tails import LIGHT, posterior_tails, prior_tails
 from bayesmeta.model import StudyLikelihoods
 from bayesmeta.values import Array
 
@@ -83,7 +83,7 @@ def tails_of_mu(given: StudyLikelihoods, exponent: float) -> Array:
 
     Those of true effects between limits, and where a likelihood neither dies away nor levels off, are taken for light.
     """
-    if not given.mu.proper or np.isfinite(given.support).any():
+    if not given.mu.proper or np.isfinite(given.support).any() or np.isinf(prior_tails(given.mu)).all():
         return LIGHT
     dying, level = _far_out(given)
     df = given.df if given.random_effects == "t" else np.inf
