@@ -159,8 +159,10 @@ class Density(Searched):
             new = u - step if rising else u + step
             inside = (new > low) & (new < high)
             new = np.where(inside, new, 0.5 * (low + high))
-            done = (np.abs(new - u) <= 1e-15 * np.maximum(1.0, np.abs(u))) | (excess == 0.0)
-            u = np.where(excess == 0.0, u, new)
+            # A step this small is rounding, and may well lead out of the bracket, whose end is the place itself.
+            settled = (np.abs(step) <= 4e-15 * np.maximum(1.0, np.abs(u))) | (excess == 0.0)
+            done = settled | (np.abs(new - u) <= 1e-15 * np.maximum(1.0, np.abs(u)))
+            u = np.where(settled, u, new)
             if done.all():
                 return np.asarray(from_axis(u, self.lower[panel], self.upper[panel]))
         raise ConvergenceError("A quantile of tau was not pinned down. Report the data and priors as a bug.")
