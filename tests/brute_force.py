@@ -12,8 +12,8 @@ def binomial(events, n, log_p, log_q):
     return np.exp(choose + events * log_p + (n - events) * log_q)
 
 
-def restricted_arms(theta, table, risks):
-    """Sum both binomials over the possible risks, with a normal(0, 10) prior of the mean of the arms' log odds.
+def restricted_arms(theta, table, risks, baseline=(0, 10)):
+    """Sum both binomials over the possible risks, with a normal prior of the mean of the arms' log odds.
 
     ``risks(t, x)`` are the control and the treatment risk, their complements and their slopes in x.
     """
@@ -25,7 +25,7 @@ def restricted_arms(theta, table, risks):
         mean = 0.5 * (np.log(p0) - np.log(q0) + np.log(p1) - np.log(q1))
         volume = 0.5 * (slope0 / (p0 * q0) + slope1 / (p1 * q1)) * 0.05
         both = binomial(c, n0, np.log(p0), np.log(q0)) * binomial(a, n1, np.log(p1), np.log(q1))
-        out.append(both @ (stats.norm.pdf(mean, 0, 10) * volume))
+        out.append(both @ (stats.norm.pdf(mean, *baseline) * volume))
     return np.array(out)
 
 

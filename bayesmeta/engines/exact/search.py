@@ -82,7 +82,8 @@ class Search:
             raise RoughError(
                 f"The averages over the random effects were not resolved: the likelihood of study "
                 f"{study[worst]!r} changes too abruptly. Use engine='nuts'.",
-                suspect,
+                # Between limits any likelihood may have a crease too faint to be seen in its table.
+                np.ones_like(suspect) if isinstance(curves, Bounded) else suspect,
             )
         posed = replace(self.posed, averages=self.posed.averages.finer())
         return replace(self, posed=posed, halvings=self.halvings + 1, last=np.inf, known=None)
