@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from scipy.special import logsumexp
 
+from bayesmeta.engines.exact.convolve import convolve, mode_and_width
 from bayesmeta.engines.exact.curves import tabulate
 from bayesmeta.engines.exact.shared_nodes import total
 from bayesmeta.likelihoods import hypergeometric_loglik, hypergeometric_support
@@ -105,3 +106,32 @@ def test_rows_of_very_different_tau_do_not_disturb_each_other():
     together = total(curves, mu, tau)
     apart = np.concatenate([total(curves, mu[i : i + 1], tau[i : i + 1]) for i in range(len(tau))])
     np.testing.assert_allclose(together, apart, rtol=1e-11)
+
+
+class Gumbel:
+    """The log likelihood -exp(theta): it levels off below and falls as fast as the exponential above."""
+
+    center, scale = np.array([-1.0]), np.array([2.0])
+
+    def derivatives(self, theta):
+        return -np.exp(theta), -np.exp(theta)
+
+
+@pytest.mark.parametrize("far", [-3e4, -600.0, -30.0, 30.0, 250.0])
+@pytest.mark.parametrize("tau", [0.02, 0.5, 1.0, 5.0])
+def test_a_mode_is_found_however_far_mu_is_from_the_study(far, tau):
+    """The slope of the log integrand changes its sign within a fifth of the width that the curvature there implies."""
+    mode, width = mode_and_width(Gumbel(), np.array([far]), np.array([tau]))
+    assert width[0, 0] == pytest.approx(1.0 / np.sqrt(np.exp(mode[0, 0]) + tau**-2.0), rel=0.1)
+    below, above = mode[0, 0] + 0.2 * width[0, 0] * np.array([-1.0, 1.0])
+    slopes = [-np.exp(theta) - (theta - far) / tau**2 for theta in (below, above)]
+    assert slopes[0] > 0.0 > slopes[1]
+
+
+@pytest.mark.parametrize("tau", [0.1, 1.0, 3.0])
+def test_a_likelihood_that_is_level_far_out_averages_to_its_level(tau):
+    """A logistic curve of 10 patients is 1 far below, whatever tau: so is its average."""
+    curves = tables(likelihoods(lambda theta: -10.0 * np.logaddexp(0.0, theta), [-2.0], [1.0]), 1e6)
+    mu = -np.array([100.0, 592.0, 2000.0, 3e4])
+    assert np.abs(total(curves, mu[None], np.array([tau]))).max() < 1e-10
+    assert np.abs(convolve(curves, mu, np.full(4, tau))).max() < 1e-10

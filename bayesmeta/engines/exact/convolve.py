@@ -23,6 +23,8 @@ from bayesmeta.values import Array
 REACH = 8.4
 # Step of the trapezoidal rule in t: the error for a Gaussian is about exp(-4.93 / step) = 5e-13.
 STEP = 0.175
+# Most steps to a mode, and how many of Newton's alone before every other one halves the bracket.
+MODE_STEPS, NEWTON_ALONE = 100, 6
 # A smaller tau averages over nothing, and its square, which is needed, would underflow.
 LEAST_TAU = 1e-140
 # Elements of a table worked on at once: they stay in the processor's cache.
@@ -71,19 +73,30 @@ def convolve(curves: Curves | Bounded, mu: Array, tau: Array, step: float = STEP
 
 
 def mode_and_width(curves: Curves | Bounded, mu: Array, tau: Array) -> tuple[Array, Array]:
-    """Return each integrand's mode, nearly, and the width its curvature there implies; ``(k, n)``."""
-    own = 1.0 / curves.scale[:, None] ** 2
+    """Return each integrand's mode, nearly, and the width its curvature there implies; ``(k, n)``.
+
+    Newton's steps are kept within a bracket. Where the likelihood is log-concave, the slope of the log integrand times
+    tau^2 falls by at least as much as theta rises, so that the mode lies between any theta and theta plus that slope.
+    """
+    center, own = curves.center[:, None], 1.0 / curves.scale[:, None] ** 2
     variance = tau**2
-    theta = (mu + curves.center[:, None] * own * variance) / (1.0 + own * variance)
+    beyond = center + curves.derivatives(center)[0] * variance - (center - mu)
+    low, high = np.minimum(center, beyond), np.maximum(center, beyond)
+    theta = np.clip((mu + center * own * variance) / (1.0 + own * variance), low, high)
     relative = np.ones_like(theta)
-    for _ in range(60):
+    for iteration in range(MODE_STEPS):
         slope, curvature = curves.derivatives(theta)
         relative = np.maximum(1.0 - curvature * variance, 0.25)
-        # Far from the study's own estimate a full step can overshoot the flat side of its likelihood.
-        step = np.clip((slope * variance - (theta - mu)) / relative, -4.0 * tau, 4.0 * tau)
-        theta = theta + step
+        up = slope * variance - (theta - mu)
+        low, high = np.where(up > 0.0, theta, low), np.where(up < 0.0, theta, high)
+        step = np.clip(up / relative, low - theta, high - theta)
         # The sum over the grid does not need the exact mode, only the neighbourhood of it.
-        if np.max(np.abs(step) * np.sqrt(relative) / tau, initial=0.0) < 0.05:
+        far = np.abs(step) * np.sqrt(relative) > 0.05 * tau
+        if iteration >= NEWTON_ALONE and iteration % 2:
+            # Where a likelihood falls like exp(-exp(theta)) Newton's steps are all alike.
+            step = np.where(far, 0.5 * (low + high) - theta, step)
+        theta = theta + step
+        if not far.any():
             break
     return theta, tau / np.sqrt(relative)
 
