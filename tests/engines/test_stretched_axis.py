@@ -7,6 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
+from scipy.interpolate import CubicSpline
+from scipy.special import log_expit, logsumexp
 
 import bayesmeta as bm
 from bayesmeta.engines.exact.axis import Stretched
@@ -145,3 +147,34 @@ def test_a_narrow_part_of_a_mixture_is_not_missed(spike, tau):
     for x in (0.002, 0.1):
         expected = share * part["mu"].cdf(x) + (1.0 - share) * other["mu"].cdf(x)
         assert mixture["mu"].cdf(x) == pytest.approx(expected, abs=1e-9)
+
+
+def one_sided(theta, treated, control):
+    """Return the log likelihood of no events among the treated, over a standard normal baseline about -1."""
+    z, weight = np.polynomial.hermite_e.hermegauss(80)
+    baseline, events = z - 1.0, control[0]
+    patients = treated * log_expit(-baseline - theta[:, None])
+    known = events * log_expit(baseline) + (control[1] - events) * log_expit(-baseline)
+    return logsumexp(patients + known + np.log(weight), axis=1)
+
+
+@pytest.mark.parametrize(("df", "scale"), [(5.0, 1.0), (4.0, 2.5)])
+def test_true_effects_far_out_equal_plain_sums(df, scale):
+    """No study holds mu from below: mu and true effects go as far as the prior's tail, thousands of tau away.
+
+    Sums over 60 values of tau, 4000 of mu and 150 of the random effect give the same mean.
+    """
+    data = bm.TwoByTwo([0, 0], [10, 20], [3, 2], [12, 22])
+    priors = {"mu": f"student_t({df}, 0, {scale})", "tau": "half_normal(0.5)", "baseline": "normal(-1, 1)"}
+    u = np.linspace(-11.0, 5.0, 4001)
+    mu, z = np.sinh(u), np.polynomial.hermite_e.hermegauss(150)
+    first, second = (CubicSpline(u, one_sided(mu, *arms)) for arms in ((10, (3, 12)), (20, (2, 22))))
+    node, weight = np.polynomial.legendre.leggauss(60)
+    parts = np.zeros(2)
+    for tau, w in zip(2.25 * (node + 1.0), weight, strict=True):
+        theta = mu[:, None] + tau * z[0]
+        own, other = (np.exp(log(np.clip(np.arcsinh(theta), u[0], u[-1]))) for log in (first, second))
+        mass = w * stats.halfnorm.pdf(tau, scale=0.5) * stats.t.pdf(mu, df, 0.0, scale) * np.cosh(u) * (other @ z[1])
+        parts += mass @ (own @ z[1]), mass @ ((own * theta) @ z[1])
+    found = bm.fit(data, "binomial_normal", priors=priors).theta["Study 1"].mean()
+    assert found == pytest.approx(parts[1] / parts[0], abs=1e-9)

@@ -33,13 +33,42 @@ NO_MASS = 1e-22
 # Nodes about the effect are for random effects no wider than this, in widths of what is averaged: Gauss-Hermite rules
 # of hundreds of nodes overflow.
 NARROW = 3.0
+# On a stretched axis tau can be much wider than the distances of some nodes and narrower than those of others, far out.
+# Effects within so many tau of the former are averaged over nodes of the row, others over nodes about the effect; the
+# former are those closer to each other than suits nodes about an effect with this ratio.
+ZONE, LOCAL = 9.0, 1.0
 # Nodes where the density is below exp(-FAINT) of the row's peak need not resolve the random effect.
 FAINT = 35.0
 CHUNK = 100_000
+EVERYWHERE = (-math.inf, math.inf)
 # Cost of looking up the posterior of mu and a study's averaged likelihood, in densities of the normal.
 LOOK_UP = 16.0
 # A finer grid of more nodes than this takes too long to make, for its cost grows with their number squared.
 LARGEST = 4_000
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Zone:
+    """Nodes of one row, for effects between two ends.
+
+    Parameters
+    ----------
+    row
+        Of the plane.
+    ends
+        Of the effects.
+    mu, value
+        ``(n,)`` nodes, and what each adds to the density per unit of the kernel's.
+    """
+
+    row: int
+    ends: tuple[float, float]
+    mu: Array
+    value: Array
+
+    def holds(self, x: Array) -> NDArray[np.bool_]:
+        """Return which effects lie between the ends."""
+        return np.asarray((x >= self.ends[0]) & (x <= self.ends[1]))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,6 +95,7 @@ class Smoother:
 
     top: float = field(init=False)
     direct: tuple[Array, Array, Array] = field(init=False)
+    zones: list[_Zone] = field(init=False)
     narrow: Index = field(init=False)
     ratio: Array = field(init=False)
     groups: list[Index] = field(init=False)
@@ -94,11 +124,15 @@ class Smoother:
         away *= ratio / plane.tau
         reach = (span[1] - span[0]) / plane.tau
         direct, nodes = times <= 1.0, np.zeros(len(times), dtype=np.intp)
+        zoned = np.zeros(len(times), dtype=np.bool_)
         for row in np.flatnonzero(kept & ~direct).tolist():
             nodes[row] = self.kernel.number(float(min(ratio[row], NARROW)), float(away[row]), float(reach[row]))
             fine = times[row] * len(plane.u)
             cheap = not self._tabulates and fine <= LARGEST and fine * self.kernel.cost <= LOOK_UP * nodes[row]
-            direct[row] = cheap or ratio[row] > NARROW
+            wide = not cheap and ratio[row] > NARROW
+            zoned[row] = wide and not isinstance(plane.axis, Uniform) and math.isinf(self.kernel.df)
+            direct[row] = cheap or (wide and not zoned[row])
+        ratio[zoned], nodes[zoned] = LOCAL, self.kernel.number(LOCAL)
         narrow = np.flatnonzero(kept & ~direct)
         # With the largest ratio at 1 nothing overflows, however much this study contradicts the others.
         top = float(log_value.max())
@@ -109,6 +143,7 @@ class Smoother:
         mu, tau, log_weight = (np.concatenate(column) for column in zip(*parts, strict=True))
         put("top", top)
         put("direct", (mu, tau, np.exp(log_weight - top) / tau))
+        put("zones", [self._zone(int(row), counts[row]) for row in np.flatnonzero(zoned)])
         put("narrow", narrow)
         put("ratio", ratio[narrow])
         put("groups", list(_similar(nodes[narrow])))
@@ -148,15 +183,31 @@ class Smoother:
         tau = np.broadcast_to(self.plane.tau[rows, None], used.shape)[used]
         return self.plane.mu[rows][used], tau, np.log(mass[rows][used]) - log_own[rows][used]
 
-    def _finer_nodes(self, rows: Index, times: int) -> tuple[Array, Array, Array]:
+    def _zone(self, row: int, counts: NDArray[np.bool_]) -> _Zone:
+        """Return the nodes for effects near those of a row's own nodes that are closer to each other than tau."""
+        plane, tau = self.plane, float(self.plane.tau[row])
+        mu, pad = plane.mu[row], ZONE * tau
+        spacing = plane.step * plane.axis.slope(mu, plane.center[row], plane.scale[row])
+        close = mu[spacing < STEP / LOCAL * tau]
+        ends = float(close.min()) - pad, float(close.max()) + pad
+        within = ends[0] - pad, ends[1] + pad
+        largest = float(spacing[counts & (mu >= within[0]) & (mu <= within[1])].max(initial=0.0))
+        times = max(1, math.ceil(self.kernel.wide(plane.step) * largest / plane.step / tau))
+        nodes, _, log_weight = self._finer_nodes(np.array([row]), times, within)
+        return _Zone(row, ends, nodes, np.exp(log_weight - self.top) / tau)
+
+    def _finer_nodes(
+        self, rows: Index, times: int, within: tuple[float, float] = EVERYWHERE
+    ) -> tuple[Array, Array, Array]:
         """Return mu, tau and log weight of the nodes of some rows on a grid of mu that many times finer."""
         plane, tau = self.plane, self.plane.tau[rows]
         fine, mass = oversampled(plane.mass[rows], plane.u, times)
         mass /= times
         mu = plane.axis.mu(fine, plane.center[rows, None], plane.scale[rows, None])
-        used = mass > NO_MASS
+        near = (mu >= within[0]) & (mu <= within[1])
+        used = (mass > NO_MASS) & near
         spread = np.broadcast_to(tau[:, None], mass.shape)[used]
-        return mu[used], spread, np.log(mass[used]) - self._log_own(mu, tau, mass > 0.0)[used]
+        return mu[used], spread, np.log(mass[used]) - self._log_own(mu, tau, (mass > 0.0) & near)[used]
 
     def _tables(self, masses: Array) -> ConvolvedRows:
         """Return the narrow rows averaged over the random effect; `masses` are those of the plane's own nodes."""
@@ -185,6 +236,9 @@ class Smoother:
         out = self._summed(x)
         if self.tables is not None:
             return out + self.tables.density(x)
+        for zone in self.zones:
+            near = zone.holds(x)
+            out[near] += self.kernel.density((x[near, None] - zone.mu) / self.plane.tau[zone.row]) @ zone.value
         for members in self.groups:
             out += self._narrow(x, members)
         return out
@@ -208,6 +262,8 @@ class Smoother:
         # Far from a row's mass a normal is nothing, and a t distribution so smooth that the grid resolves it.
         pad = float(z[-1]) * tau if normal else 0.0
         near = (x[:, None] >= low - pad) & (x[:, None] <= high + pad)
+        for zone in self.zones:
+            near[:, self.narrow[members] == zone.row] &= ~zone.holds(x)[:, None]
         out = np.zeros(len(x))
         for which, average, size in ((near, self._near, len(z)), (~near & (not normal), self._far, len(at.u))):
             place, column = np.nonzero(which)
