@@ -195,7 +195,8 @@ def with_tails[M: (SincDensity, LineDensity)](
         marginal = replace(marginal, extra_first=marginal.extra_first + about + mean - marginal.mean())
     if second:
         variance = float(weight @ moments[1]) + _grown(tau, 2.0, moments[1]) - mean**2
-        return replace(marginal, extra_variance=max(0.0, variance - marginal.sd() ** 2))
+        extra = marginal.extra_variance + variance - marginal.sd() ** 2
+        return replace(marginal, extra_variance=max(0.0, extra))
     infinite = infinite_mean(tails) if without[0] else 0.0
     return replace(marginal, infinite_sd=True, infinite_mean=infinite, notes=_missing(tau, df, tails))
 

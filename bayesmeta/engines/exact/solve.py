@@ -18,7 +18,7 @@ from bayesmeta.engines.creased.averages import creased
 from bayesmeta.engines.creased.line_marginals import limited_prediction
 from bayesmeta.engines.creased.sheet import sheet
 from bayesmeta.engines.creased.solution import CreasedSolution
-from bayesmeta.engines.effect_tails import beyond
+from bayesmeta.engines.effect_tails import beyond, prior_tails
 from bayesmeta.engines.exact.averages import one_study
 from bayesmeta.engines.exact.axis import Stretched
 from bayesmeta.engines.exact.curves import RoughError
@@ -46,6 +46,9 @@ from bayesmeta.values import Array
 TOLERANCE = 1e-8
 # Interpolation errs by 1e-11 of the peak: masses of a grid this large beside it are known to five digits.
 WELL_KNOWN = 1e-6
+# What rounding does to a true effect's density where it is this much of its peak does not matter there, but much less
+# is mostly rounding.
+ROUNDED = 1e-9
 
 
 # How far the log of a probability may be from that of 1.
@@ -196,7 +199,11 @@ class ExactSolution:
                 "of this study alone is not known far out. Use a prior with lighter tails, or engine='nuts'."
             )
         falls = dies_away(self.given)[i]
-        return with_own_tail(marginal, self.heterogeneity, falls, _ends_of(marginal), self.tails)
+        by_tau = math.inf if self.heterogeneity is None else self.heterogeneity.exponent
+        by_mu = ~falls & (self.tails < by_tau)
+        for n in np.flatnonzero(by_mu).tolist():
+            marginal = _continued(marginal, n, self.given.mu, float(self.tails[n]))
+        return with_own_tail(marginal, self.heterogeneity, falls, _ends_of(marginal, by_mu), self.tails)
 
     def tau(self) -> Density:
         """Return the posterior of tau."""
@@ -222,18 +229,42 @@ def _beyond(at: Plane, tails: Array, about: float, power: int) -> Array:
     """
     found = np.zeros(len(at.tau))
     for side, end, exponent in zip((-1.0, 1.0), (0, -1), tails, strict=True):
+        if math.isinf(exponent):
+            continue
         mu = at.mu[:, end]
-        density = at.mass[:, end] / (at.step * at.axis.slope(mu, at.center, at.scale))
-        found += side**power * beyond(density, np.abs(mu - about), float(exponent), power)
+        slope, away = at.axis.slope(mu, at.center, at.scale), np.abs(mu - about)
+        whole = beyond(at.mass[:, end] / (at.step * slope), away, float(exponent), power)
+        # The sum over the grid counts its last node in full, half of which stands for what lies beyond
+        # (Euler-Maclaurin, on a logarithmic axis).
+        cell = 0.5 - (exponent - 1.0 - power) * at.step * slope / away / 12.0
+        found += side**power * (whole - cell * at.mass[:, end] * away**power)
     weight = at.weight
     return np.asarray(found / np.where(weight > 0.0, weight, 1.0))
 
 
-def _ends_of(marginal: SincDensity) -> Ends:
-    """Return the ends of a marginal's grid, and the last places before them that are well above rounding."""
-    known = np.flatnonzero(marginal.mass > WELL_KNOWN * marginal.mass.max())
-    x = marginal.x
-    return (float(x[0]), float(x[known[0]])), (float(x[-1]), float(x[known[-1]]))
+def _ends_of(marginal: SincDensity, continued: NDArray[np.bool_]) -> Ends:
+    """Return the ends of a marginal's outermost cells, and the last places before them that are well above rounding.
+
+    On a side that was continued these are the outermost nodes.
+    """
+    least = WELL_KNOWN * marginal.mass.max()
+    known = [int(np.argmax((marginal.mass > least) | continued[0]))]
+    known.append(int(len(marginal.v) - 1 - np.argmax(((marginal.mass > least) | continued[1])[::-1])))
+    x, half = marginal.x, 0.5 * marginal.step
+    low, high = marginal.center + marginal.scale * np.sinh(marginal.v[[0, -1]] + half * np.array([-1.0, 1.0]))
+    return (float(low), float(x[known[0]])), (float(high), float(x[known[-1]]))
+
+
+def _continued(marginal: SincDensity, n: int, prior: Prior, exponent: float) -> SincDensity:
+    """Return a marginal whose lower or upper tail falls as the prior of mu where its own density is mostly rounding."""
+    known, x, slope = np.flatnonzero(marginal.mass > ROUNDED * marginal.mass.max()), marginal.x, np.cosh(marginal.v)
+    last = known[-n]
+    past = slice(None, last) if n == 0 else slice(last + 1, None)
+    log = prior.logpdf(x[past]) - float(prior.logpdf(x[last]))
+    log -= (exponent - prior_tails(prior)[n]) * np.log(np.abs(x[past] / x[last]))
+    mass = marginal.mass.copy()
+    mass[past] = mass[last] * slope[past] / slope[last] * np.exp(log)
+    return replace(marginal, mass=mass)
 
 
 def integrate(given: StudyLikelihoods, *, tolerance: float = TOLERANCE) -> "ExactSolution | CreasedSolution":
