@@ -93,6 +93,13 @@ class Analysis:
     versions: Mapping[str, str] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def integrated_though_sampled(self) -> bool:
+        """Whether other sets of priors were integrated by quadrature, though the primary analysis was sampled."""
+        sets = [s.posterior for o in self.outcomes for s in o.prior_sets if s.posterior is not None]
+        sampled = self.outcomes[0].posterior.engine != "quadrature"
+        return sampled and any(posterior.engine == "quadrature" for posterior in sets)
+
 
 def analyse(
     protocol: Protocol,

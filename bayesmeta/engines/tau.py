@@ -86,6 +86,11 @@ def moment_exists(prior: Prior, exponent: float, growth: float) -> bool:
     return rate >= BARELY or (barely_proper(prior) and abs(rate) < BARELY)
 
 
+def only_a_power(exponent: float) -> str:
+    """Return why moments do not exist where the posterior density of tau has a tail with that exponent."""
+    return f"the posterior density of tau falls only as tau^-{exponent:.4g}"
+
+
 def barely_proper(prior: Prior) -> bool:
     """Return whether a prior is proper although its density falls as 1 / tau, but for a slower factor."""
     return prior.proper and prior.tail_exponent == 1.0

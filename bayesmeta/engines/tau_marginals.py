@@ -10,7 +10,7 @@ import numpy as np
 
 from bayesmeta.engines.effect_tails import LIGHT, beyond, exist, infinite_mean, why
 from bayesmeta.engines.nodes import TO_LEGENDRE, Rule
-from bayesmeta.engines.tau import BARELY, moment_exists
+from bayesmeta.engines.tau import BARELY, moment_exists, only_a_power
 from bayesmeta.marginals import Density, LineDensity, SincDensity, Transformed
 from bayesmeta.marginals.axis import from_axis, log_jacobian, to_axis
 from bayesmeta.priors import Prior
@@ -63,7 +63,7 @@ class TauPosterior:
     @property
     def why(self) -> str:
         """Why moments do not exist."""
-        return f"the posterior density of tau falls only as tau^-{self.exponent:.4g}"
+        return only_a_power(self.exponent)
 
     def exists(self, growth: float) -> bool:
         """Return whether what grows as ``tau ** growth`` has a finite expectation.

@@ -87,8 +87,7 @@ def _sensitivity(analysis: Analysis) -> str:
         if sets
         else "Sensitivity: no alternative priors were planned."
     )
-    by = {s.posterior.engine for s in sets if s.posterior is not None} - {analysis.outcomes[0].posterior.engine}
-    if "quadrature" in by:
+    if analysis.integrated_though_sampled:
         said += " These were integrated by quadrature, without sampling error, though the primary analysis was sampled."
     if without:
         said += " Every analysis was repeated without the studies whose counts were reconstructed."

@@ -163,8 +163,7 @@ def reproducibility(analysis: Analysis) -> tuple[Fact, ...]:
     """Return seed, engines, hashes and versions."""
     plan, posterior = analysis.protocol, analysis.outcomes[0].posterior
     engines = {"both": "quadrature and NUTS", "nuts": "NUTS"}.get(analysis.engine, analysis.engine)
-    sets = [s.posterior for o in analysis.outcomes for s in o.prior_sets if s.posterior is not None]
-    if analysis.engine == "nuts" and any(p.engine == "quadrature" for p in sets):
+    if analysis.integrated_though_sampled:
         engines += "; other sets of priors, tipping points and predictive checks by quadrature"
     facts = [
         Fact("Seed", str(analysis.seed)),

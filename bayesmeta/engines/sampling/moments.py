@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from bayesmeta.engines.tau import known_tau, moment_exists, tail_exponent
+from bayesmeta.engines.tau import known_tau, moment_exists, only_a_power, tail_exponent
 from bayesmeta.model import Model
 from bayesmeta.priors import Prior
 
@@ -36,10 +36,9 @@ def missing_moments(model: Model, data: Any, priors: Mapping[str, Prior]) -> dic
     for term, prior in zip(given.terms, given.beta, strict=True):
         df = prior.tail_exponent - 1.0 if prior.proper else 0.0
         growth["mu" if term == "mu" else f"beta[{term}]"] = max(0.0, 1.0 - df), max(0.0, 2.0 - df)
-    why = f"the posterior density of tau falls only as tau^-{exponent:.4g}"
     found: dict[str, tuple[bool, bool, str]] = {}
     for name, powers in growth.items():
         mean, sd = (not moment_exists(given.tau, exponent, power) for power in powers)
         if sd:
-            found[name] = (mean, sd, why)
+            found[name] = (mean, sd, only_a_power(exponent))
     return found
