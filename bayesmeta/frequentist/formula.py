@@ -23,7 +23,8 @@ def design_matrix(formula: str, data: Mapping[str, ArrayLike], k: int) -> tuple[
     formula
         ``"~ a + b"``; ``a:b`` is an interaction, ``a*b`` is ``a + b + a:b``, ``C(a)`` makes a factor of numbers,
         ``- 1`` or ``0 +`` leaves the intercept out. Text columns are factors, coded against their first level in
-        alphabetical order; without an intercept the first factor keeps all its levels.
+        alphabetical order; without an intercept the first factor keeps all its levels, and so does one in an
+        interaction whose other part is no term of its own (``~ g + g:x`` has a slope of x for every level), as in R.
     data
         Name to ``(k,)`` values; a pandas or polars frame will do.
     k
@@ -47,14 +48,15 @@ def design_matrix(formula: str, data: Mapping[str, ArrayLike], k: int) -> tuple[
     """
     terms, intercept = _parse(formula)
     columns: Columns = [("intercept", np.ones(k))] if intercept else []
-    full = not intercept
+    full, known = not intercept, {frozenset(term) for term in terms}
     for term in terms:
-        factors = []
-        for name in term:
-            coded, is_factor = _code(name, data, k, full=full and len(term) == 1)
-            full = full and not (is_factor and len(term) == 1)
-            factors.append(coded)
-        columns += [_times(parts) for parts in product(*reversed(factors))] if len(term) > 1 else factors[0]
+        if len(term) == 1:
+            coded, is_factor = _code(term[0], data, k, full=full)
+            full = full and not is_factor
+            columns += coded
+        else:
+            factors = [_code(name, data, k, full=frozenset(term) - {name} not in known)[0] for name in term]
+            columns += [_times(parts) for parts in product(*reversed(factors))]
     if not columns:
         raise DataError(f"Formula {formula!r} has no terms: write '~ 1' for the intercept alone.")
     return np.column_stack([column for _, column in columns]), tuple(name for name, _ in columns)

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import solve_triangular
 
+from bayesmeta.leverage import trace_p
 from bayesmeta.values import Array
 
 
@@ -162,7 +163,7 @@ class RegressionAt:
     """
 
     def __init__(self, y: Array, w: Array, X: Array) -> None:
-        self.y, self.w = y, w
+        self.y, self.w, self._X = y, w, X
         root = np.sqrt(w)
         self.basis, self._R = np.linalg.qr(X * root[:, None])
         z = root * y
@@ -204,7 +205,7 @@ class RegressionAt:
     @cached_property
     def trP(self) -> float:
         """``tr P``."""
-        return float(self.w @ (1.0 - self.leverage))
+        return trace_p(self.w, self._X)
 
     @cached_property
     def trPP(self) -> float:

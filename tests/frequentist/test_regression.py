@@ -162,12 +162,18 @@ def test_q_profile_with_moderators_solves_its_equation():
         ("~ 0 + arm", ("arm[a]", "arm[b]")),
         ("~ arm - 1", ("arm[a]", "arm[b]")),
         ("~ dose*arm", ("intercept", "dose", "arm[b]", "dose:arm[b]")),
+        ("~ arm + arm:dose", ("intercept", "arm[b]", "arm[a]:dose", "arm[b]:dose")),
+        ("~ 0 + arm:dose", ("arm[a]:dose", "arm[b]:dose")),
+        ("~ dose + arm:dose", ("intercept", "dose", "arm[b]:dose")),
         ("~ C(dose)", ("intercept", "dose[2]", "dose[10]")),
         ("~ 1", ("intercept",)),
     ],
 )
 def test_formulas_name_their_columns(formula, terms):
-    """Factors are coded against their first level; without an intercept the first keeps all levels."""
+    """Factors are coded against their first level, as R does it.
+
+    Without an intercept the first keeps all levels, and so does one in an interaction without the other's main effect.
+    """
     X, names = design_matrix(formula, {"dose": [1.0, 2.0, 10.0, 2.0], "arm": ["a", "b", "b", "a"]}, 4)
     assert names == terms
     assert X.shape == (4, len(terms))

@@ -8,13 +8,13 @@ from functools import partial
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bayesmeta.engines.i2 import typical_variance
 from bayesmeta.engines.lazy import Lazy
 from bayesmeta.engines.nodes import Rule
 from bayesmeta.engines.normal.components import is_point, log_step, normals
 from bayesmeta.engines.normal.gaussian import CHUNK, Conditional, Problem, condition, true_effect
 from bayesmeta.engines.tau_marginals import TauPosterior, tau_posterior
 from bayesmeta.errors import ModelError, UnknownNameError, unknown
+from bayesmeta.leverage import typical_variance
 from bayesmeta.marginals import Density, NormalMixture, Transformed, known
 from bayesmeta.model import GaussianMarginal
 from bayesmeta.posterior import Marginal

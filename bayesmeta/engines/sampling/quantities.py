@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from bayesmeta.engines.i2 import typical_variance
 from bayesmeta.engines.sampling.chains import Run
+from bayesmeta.leverage import typical_variance
 from bayesmeta.model import GaussianMarginal, Model, StudyLikelihoods
 from bayesmeta.priors import Prior
 from bayesmeta.truncated import quantile
