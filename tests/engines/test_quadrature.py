@@ -277,3 +277,18 @@ def test_normal_priors_of_a_flat_limit():
     """A very wide normal prior of mu gives the posterior of a flat one."""
     wide, flat = fit(mu=Normal(0.0, 1e5)), fit(mu="flat()")
     assert wide.mu.ppf(0.9) == pytest.approx(flat.mu.ppf(0.9), abs=1e-8)
+
+
+@pytest.mark.parametrize("tau", ["half_normal(0.5)", "point(0.2)"])
+def test_a_level_that_no_study_has_any_more_leaves_its_coefficient_the_prior(tau):
+    """A column of zeros changes nothing about the others, and its own coefficient has the prior's moments."""
+    y, s = np.array([0.1, -0.4, 0.3, -0.2]), np.array([0.2, 0.3, 0.4, 0.15])
+    priors = {"beta": "normal(0.3, 1)", "tau": tau}
+    X = np.ones((4, 1))
+    alone, beside = (
+        bm.fit(bm.EffectSizes(y, s, X=x, terms=terms), "meta_regression", priors=priors)
+        for x, terms in ((X, ("intercept",)), (np.column_stack([X, 0.0 * X]), ("intercept", "arm[b]")))
+    )
+    assert beside["beta[intercept]"].sd() == pytest.approx(alone["beta[intercept]"].sd(), rel=1e-12)
+    assert beside.log_evidence == pytest.approx(alone.log_evidence, abs=1e-12)
+    assert (beside["beta[arm[b]]"].mean(), beside["beta[arm[b]]"].sd()) == pytest.approx((0.3, 1.0))

@@ -163,7 +163,9 @@ def _orthonormal(X: Array) -> tuple[Array, Array]:
     k, p = X.shape
     if p == 0:
         return X, np.zeros((0, 0))
-    scale = np.maximum(np.abs(X).max(axis=0), 1e-300)
+    largest = np.abs(X).max(axis=0)
+    # A column of zeros, as of a level that no study has any more, leaves its coefficient the prior.
+    scale = np.where(largest > 0.0, largest, 1.0)
     if k < p or np.linalg.matrix_rank(X / scale) < p:
         return X / scale, np.diag(scale)
     Q, R = np.linalg.qr(X / scale)
