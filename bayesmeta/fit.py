@@ -160,6 +160,8 @@ def fit_many(
     pairs = zip(sets * (m // len(sets)), several * (m // len(several)), strict=True)
     given = [_marginal(loaded, d, p) for d, p in pairs]
     q = np.asarray(quantiles, dtype=float)
+    if not np.all((q > 0.0) & (q < 1.0)):
+        raise ModelError(f"quantiles={q.tolist()}: each must be a probability between 0 and 1, e.g. 0.975.")
     wanted = Wanted(q, _rows(above, m, "above"), _rows(tau_above, m, "tau_above"))
     found = solve_many(given, wanted, tolerance, progress)
     values = {f.name: getattr(found, f.name) for f in dataclasses.fields(found)}
@@ -185,6 +187,8 @@ def _dataset(values: dict[str, Array], coords: dict[str, Array], attrs: dict[str
 def _rows(thresholds: ArrayLike, m: int, name: str) -> Array:
     """Return ``(m, a)`` thresholds from ``(a,)`` common ones or a row for each analysis."""
     values = np.asarray(thresholds, dtype=float)
+    if np.isnan(values).any():
+        raise DataError(f"{name} has a threshold that is no number (nan): give a value, inf or -inf.")
     if values.ndim == 1:
         return np.tile(values, (m, 1))
     if values.ndim != 2 or len(values) != m:

@@ -228,3 +228,15 @@ def test_impossible_questions_say_what_to_write(post, ask, words):
     """Risks outside (0, 1), no direction of benefit, a measure that is not about risks."""
     with pytest.raises(ModelError, match=words):
         ask(post)
+
+
+def test_a_cut_risk_at_an_uncertain_baseline_has_quantiles_and_no_density():
+    """Where a risk is cut the difference is 1 minus the baseline: a density of the others alone integrates to less."""
+    cut = bm.absolute_effect(posterior("RR", 0.7, 0.4), beta(30, 30)).risk_difference
+    for ask in (lambda: cut.pdf(0.1), cut.mode, cut.hdi):
+        with pytest.raises(ModelError, match=r"cut at 0 or 1 with probability 0\.\d+.*eti\(\)"):
+            ask()
+    assert math.isfinite(cut.eti().low)
+    whole = bm.absolute_effect(posterior("RR", -0.7, 0.1), beta(30, 30)).risk_difference
+    x = np.linspace(-0.6, 0.1, 20_001)
+    assert np.sum(whole.pdf(x)) * (x[1] - x[0]) == pytest.approx(1.0, abs=1e-6)

@@ -10,12 +10,15 @@ from scipy.optimize.elementwise import find_root
 
 from bayesmeta.decisions.baseline import LEVELS, SHARES, Baseline
 from bayesmeta.draws import DrawsMarginal
-from bayesmeta.errors import ConvergenceError, unknown
+from bayesmeta.errors import ConvergenceError, ModelError, unknown
 from bayesmeta.marginals.search import Searched
 from bayesmeta.posterior import Marginal
 from bayesmeta.values import Array, IntervalKind
 
 type Pair = Callable[[Array, Array], Array]
+
+# A risk cut with a probability as small as this is not missed in a density.
+NEXT_TO_NOTHING = 1e-9
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -166,6 +169,7 @@ class RiskDifference(Searched):
         return self._tail(x, "sf")
 
     def _logpdf(self, x: Array) -> Array:
+        self._check_uncut()
         effect = self._effect(x)
         finite = np.isfinite(effect)
         d, risk = (a[finite] for a in np.broadcast_arrays(x[:, None], self.risk))
@@ -173,6 +177,15 @@ class RiskDifference(Searched):
         with np.errstate(divide="ignore"):
             density[finite] = self.base.pdf(effect[finite]) * np.exp(self.mapping.log_slope(d, risk))
             return np.asarray(np.log(density @ self.weight))
+
+    def _check_uncut(self) -> None:
+        """Refuse a density of which the risks that were cut are a part, at places that depend on the baseline."""
+        if len(self.risk) > 1 and (share := impossible(self.base, self.mapping, self)) > NEXT_TO_NOTHING:
+            raise ModelError(
+                f"The risk is cut at 0 or 1 with probability {share:.3g}, at baseline risks that are uncertain "
+                "themselves: its difference has probabilities and quantiles, but no density is known here. Use eti(), "
+                "or one baseline risk."
+            )
 
     def _cut(self, effect: Array, risk: Array) -> Array:
         return np.clip(self.mapping.forward(effect, risk), -risk, 1.0 - risk)
@@ -217,7 +230,7 @@ class RiskDifference(Searched):
         return math.sqrt(self._given_effect(self.mean(), 2))
 
 
-def impossible(base: Marginal, mapping: RiskMap, baseline: Baseline) -> float:
+def impossible(base: Marginal, mapping: RiskMap, baseline: Baseline | RiskDifference) -> float:
     """Return the probability that the effect takes the risk beyond 0 or 1, where it is cut."""
     ends: Any = np.stack([-baseline.risk, 1.0 - baseline.risk])
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):

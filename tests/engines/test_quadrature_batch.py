@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import bayesmeta as bm
+from bayesmeta.errors import DataError, ModelError
 
 PRIORS = [
     ("normal(0, 2.82)", "half_normal(0.5)"),
@@ -128,3 +129,13 @@ def test_means_that_barely_exist_are_those_of_single_fits(tau):
     data, priors = bm.EffectSizes([0.7], [0.3]), {"mu": "normal(0, 1)", "tau": tau}
     found, post = bm.fit_many([data], priors=priors), bm.fit(data, priors=priors)
     assert float(found.tau_mean[0]) == pytest.approx(post.tau.mean(), rel=1e-8)
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [({"quantiles": [0.0, 0.5]}, "quantiles="), ({"quantiles": [97.5]}, "quantiles="), ({"above": [np.nan]}, "above")],
+)
+def test_what_is_no_probability_or_no_number_is_refused(asked, message):
+    """The quantile at 1 of a batch was 3.5, of a tau that has no end."""
+    with pytest.raises((ModelError, DataError), match=message):
+        bm.fit_many(bm.EffectSizes([0.1, 0.4, 0.2], [0.2, 0.3, 0.1], measure="OR"), **asked)
