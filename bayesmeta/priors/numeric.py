@@ -18,6 +18,8 @@ from bayesmeta.values import Array
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(16)
 # exp(-40) is below double precision relative to 1.
 _DECAYED = 40.0
+# Squares of quantiles times exp of this are still floats.
+_LARGEST_LOG = 330.0
 
 
 class LogGrid:
@@ -127,15 +129,39 @@ def expectation(prior: Any, function: Callable[[float], float]) -> float:
     inner = [*(float(prior.ppf(q)) for q in tails), *(float(prior.isf(q)) for q in reversed(tails[:-1])), *prior.breaks]
     low, high = prior.support
     edges = sorted({low, high, *(x for x in inner if low < x < high)})
-    total = 0.0
+
+    def integrand(x: float) -> float:
+        return function(x) * float(prior.pdf(x))
+
+    total, size, heavy = 0.0, 0.0, math.isfinite(prior.tail_exponent)
     with warnings.catch_warnings():
         warnings.simplefilter("error", IntegrationWarning)
-        for a, b in itertools.pairwise(edges):
+        # What lies beyond all quantiles comes last: it is asked for no more digits than the whole needs of it.
+        for a, b in sorted(itertools.pairwise(edges), key=lambda ends: math.isinf(ends[1] - ends[0])):
+            endless = math.isinf(b - a)
+            f, start, stop = _endless(integrand, a, b) if endless and heavy else (integrand, a, b)
+            enough = 1e-12 * size if endless else 0.0
             try:
-                total += quad(lambda x: function(x) * float(prior.pdf(x)), a, b, epsabs=0, epsrel=1e-11, limit=200)[0]
+                part = quad(f, start, stop, epsabs=enough, epsrel=1e-11, limit=200)[0]
             except IntegrationWarning as error:
                 raise ConvergenceError(f"A moment of {prior!r} was not reached with 10 digits.") from error
+            total, size = total + part, size + abs(part)
     return total
+
+
+def _endless(integrand: Callable[[float], float], a: float, b: float) -> tuple[Callable[[float], float], float, float]:
+    """Return what is integrated over a piece without end: in the log of x, where a power becomes an exponential."""
+    end = b if math.isinf(a) else a
+    if end == 0.0 or (end > 0.0) == math.isinf(a):
+        return integrand, a, b
+
+    def of_log(s: float) -> float:
+        if s > _LARGEST_LOG:
+            return 0.0
+        x = end * math.exp(s)
+        return integrand(x) * abs(x)
+
+    return of_log, 0.0, math.inf
 
 
 def mean_by_quadrature(prior: Any) -> float:

@@ -209,3 +209,20 @@ def test_a_true_effect_that_does_not_add_up_is_refused(monkeypatch, wrong):
     monkeypatch.setattr(solve, "one_study", lambda averages, i: Off(one_study(averages, i)))
     with pytest.raises(ConvergenceError, match="does not add up to 1"):
         bm.fit(table, "binomial_normal").theta["Study 1"].mean()
+
+
+def test_true_effects_are_answered_where_mu_has_no_mean():
+    """An unbounded uniform prior of tau leaves mu a tail of 1 / x^2, which studies that bound their own do not share.
+
+    With tau below 1e9 in place of everywhere the answer is the same to nine digits.
+    """
+    table = TwoByTwo([3, 2, 7], [50, 20, 60], [8, 5, 9], [40, 20, 50])
+    found, bounded = (
+        bm.fit(table, "hypergeometric_normal", priors={"mu": "flat()", "tau": tau})
+        for tau in ("uniform()", "uniform(0, 1e9)")
+    )
+    assert math.isinf(found.mu.sd())
+    for study, effect in found.theta.items():
+        known = bounded.theta[study]
+        assert effect.cdf(known.ppf([0.025, 0.5, 0.975])) == pytest.approx([0.025, 0.5, 0.975], abs=1e-9)
+        assert effect.sd() == pytest.approx(known.sd(), rel=1e-8)

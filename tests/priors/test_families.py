@@ -294,3 +294,10 @@ def test_an_unknown_name_is_not_a_prior():
     """Only the names of families are added to the module's own."""
     with pytest.raises(AttributeError, match="half_gamma"):
         priors.half_gamma  # noqa: B018
+
+
+@pytest.mark.parametrize(("shape", "scale"), [(1.0, 0.1), (1.36, 0.21), (0.75, 2.0)])
+def test_the_mean_of_tau_under_an_inverse_gamma_of_its_square_is_that_of_gamma_functions(shape, scale):
+    """The mean of the root is ``sqrt(scale) Gamma(shape - 1/2) / Gamma(shape)``, however slowly its tail falls."""
+    expected = math.sqrt(scale) * math.gamma(shape - 0.5) / math.gamma(shape)
+    assert parse_prior(f"tau2~inverse_gamma({shape}, {scale})").mean() == pytest.approx(expected, rel=1e-10)

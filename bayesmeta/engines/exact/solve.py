@@ -51,6 +51,8 @@ WELL_KNOWN = 1e-6
 ROUNDED = 1e-9
 
 
+# An SD more than this many times a width that tails do not move is that of the tails.
+HEAVY = 1e3
 # How far the log of a probability may be from that of 1.
 ADDS_UP = 1e-6
 
@@ -186,6 +188,8 @@ class ExactSolution:
         kept = at.tau**2 / (at.tau**2 + float(own.scale[0]) ** 2)
         mean = float(np.sum(at.mass * ((1.0 - kept)[:, None] * at.mu + kept[:, None] * float(own.center[0]))))
         sd = float(np.sqrt(np.sum(at.mass * (at.mu - mean) ** 2) * 0.25 + at.weight @ (kept * own.scale[0] ** 2)))
+        # Heavy tails of mu, beyond all measure here, that a study does not share.
+        sd = min(sd, HEAVY * self._rough(1.0)[1])
         peak = 0.0
         with np.errstate(divide="ignore"):
             peak = float(np.log(np.max(density(mean + sd * np.linspace(-3.0, 3.0, 25)))))
