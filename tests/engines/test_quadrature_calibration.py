@@ -42,7 +42,7 @@ def test_the_record_covers_every_quantity_of_the_models_in_it(calibration, recor
     """The normal models are there, under every prior, and a model that is there is there whole."""
     models = {row["model"] for row in record}
     known = {"common_effect", "normal_normal", "meta_regression", "binomial_normal", "hypergeometric_normal"}
-    known |= {"poisson_normal", "binomial_normal_symmetric", "binomial_normal_rr", "robust_t"}
+    known |= {"poisson_normal", "binomial_normal_symmetric", "binomial_normal_rr", "binomial_normal_rd", "robust_t"}
     assert known <= models <= set(calibration.MODELS)
     found = {(row["model"], row["prior"], row["quantity"]) for row in record}
     normal = {("normal_normal", s.tau_text, q) for s in calibration.SETTINGS for q in quantities("normal_normal")}
