@@ -239,17 +239,17 @@ def absolute_effect(
     if ESTIMANDS[estimand] not in known:
         raise unknown("quantity of this posterior:", "theta_new", posterior.marginals)
     base, risk = known[ESTIMANDS[estimand]], baseline_risk(baseline)
+    cut = impossible(base, mapping, risk)
     difference = risk_difference(
         base,
         mapping,
         risk,
+        cut=cut,
         kind="credible" if estimand == "mean" else "posterior prediction",
         seed=posterior.seed if seed is None else seed,
     )
     direction = None if benefit is None else check_benefit(benefit)
-    return AbsoluteEffect(
-        difference, ESTIMANDS[estimand], name, risk, direction, level, impossible(base, mapping, risk)
-    )
+    return AbsoluteEffect(difference, ESTIMANDS[estimand], name, risk, direction, level, cut)
 
 
 def nnt(

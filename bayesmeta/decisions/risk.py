@@ -85,7 +85,7 @@ def risk_map(measure: str) -> RiskMap:
 
 
 def risk_difference(
-    base: Marginal, mapping: RiskMap, baseline: Baseline, *, kind: IntervalKind, seed: int | None
+    base: Marginal, mapping: RiskMap, baseline: Baseline, *, cut: float, kind: IntervalKind, seed: int | None
 ) -> Marginal:
     """Return the posterior of the difference in risk, the baseline risk independent of the effect.
 
@@ -99,13 +99,15 @@ def risk_difference(
         Of the measure.
     baseline
         The risk without treatment.
+    cut
+        Probability that the risk is cut, of `impossible`.
     kind
         Of its intervals.
     seed
         Of the pairing of draws with baseline risks.
     """
     if not isinstance(base, DrawsMarginal):
-        return RiskDifference(base, mapping, baseline.risk, baseline.weight, kind)
+        return RiskDifference(base, mapping, baseline.risk, baseline.weight, cut, kind)
     risk = _spread(baseline, base.draws.size, seed).reshape(base.draws.shape)
     draws = np.clip(mapping.forward(base.draws, risk), -risk, 1.0 - risk)
     return DrawsMarginal(draws, support=_ends(baseline.risk), kind=kind)
@@ -135,12 +137,15 @@ class RiskDifference(Searched):
         Of its measure.
     risk, weight
         ``(n,)`` baseline risks and their probabilities.
+    cut
+        Probability that a risk was cut.
     """
 
     base: Marginal
     mapping: RiskMap
     risk: Array
     weight: Array
+    cut: float
     kind: IntervalKind = "credible"
 
     @property
@@ -180,9 +185,9 @@ class RiskDifference(Searched):
 
     def _check_uncut(self) -> None:
         """Refuse a density of which the risks that were cut are a part, at places that depend on the baseline."""
-        if len(self.risk) > 1 and (share := impossible(self.base, self.mapping, self)) > NEXT_TO_NOTHING:
+        if len(self.risk) > 1 and self.cut > NEXT_TO_NOTHING:
             raise ModelError(
-                f"The risk is cut at 0 or 1 with probability {share:.3g}, at baseline risks that are uncertain "
+                f"The risk is cut at 0 or 1 with probability {self.cut:.3g}, at baseline risks that are uncertain "
                 "themselves: its difference has probabilities and quantiles, but no density is known here. Use eti(), "
                 "or one baseline risk."
             )
@@ -230,7 +235,7 @@ class RiskDifference(Searched):
         return math.sqrt(self._given_effect(self.mean(), 2))
 
 
-def impossible(base: Marginal, mapping: RiskMap, baseline: Baseline | RiskDifference) -> float:
+def impossible(base: Marginal, mapping: RiskMap, baseline: Baseline) -> float:
     """Return the probability that the effect takes the risk beyond 0 or 1, where it is cut."""
     ends: Any = np.stack([-baseline.risk, 1.0 - baseline.risk])
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):

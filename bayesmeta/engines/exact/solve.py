@@ -49,8 +49,6 @@ WELL_KNOWN = 1e-6
 # What rounding does to a true effect's density where it is this much of its peak does not matter there, but much less
 # is mostly rounding.
 ROUNDED = 1e-9
-
-
 # An SD more than this many times a width that tails do not move is that of the tails.
 HEAVY = 1e3
 # How far the log of a probability may be from that of 1.
@@ -204,10 +202,11 @@ class ExactSolution:
             )
         falls = dies_away(self.given)[i]
         by_tau = math.inf if self.heterogeneity is None else self.heterogeneity.exponent
-        by_mu = ~falls & (self.tails < by_tau)
+        tails = self.tails
+        by_mu = ~falls & (tails < by_tau)
         for n in np.flatnonzero(by_mu).tolist():
-            marginal = _continued(marginal, n, self.given.mu, float(self.tails[n]))
-        return with_own_tail(marginal, self.heterogeneity, falls, _ends_of(marginal, by_mu), self.tails)
+            marginal = _continued(marginal, n, self.given.mu, float(tails[n]))
+        return with_own_tail(marginal, self.heterogeneity, falls, _ends_of(marginal, by_mu), tails)
 
     def tau(self) -> Density:
         """Return the posterior of tau."""
@@ -251,12 +250,11 @@ def _ends_of(marginal: SincDensity, continued: NDArray[np.bool_]) -> Ends:
 
     On a side that was continued these are the outermost nodes.
     """
-    least = WELL_KNOWN * marginal.mass.max()
-    known = [int(np.argmax((marginal.mass > least) | continued[0]))]
-    known.append(int(len(marginal.v) - 1 - np.argmax(((marginal.mass > least) | continued[1])[::-1])))
-    x, half = marginal.x, 0.5 * marginal.step
-    low, high = marginal.center + marginal.scale * np.sinh(marginal.v[[0, -1]] + half * np.array([-1.0, 1.0]))
-    return (float(low), float(x[known[0]])), (float(high), float(x[known[-1]]))
+    known = marginal.x[marginal.mass > WELL_KNOWN * marginal.mass.max()]
+    first, last = np.where(continued, marginal.x[[0, -1]], known[[0, -1]])
+    half = 0.5 * marginal.step * np.array([-1.0, 1.0])
+    low, high = marginal.center + marginal.scale * np.sinh(marginal.v[[0, -1]] + half)
+    return (float(low), float(first)), (float(high), float(last))
 
 
 def _continued(marginal: SincDensity, n: int, prior: Prior, exponent: float) -> SincDensity:
