@@ -128,6 +128,14 @@ def test_a_mode_is_found_however_far_mu_is_from_the_study(far, tau):
     assert slopes[0] > 0.0 > slopes[1]
 
 
+@pytest.mark.parametrize("mu", [-0.3, 1.0 / 3.0, 7e-5])
+def test_a_random_effect_far_smaller_than_what_mu_rounds_to_has_its_mode_at_mu(mu):
+    """The least rounding of the mode would be 1e13 of its widths."""
+    mode, width = mode_and_width(Gumbel(), np.array([mu]), np.array([1e-30]))
+    assert mode[0, 0] == mu
+    assert width[0, 0] == pytest.approx(1e-30)
+
+
 @pytest.mark.parametrize("tau", [0.1, 1.0, 3.0])
 def test_a_likelihood_that_is_level_far_out_averages_to_its_level(tau):
     """A logistic curve of 10 patients is 1 far below, whatever tau: so is its average."""

@@ -80,7 +80,8 @@ def mode_and_width(curves: Curves | Bounded, mu: Array, tau: Array) -> tuple[Arr
     """
     center, own = curves.center[:, None], 1.0 / curves.scale[:, None] ** 2
     variance = tau**2
-    beyond = center + curves.derivatives(center)[0] * variance - (center - mu)
+    # Written so that rounding does not move it from mu: tau can be far smaller than what that rounds to.
+    beyond = mu + curves.derivatives(center)[0] * variance
     low, high = np.minimum(center, beyond), np.maximum(center, beyond)
     theta = np.clip((mu + center * own * variance) / (1.0 + own * variance), low, high)
     relative = np.ones_like(theta)
