@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bayesmeta.divergence import log_density, tabulated
-from bayesmeta.errors import ConvergenceError, DataError, ModelError, unknown
+from bayesmeta.engines.tau import known_tau
+from bayesmeta.errors import DataError, ModelError, unknown
 from bayesmeta.fit import fit, fit_many
 from bayesmeta.marginals.average import Average
-from bayesmeta.posterior import Diagnostics, Posterior
+from bayesmeta.posterior import AVERAGE, Diagnostics, Posterior, single_fit
 from bayesmeta.priors import Point
 from bayesmeta.studies import EffectSizes
 from bayesmeta.values import Array, frozen_array
@@ -55,7 +55,7 @@ def bayes_factor(first: Posterior, second: Posterior) -> float:
     if not isinstance(first, Posterior) or not isinstance(second, Posterior):
         raise ModelError("A Bayes factor compares two fits: give two results of bm.fit.")
     _check_same_data((first, second), "A Bayes factor compares")
-    return _ratio(log_evidence(first) - log_evidence(second))
+    return ratio(log_evidence(first) - log_evidence(second))
 
 
 def _check_same_data(fits: Sequence[Posterior], what: str) -> None:
@@ -89,78 +89,12 @@ def _measure(posterior: Posterior) -> str:
     return str(getattr(posterior.data, "measure", None) or posterior.model.measure or "log odds or rate ratios")
 
 
-def _ratio(log: float) -> float:
+def ratio(log: float) -> float:
     """Return ``exp(log)``, infinity where that is beyond the largest float."""
     try:
         return math.exp(log)
     except OverflowError:
         return math.inf
-
-
-def bayes_factor_null(posterior: Posterior, *, mu: float | None = None, tau: float | None = None) -> float:
-    """Return the Bayes factor of a fixed value, ``mu = 0`` or ``tau = 0``, against the fit.
-
-    The evidence of the fixed value over that of the fit. For mu in a model without a closed form given tau it is the
-    same ratio as posterior over prior density at the value (Dickey 1971, Ann Math Stat 42:204-223).
-
-    Parameters
-    ----------
-    posterior
-        A fit with proper priors by quadrature.
-    mu, tau
-        The value that is tested; one of them, or both.
-
-    Raises
-    ------
-    ModelError
-        If the fit has no marginal likelihood, no value is given, or its prior has no density there.
-    ConvergenceError
-        If the value lies so far in the tail that a density does not tell the ratio.
-
-    Examples
-    --------
-    ``bayes_factor_null(post, mu=0.0)`` above 1 says the data favour no effect.
-    """
-    fixed = {name: value for name, value in (("mu", mu), ("tau", tau)) if value is not None}
-    if not fixed:
-        raise ModelError("Give the value that is tested: mu=0.0 or tau=0.0.")
-    for name in fixed:
-        if name not in posterior.priors:
-            raise unknown(f"parameter of model {posterior.model.name!r}:", name, posterior.priors)
-    against = log_evidence(posterior)
-    # Without a closed form given tau, engines need a density of mu.
-    by_density = {n: v for n, v in fixed.items() if n == "mu" and posterior.model.gaussian_marginal is None}
-    points = {name: Point(value) for name, value in fixed.items() if name not in by_density}
-    null = posterior
-    if points:
-        priors = {**posterior.priors, **points}
-        null = fit(posterior.data, posterior.model, priors=priors, engine="quadrature")
-    rest = math.fsum(_log_density_ratio(null, name, value) for name, value in by_density.items())
-    return _ratio(log_evidence(null) - against + rest)
-
-
-# A tabulated density errs by about 1e-15 of its peak.
-_LEAST_DENSITY = 1e-9
-
-
-def _log_density_ratio(posterior: Posterior, name: str, value: float) -> float:
-    """Return the log of posterior over prior density at a value: the log Bayes factor of that value against the fit."""
-    prior, marginal = posterior.priors[name], posterior[name]
-    before = float(prior.logpdf(value))
-    if not math.isfinite(before):
-        raise ModelError(
-            f"{name} = {value:g} cannot be tested: its density under the prior {prior!r} is {math.exp(before):g}. "
-            "Use a prior with a density greater than 0 there."
-        )
-    after = float(log_density(marginal, np.array(float(value))))
-    if tabulated(marginal):
-        peak = float(log_density(marginal, np.array(marginal.mode())))
-        if not after > peak + math.log(_LEAST_DENSITY):
-            raise ConvergenceError(
-                f"The Bayes factor of {name} = {value:g} is below {_ratio(peak - before) * _LEAST_DENSITY:.2g}: how "
-                "far was not reached, because the posterior density there is lost beside its peak."
-            )
-    return after - before
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -194,6 +128,16 @@ class Averaged:
         # Infinite where the others are improbable beyond the floats.
         with np.errstate(divide="ignore"):
             return float(self.weights[mask].sum() / self.weights[~mask].sum() / prior)
+
+
+def known_value(posterior: Posterior, name: str) -> float | None:
+    """Return the value of mu or tau where a fit knows it, else None; without a prior of tau that is 0."""
+    if name in posterior.marginals:
+        return None
+    prior = posterior.priors.get(name)
+    if name == "tau":
+        return known_tau(prior)
+    return None if prior is None or prior.support[0] != prior.support[1] else float(prior.support[0])
 
 
 def model_average(posteriors: Sequence[Posterior], weights: ArrayLike | None = None) -> Posterior:
@@ -252,7 +196,7 @@ def model_average(posteriors: Sequence[Posterior], weights: ArrayLike | None = N
         data=fits[0].data,
         model=fits[0].model,
         priors=fits[0].priors,
-        engine="average",
+        engine=AVERAGE,
         marginals=MappingProxyType(marginals),
         theta=MappingProxyType({s: Average(details.weights, [f.theta[s] for f in fits]) for s in fits[0].theta}),
         diagnostics=Diagnostics(
@@ -290,7 +234,7 @@ def _mixed_draws(averaged: Averaged, draws: int, seed: int | None) -> "xr.DataTr
     mixed = xr.concat(full, dim="sample").isel(sample=rng.permutation(draws))
     mixed = mixed.rename(sample="draw").assign_coords(draw=np.arange(draws)).expand_dims(chain=[0])
     mixed = mixed.transpose("chain", "draw", ...)
-    return xr.DataTree.from_dict({"/posterior": mixed.assign_attrs(engine="average")})
+    return xr.DataTree.from_dict({"/posterior": mixed.assign_attrs(engine=AVERAGE)})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -348,12 +292,13 @@ def predictive_p(
     Raises
     ------
     ModelError
-        If a name is unknown, or the model is not a normal one.
+        If a name is unknown, the model is not a normal one, or the posterior is an average of models.
 
     References
     ----------
     Meng (1994), Annals of Statistics 22:1142-1160; Roever (2020), J. Stat. Softw. 93(6), section on p-values.
     """
+    single_fit(posterior, "predictive_p")
     if parameter not in ("mu", "tau") or parameter not in posterior.priors:
         raise unknown("parameter of a predictive p-value:", parameter, ("mu", "tau"))
     alternative = alternative or ("two-sided" if parameter == "mu" else "greater")

@@ -66,6 +66,10 @@ class Diagnostics:
     remedies: tuple[str, ...] = ()
 
 
+# The engine of a model average, which has no one model and no one set of priors.
+AVERAGE = "average"
+
+
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Posterior:
     """The posterior of a hierarchical meta-analysis, whichever engine computed it.
@@ -75,7 +79,7 @@ class Posterior:
     data
         What was analysed: `EffectSizes`, `TwoByTwo`, ...
     model, priors
-        What was assumed.
+        What was assumed; of an average of models, what the first of its fits assumed.
     engine, seed, options
         How it was computed.
     marginals
@@ -112,11 +116,13 @@ class Posterior:
 
     def __repr__(self) -> str:
         state = "reliable" if self.diagnostics.ok else "NOT reliable"
-        return f"<Posterior of {self.model.name!r} by {self.engine}: {self.k} studies, {state}>"
+        of = "an average of models" if self.engine == AVERAGE else f"{self.model.name!r} by {self.engine}"
+        return f"<Posterior of {of}: {self.k} studies, {state}>"
 
     def __str__(self) -> str:
         """Return the pooled quantities with 95% intervals, no digit finer than its error, and the verdict."""
-        lines = [f"{self.model.title}, engine {self.engine}, {self.k} studies; analysis scale"]
+        title = "Average of models" if self.engine == AVERAGE else f"{self.model.title}, engine {self.engine}"
+        lines = [f"{title}, {self.k} studies; analysis scale"]
         lines.append(f"{'':24}{'mean':>10}{'sd':>10}{'median':>10}{'2.5%':>10}{'97.5%':>10}")
         for name, marginal in self.marginals.items():
             # What is reported for each study is left to `summary`, like the true effects.
@@ -163,6 +169,7 @@ class Posterior:
         return {n[5:-1]: self.marginals[n] for n in self.marginals if n.startswith("beta[")}
 
     def _knows(self, what: str) -> Callable[..., Any]:
+        single_fit(self, what)
         ability = getattr(self.details, what, None)
         if ability is None:
             raise ModelError(
@@ -249,8 +256,29 @@ class Posterior:
         """Return the PyMC model behind this posterior, to change and sample yourself.
 
         Of a sampled posterior it is the variant that was sampled.
+
+        Raises
+        ------
+        ModelError
+            If the posterior is an average of models.
         """
+        single_fit(self, "pymc_model()")
         return self.model.programs[self.options.get("variant", DEFAULT_VARIANT)](self.data, self.priors)
+
+
+def single_fit(posterior: Posterior, what: str) -> None:
+    """Refuse an average of models, whose model and priors are those of its first fit only.
+
+    Raises
+    ------
+    ModelError
+        If the posterior is one; `what` says what was asked of it.
+    """
+    if posterior.engine == AVERAGE:
+        raise ModelError(
+            f"{what} takes one model with its priors, and this posterior is an average of several: give one of the "
+            "fits it was made of, e.g. average.details.posteriors[0]."
+        )
 
 
 def probability(
