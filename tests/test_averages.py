@@ -94,3 +94,112 @@ def test_an_average_is_not_called_by_its_first_model():
     fits = [bm.fit(EFFECTS, "common_effect"), bm.fit(EFFECTS)]
     assert repr(bm.model_average(fits)) == repr(bm.model_average(fits[::-1]))
     assert str(bm.model_average(fits)).startswith("Average of models, 5 studies")
+
+
+def regression(*columns, terms, k=5, **priors):
+    X = np.column_stack([np.ones(k), *columns])
+    data = bm.EffectSizes(yi=Y[:k], sei=S[:k], measure="OR", X=X, terms=("intercept", *terms))
+    return bm.fit(data, "meta_regression", priors=priors or None, engine="quadrature")
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_a_known_tau_keeps_its_value_in_an_average(order):
+    """A model with tau = 0.3 puts its share at 0.3: in probabilities, moments, tau squared, I squared and draws."""
+    pair = fit(), fit(tau="point(0.3)")
+    average = bm.model_average([pair[i] for i in order])
+    free, share = (float(average.details.weights[order.index(i)]) for i in (0, 1))
+    tau = pair[0].tau
+    assert average.tau.sf(0.2) == pytest.approx(free * tau.sf(0.2) + share, rel=1e-12)
+    assert average.tau.cdf(0.2) == pytest.approx(free * tau.cdf(0.2), rel=1e-12)
+    assert average.tau.mean() == pytest.approx(free * tau.mean() + share * 0.3, rel=1e-12)
+    second = free * (tau.sd() ** 2 + tau.mean() ** 2) + share * 0.09
+    assert average.tau.sd() == pytest.approx(np.sqrt(second - average.tau.mean() ** 2), rel=1e-9)
+    w = 1 / S**2
+    typical = 4 * w.sum() / (w.sum() ** 2 - (w**2).sum())
+    for name, value in (("tau", 0.3), ("tau2", 0.09), ("I2", 100 * 0.09 / (0.09 + typical))):
+        (at,), (mass,) = average[name].atoms.keys(), average[name].atoms.values()
+        assert at == pytest.approx(value, rel=1e-12)
+        assert mass == pytest.approx(share, rel=1e-12)
+    draws = average.to_datatree(4000, seed=1)["posterior"]
+    seen = float((draws["tau"] == 0.3).mean())
+    assert seen == pytest.approx(share, abs=5 * np.sqrt(share * free / 4000))
+    assert float((draws["tau"] == 0.0).mean()) == 0.0
+    assert np.array_equal(draws["tau2"], draws["tau"] ** 2)
+
+
+def test_an_average_of_known_values_is_a_step_function():
+    """Two values of tau, each with its model's probability: quantiles and intervals are one of them or both."""
+    average = bm.model_average([fit(tau="point(0.3)"), fit(tau="point(0.5)")])
+    first = float(average.details.weights[0])
+    q = np.array([1e-9, 0.2, first - 1e-6, first + 1e-6, 0.99, 1 - 1e-9])
+    assert average.tau.ppf(q).tolist() == [0.3, 0.3, 0.3, 0.5, 0.5, 0.5]
+    assert list(average.tau.eti()) == list(average.tau.hdi()) == [0.3, 0.5]
+    assert list(average.tau.hdi(first - 0.01)) == [0.3, 0.3]
+    assert average.tau.mean() == pytest.approx(0.3 * first + 0.5 * (1 - first), rel=1e-12)
+    seen = set(np.unique(average.to_datatree(200, seed=3)["posterior"]["tau"]))
+    assert seen == {0.3, 0.5}
+
+
+def test_a_known_mean_effect_is_a_value_of_the_average():
+    """Where one fit fixes mu, the average's mu is that value with the fit's probability, and so are the draws."""
+    average = bm.model_average([fit(), fit("point(0)")])
+    share = float(average.details.weights[1])
+    assert average.mu.atoms == {0.0: pytest.approx(share, rel=1e-12)}
+    assert average.mu.cdf(0.0) - average.mu.cdf(-1e-12) == pytest.approx(share, abs=1e-9)
+    seen = float((average.to_datatree(4000, seed=1)["posterior"]["mu"] == 0.0).mean())
+    assert seen == pytest.approx(share, abs=5 * np.sqrt(share * (1 - share) / 4000))
+
+
+def test_what_a_fit_cannot_say_is_left_out_of_an_average():
+    """Three terms for three studies have no I squared; that of a model without tau is 0."""
+    part = bm.EffectSizes(yi=Y[:3], sei=S[:3], measure="OR")
+    three = regression([0, 1, 0], [0, 0, 1], terms=("b", "c"), k=3)
+    assert "I2" not in three.marginals
+    average = bm.model_average([bm.fit(part), three])
+    assert list(average.marginals) == ["tau", "tau2"]
+    nested = bm.model_average([average, bm.fit(part)])
+    assert list(nested.marginals) == ["tau", "tau2"]
+    common = bm.model_average([bm.fit(part), bm.fit(part, "common_effect")])
+    assert common["I2"].atoms == {0.0: pytest.approx(float(common.details.weights[1]))}
+    assert common["I2"].sf(0.0) == pytest.approx(float(common.tau.sf(0.0)), rel=1e-12)
+
+
+def test_draws_of_an_average_hold_what_every_fit_has():
+    """No zeros for a mean effect that a regression has not, no gaps for coefficients of other moderators."""
+    one, other = regression(np.arange(5.0), terms=("x",)), regression([0, 1, 0, 1, 1], terms=("z",))
+    for fits in ([fit(), one], [one, other]):
+        average = bm.model_average(fits)
+        draws = average.to_datatree(2000, seed=1)["posterior"]
+        assert set(draws.data_vars) == {"tau", "tau2", "theta"}
+        assert not any(bool(draws[name].isnull().any()) for name in draws.data_vars)
+        below = np.asarray(average.tau.cdf(np.asarray(draws["tau"]).ravel()))
+        assert stats.kstest(below, stats.uniform.cdf).pvalue > 1e-3
+    again = regression(np.arange(5.0), terms=("x",), tau="point(0.2)")
+    average = bm.model_average([one, again])
+    slopes = average.to_datatree(2000, seed=2)["posterior"]["beta"].sel(term="x")
+    slope = average["beta[x]"]
+    assert stats.kstest(np.asarray(slopes).ravel(), lambda x: np.asarray(slope.cdf(x))).pvalue > 1e-3
+
+
+def test_draws_do_not_depend_on_which_fits_have_a_share_of_them():
+    """A fit too improbable to be drawn from still says what not every fit has."""
+    far = regression(np.arange(5.0), terms=("x",), intercept="normal(60, 0.5)", beta="normal(0, 1)")
+    average = bm.model_average([fit(), far])
+    assert float(average.details.weights[1]) < 1e-12
+    assert set(average.to_datatree(50, seed=1)["posterior"].data_vars) == {"tau", "tau2", "theta"}
+
+
+@pytest.mark.parametrize("value", [0.0, 0.3])
+@pytest.mark.parametrize("weights", [[1, 1], [99, 1]])
+@pytest.mark.parametrize("tau", ["half_normal(0.5)", "log_normal(-1.5, 0.5)", "inverse_gamma(2, 0.5)"])
+def test_shortest_intervals_with_an_atom_are_the_shortest_of_all(tau, weights, value):
+    """None of a thousand intervals of the same probability is shorter, which it holds itself."""
+    average = bm.model_average([fit(tau=tau), fit(tau=f"point({value})")], weights).tau
+    for level in (0.5, 0.95):
+        low, high = average.hdi(level)
+        below = float(average.cdf(low)) - average.atoms.get(low, 0.0)
+        assert float(average.cdf(high)) - below == pytest.approx(level, abs=1e-9) or high == low == value
+        start = (1 - level) * np.linspace(0, 1, 1_001)
+        widths = average.ppf(np.minimum(start + level, 1.0)) - average.ppf(start)
+        assert high - low <= widths.min() + 1e-9
+        assert high - low >= widths.min() - 1e-3
