@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import ArrayLike
 
+from bayesmeta.draws import DrawsMarginal
 from bayesmeta.errors import ModelError, unknown
 from bayesmeta.model import DEFAULT_VARIANT, Model
 from bayesmeta.priors import Prior
@@ -288,7 +289,7 @@ def probability(
     below: float | None = None,
     or_: tuple[float | None, float | None] | None = None,
 ) -> float:
-    """Return the posterior probability that a quantity lies in a range.
+    """Return the posterior probability that a quantity lies in a range, strictly between its bounds.
 
     Parameters
     ----------
@@ -322,12 +323,26 @@ def probability(
         raise ModelError("Give at least one bound: above=, below= or or_=(low, high).")
     if above is not None and below is not None and above >= below:
         raise ModelError(f"The lower bound {above:g} must be less than the upper bound {below:g}.")
-    if above is None:
-        assert below is not None
-        return float(marginal.cdf(below))
-    if below is None:
-        return float(marginal.sf(above))
-    return float(marginal.cdf(below) - marginal.cdf(above))
+    return between(marginal, above, below)
+
+
+def between(marginal: Marginal, low: float | None, high: float | None) -> float:
+    """Return the probability strictly between two bounds, analysis scale, None for no bound, accurate in both tails."""
+    if low is None:
+        return 1.0 if high is None else max(0.0, float(marginal.cdf(high)) - exactly(marginal, high))
+    if high is None:
+        return float(marginal.sf(low))
+    # Two small numbers are subtracted, not two close to 1.
+    if float(marginal.sf(low)) < 0.5:
+        return max(0.0, float(marginal.sf(low)) - float(marginal.sf(high)) - exactly(marginal, high))
+    return max(0.0, float(marginal.cdf(high)) - exactly(marginal, high) - float(marginal.cdf(low)))
+
+
+def exactly(marginal: Marginal, value: float) -> float:
+    """Return the probability of exactly one value: 0 but for known quantities and averages of models with some."""
+    if isinstance(marginal, DrawsMarginal):
+        return float(np.mean(marginal.draws == value))
+    return float(getattr(marginal, "atoms", {}).get(value, 0.0))
 
 
 def _log_bounds(bounds: tuple[float | None, float | None]) -> tuple[float | None, float | None]:

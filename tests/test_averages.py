@@ -6,9 +6,11 @@ from scipy import stats
 
 import bayesmeta as bm
 from bayesmeta.agreement import agreement
+from bayesmeta.decisions.predictive import predicted_estimate
 from bayesmeta.plots.prior_posterior import prior_posterior_data
 from bayesmeta.predictive_check import predictive_check
 from bayesmeta.sensitivity import power_scaling
+from bayesmeta.sensitivity.wording import grid_lines
 
 Y, S = np.array([0.1, -0.4, -0.7, 0.3, -0.2]), np.array([0.2, 0.3, 0.25, 0.4, 0.15])
 EFFECTS = bm.EffectSizes(yi=Y, sei=S, measure="OR")
@@ -203,3 +205,64 @@ def test_shortest_intervals_with_an_atom_are_the_shortest_of_all(tau, weights, v
         widths = average.ppf(np.minimum(start + level, 1.0)) - average.ppf(start)
         assert high - low <= widths.min() + 1e-9
         assert high - low >= widths.min() - 1e-3
+
+
+def with_no_effect():
+    """Return an average of a free fit and one without any effect, the free fit, and the shares of both."""
+    free = fit()
+    average = bm.model_average([free, fit("point(0)", "point(0)")])
+    return average, free, *map(float, average.details.weights)
+
+
+def test_an_effect_of_exactly_no_effect_is_neither_a_benefit_nor_a_harm():
+    """Both sides of no effect have the free fit's share of them, and what is left is said to lie at it."""
+    average, free, w, share = with_no_effect()
+    for name, marginal in (("mean effect", free.mu), ("true effect of a new study", free.theta_new)):
+        lower = bm.threshold_table(average, [1.0], benefit="lower")
+        higher = bm.threshold_table(average, [1.0], benefit="higher")
+        assert lower["OR < 1"].probability[name].value == pytest.approx(w * marginal.cdf(0.0), abs=1e-12)
+        assert higher["OR > 1"].probability[name].value == pytest.approx(w * marginal.sf(0.0), abs=1e-12)
+        assert f"P(OR = 1 exactly | data), {name}: {share:.3f}" in str(lower)
+    assert "exactly" not in str(bm.threshold_table(average, [0.8], benefit="lower"))
+    below, above = w * float(free.mu.cdf(0.0)), w * float(free.mu.sf(0.0))
+    assert bm.probability(average.mu, below=0.0) == pytest.approx(below, abs=1e-12)
+    assert bm.probability(average.mu, or_=(None, 1.0)) == pytest.approx(below, abs=1e-12)
+    inside = w * float(free.mu.cdf(0.0) - free.mu.cdf(-0.5))
+    assert bm.probability(average.mu, above=-0.5, below=0.0) == pytest.approx(inside, abs=1e-12)
+    for baseline in (0.2, stats.beta(30, 70)):
+        fewer, more = (bm.absolute_effect(average, baseline, benefit=side) for side in ("lower", "higher"))
+        assert fewer.p_benefit == pytest.approx(below, abs=1e-9)
+        assert more.p_benefit == pytest.approx(above, abs=1e-9)
+        assert fewer.number_needed().p_benefit == pytest.approx(below, abs=1e-9)
+
+
+def test_a_prediction_counts_what_is_known():
+    """A new study's estimate is a mixture of the free fit's prediction and of sampling error about no effect."""
+    average, free, w, share = with_no_effect()
+    x = np.array([-0.6, -0.3, 0.0, 0.3])
+    expected = w * predicted_estimate(free.theta_new, 0.2).cdf(x) + share * stats.norm.cdf(x, 0, 0.2)
+    assert predicted_estimate(average.theta_new, 0.2).cdf(x) == pytest.approx(expected, abs=1e-7)
+
+
+@pytest.mark.parametrize("benefit", ["lower", "higher"])
+def test_a_mean_effect_known_to_be_no_effect_is_on_neither_side(benefit):
+    """Grids, multiverses and tipping points say that it is no effect; a new study's effect is on either side."""
+    grid = bm.sensitivity(
+        EFFECTS, mu=["point(0)", "normal(0, 1)"], tau=["half_normal(0.5)", "point(0)"], benefit=benefit
+    )
+    assert grid.p_mu.values[0].tolist() == [0.0, 0.0]
+    assert grid.p_mu_exactly.values.tolist() == [[1.0, 1.0], [0.0, 0.0]]
+    assert grid.p_theta_new.values[0] == pytest.approx([0.5, 0.0], abs=1e-9)
+    assert grid.p_theta_new_exactly.values.tolist() == [[0.0, 1.0], [0.0, 0.0]]
+    free = fit().mu
+    assert float(grid.p_mu[1, 0]) == pytest.approx(
+        float(free.cdf(0.0) if benefit == "lower" else free.sf(0.0)), abs=1e-8
+    )
+    assert any("Known to be OR = 1, mean effect, in 2 pairs" in line for line in grid_lines(grid))
+    found = bm.multiverse(EFFECTS, benefit=benefit, mu="point(0)", tau="half_normal(0.5)", subsets="all")
+    assert found.range("p_mu") == (0.0, 0.0, 0.0)
+    assert "Known to be OR = 1, mean effect, in 1 analysis" in str(found)
+    tipping = bm.tipping_point(EFFECTS, benefit=benefit, priors={"mu": "point(0)"})
+    assert tipping.conclusion == "open"
+    assert not any(w.tips for w in tipping.without)
+    assert "the mean effect is OR = 1 exactly" in str(tipping)
