@@ -36,11 +36,11 @@ if TYPE_CHECKING:
     from bayesmeta.divergence import kl_divergence as kl_divergence
     from bayesmeta.effects import effect_sizes as effect_sizes
     from bayesmeta.evidence import bayes_factor as bayes_factor
-    from bayesmeta.evidence import bayes_factor_null as bayes_factor_null
     from bayesmeta.evidence import model_average as model_average
     from bayesmeta.evidence import predictive_p as predictive_p
     from bayesmeta.fit import fit as fit
     from bayesmeta.fit import fit_many as fit_many
+    from bayesmeta.point_null import bayes_factor_null as bayes_factor_null
     from bayesmeta.posterior import probability as probability
     from bayesmeta.reading import read_studies as read_studies
     from bayesmeta.report import report as report
@@ -58,7 +58,7 @@ _PUBLIC: dict[str, str | None] = {
     "kl_divergence": "divergence",
     "predictive_p": "evidence",
     "model_average": "evidence",
-    "bayes_factor_null": "evidence",
+    "bayes_factor_null": "point_null",
     "bayes_factor": "evidence",
     "ConvergenceError": "errors",
     "DataError": "errors",

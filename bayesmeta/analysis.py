@@ -14,7 +14,7 @@ from bayesmeta.effects import MEASURES
 from bayesmeta.errors import BayesMetaError, unknown
 from bayesmeta.fit import fit
 from bayesmeta.model import load_model
-from bayesmeta.posterior import Marginal, Posterior
+from bayesmeta.posterior import Marginal, Posterior, between
 from bayesmeta.predictive_check import PredictedStudy, predictive_check
 from bayesmeta.protocol import Alternative, Outcome, Protocol
 from bayesmeta.studies import StudyTable, TwoByTwo
@@ -299,7 +299,7 @@ def _prior_set(
 
 def beyond(marginal: Marginal, threshold: float, benefit: Benefit) -> float:
     """Return the probability of an effect beyond a threshold, analysis scale, in the direction of benefit."""
-    return float(marginal.sf(threshold) if benefit == "higher" else marginal.cdf(threshold))
+    return between(marginal, *((threshold, None) if benefit == "higher" else (None, threshold)))
 
 
 def _thresholds(plan: Outcome, measure: str, sets: tuple[PriorSet, ...]) -> tuple[ThresholdRow, ...]:

@@ -9,14 +9,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bayesmeta.divergence import log_density, tabulated
-from bayesmeta.errors import ConvergenceError, DataError, ModelError, unknown
+from bayesmeta.engines.i2 import typical_variance
+from bayesmeta.engines.tau import known_tau
+from bayesmeta.errors import DataError, ModelError, unknown
 from bayesmeta.fit import fit, fit_many
+from bayesmeta.marginals import known
 from bayesmeta.marginals.average import Average
-from bayesmeta.posterior import Diagnostics, Posterior
+from bayesmeta.model import GaussianMarginal
+from bayesmeta.posterior import AVERAGE, Diagnostics, Marginal, Posterior, single_fit
 from bayesmeta.priors import Point
 from bayesmeta.studies import EffectSizes
-from bayesmeta.values import Array, frozen_array
+from bayesmeta.values import Array, IntervalKind, frozen_array
 from bayesmeta.words import joined
 
 if TYPE_CHECKING:
@@ -55,7 +58,7 @@ def bayes_factor(first: Posterior, second: Posterior) -> float:
     if not isinstance(first, Posterior) or not isinstance(second, Posterior):
         raise ModelError("A Bayes factor compares two fits: give two results of bm.fit.")
     _check_same_data((first, second), "A Bayes factor compares")
-    return _ratio(log_evidence(first) - log_evidence(second))
+    return ratio(log_evidence(first) - log_evidence(second))
 
 
 def _check_same_data(fits: Sequence[Posterior], what: str) -> None:
@@ -89,78 +92,12 @@ def _measure(posterior: Posterior) -> str:
     return str(getattr(posterior.data, "measure", None) or posterior.model.measure or "log odds or rate ratios")
 
 
-def _ratio(log: float) -> float:
+def ratio(log: float) -> float:
     """Return ``exp(log)``, infinity where that is beyond the largest float."""
     try:
         return math.exp(log)
     except OverflowError:
         return math.inf
-
-
-def bayes_factor_null(posterior: Posterior, *, mu: float | None = None, tau: float | None = None) -> float:
-    """Return the Bayes factor of a fixed value, ``mu = 0`` or ``tau = 0``, against the fit.
-
-    The evidence of the fixed value over that of the fit. For mu in a model without a closed form given tau it is the
-    same ratio as posterior over prior density at the value (Dickey 1971, Ann Math Stat 42:204-223).
-
-    Parameters
-    ----------
-    posterior
-        A fit with proper priors by quadrature.
-    mu, tau
-        The value that is tested; one of them, or both.
-
-    Raises
-    ------
-    ModelError
-        If the fit has no marginal likelihood, no value is given, or its prior has no density there.
-    ConvergenceError
-        If the value lies so far in the tail that a density does not tell the ratio.
-
-    Examples
-    --------
-    ``bayes_factor_null(post, mu=0.0)`` above 1 says the data favour no effect.
-    """
-    fixed = {name: value for name, value in (("mu", mu), ("tau", tau)) if value is not None}
-    if not fixed:
-        raise ModelError("Give the value that is tested: mu=0.0 or tau=0.0.")
-    for name in fixed:
-        if name not in posterior.priors:
-            raise unknown(f"parameter of model {posterior.model.name!r}:", name, posterior.priors)
-    against = log_evidence(posterior)
-    # Without a closed form given tau, engines need a density of mu.
-    by_density = {n: v for n, v in fixed.items() if n == "mu" and posterior.model.gaussian_marginal is None}
-    points = {name: Point(value) for name, value in fixed.items() if name not in by_density}
-    null = posterior
-    if points:
-        priors = {**posterior.priors, **points}
-        null = fit(posterior.data, posterior.model, priors=priors, engine="quadrature")
-    rest = math.fsum(_log_density_ratio(null, name, value) for name, value in by_density.items())
-    return _ratio(log_evidence(null) - against + rest)
-
-
-# A tabulated density errs by about 1e-15 of its peak.
-_LEAST_DENSITY = 1e-9
-
-
-def _log_density_ratio(posterior: Posterior, name: str, value: float) -> float:
-    """Return the log of posterior over prior density at a value: the log Bayes factor of that value against the fit."""
-    prior, marginal = posterior.priors[name], posterior[name]
-    before = float(prior.logpdf(value))
-    if not math.isfinite(before):
-        raise ModelError(
-            f"{name} = {value:g} cannot be tested: its density under the prior {prior!r} is {math.exp(before):g}. "
-            "Use a prior with a density greater than 0 there."
-        )
-    after = float(log_density(marginal, np.array(float(value))))
-    if tabulated(marginal):
-        peak = float(log_density(marginal, np.array(marginal.mode())))
-        if not after > peak + math.log(_LEAST_DENSITY):
-            raise ConvergenceError(
-                f"The Bayes factor of {name} = {value:g} is below {_ratio(peak - before) * _LEAST_DENSITY:.2g}: how "
-                "far was not reached, because the posterior density there is lost beside its peak."
-            )
-    return after - before
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -194,6 +131,33 @@ class Averaged:
         # Infinite where the others are improbable beyond the floats.
         with np.errstate(divide="ignore"):
             return float(self.weights[mask].sum() / self.weights[~mask].sum() / prior)
+
+
+def known_value(posterior: Posterior, name: str) -> float | None:
+    """Return the value of mu, a coefficient, tau, tau2 or I2 (percent) where a fit knows it, else None."""
+    if name in posterior.marginals:
+        return None
+    if isinstance(posterior.details, Averaged):
+        values = {known_value(fitted, name) for fitted in posterior.details.posteriors}
+        return values.pop() if len(values) == 1 else None
+    given = posterior.model.gaussian_marginal
+    normal = None if given is None else given(posterior.data, posterior.priors)
+    if name in ("tau", "tau2", "I2"):
+        # Quadrature takes a model without a tau as one in which all studies share an effect.
+        tau = None if "tau" in posterior.marginals else known_tau(posterior.priors.get("tau"))
+        return None if tau is None else _function_of_tau(name, tau, normal)
+    if normal is not None:
+        names = ["mu"] if normal.terms == ("mu",) else [f"beta[{term}]" for term in normal.terms]
+        fixed = {n: p.support[0] for n, p in zip(names, normal.beta, strict=True) if p.support[0] == p.support[1]}
+        return float(fixed[name]) if name in fixed else None
+    return None
+
+
+def _function_of_tau(name: str, tau: float, normal: GaussianMarginal | None) -> float | None:
+    if name != "I2" or tau == 0.0:
+        return tau**2 if name == "tau2" else tau
+    typical = None if normal is None else typical_variance(normal.v, normal.X)
+    return None if typical is None else 100.0 * tau**2 / (tau**2 + typical)
 
 
 def model_average(posteriors: Sequence[Posterior], weights: ArrayLike | None = None) -> Posterior:
@@ -239,21 +203,14 @@ def model_average(posteriors: Sequence[Posterior], weights: ArrayLike | None = N
     after = np.exp(log - peak)
     total = float(after.sum())
     details = Averaged(fits, frozen_array(prior), frozen_array(after / total))
-    names = [n for n in fits[0].marginals if all(n in f.marginals for f in fits)]
-    marginals = {n: Average(details.weights, [f.marginals[n] for f in fits], kind=_kind(n)) for n in names}
-    for name in ("tau", "tau2", "I2"):
-        has = np.array([name in f.marginals for f in fits])
-        if has.any() and not has.all():
-            parts = [f.marginals[name] for f in fits if name in f.marginals]
-            marginals[name] = Average(details.weights[has], parts, atom=float(details.weights[~has].sum()))
     worst = max(f.diagnostics.figures.get("error_estimate", math.inf) for f in fits)
     shares = ", ".join(f"{f.model.name} {w:.4g}" for f, w in zip(fits, details.weights, strict=True))
     return Posterior(
         data=fits[0].data,
         model=fits[0].model,
         priors=fits[0].priors,
-        engine="average",
-        marginals=MappingProxyType(marginals),
+        engine=AVERAGE,
+        marginals=MappingProxyType(_marginals(details)),
         theta=MappingProxyType({s: Average(details.weights, [f.theta[s] for f in fits]) for s in fits[0].theta}),
         diagnostics=Diagnostics(
             ok=all(f.diagnostics.ok for f in fits),
@@ -267,30 +224,63 @@ def model_average(posteriors: Sequence[Posterior], weights: ArrayLike | None = N
     )
 
 
-def _kind(name: str) -> Any:
-    return "posterior prediction" if name == "theta_new" else "credible"
+def _marginals(averaged: Averaged) -> dict[str, Marginal]:
+    """Return the average of every quantity that each fit has or knows, where not all know the same value."""
+    fits = averaged.posteriors
+    named = [name for fitted in fits for name in fitted.marginals]
+    coefficients = [name for name in named if name.startswith("beta[")]
+    found: dict[str, Marginal] = {}
+    for name in dict.fromkeys(["mu", *coefficients, "tau", "tau2", "I2", "theta_new", *named]):
+        values = [known_value(fitted, name) for fitted in fits]
+        has = [name in fitted.marginals for fitted in fits]
+        if not all(h or v is not None for h, v in zip(has, values, strict=True)) or _all_alike(values):
+            continue
+        parts = [f.marginals[name] if v is None else known(v) for f, v in zip(fits, values, strict=True)]
+        kind: IntervalKind = "posterior prediction" if name == "theta_new" else "credible"
+        found[name] = Average(averaged.weights, parts, kind=kind)
+    return found
+
+
+def _all_alike(values: Sequence[float | None]) -> bool:
+    """Return whether every fit knows a quantity, and knows the same."""
+    return None not in values and len(set(values)) == 1
 
 
 def _mixed_draws(averaged: Averaged, draws: int, seed: int | None) -> "xr.DataTree":
-    """Return draws of the average: a multinomial number from each fit, shuffled; tau is 0 where a model has none."""
+    """Return draws of the average: a multinomial number from each fit, shuffled; what not every fit has is left out."""
     import xarray as xr
 
     rng = np.random.default_rng(seed)
-    counts = rng.multinomial(draws, averaged.weights)
+    counts = rng.multinomial(draws, averaged.weights).tolist()
     sets = []
     for fitted, n in zip(averaged.posteriors, counts, strict=True):
-        if n:
-            one = fitted.to_datatree(int(n), int(rng.integers(2**31)))["posterior"].to_dataset()
-            sets.append(one.stack(sample=("chain", "draw")).reset_index("sample", drop=True).isel(sample=slice(n)))
-    names = {name for one in sets for name in one.data_vars}
-    full = []
-    for one in sets:
-        absent = {name: ("sample", np.zeros(one.sizes["sample"])) for name in names if name not in one}
-        full.append(one.assign(absent))
+        # One draw of a fit that has no share says which quantities it has.
+        one = fitted.to_datatree(max(n, 1), int(rng.integers(2**31)))["posterior"].to_dataset()
+        sets.append(one.stack(sample=("chain", "draw")).reset_index("sample", drop=True).isel(sample=slice(n)))
+    full = _shared(averaged.posteriors, sets)
     mixed = xr.concat(full, dim="sample").isel(sample=rng.permutation(draws))
     mixed = mixed.rename(sample="draw").assign_coords(draw=np.arange(draws)).expand_dims(chain=[0])
     mixed = mixed.transpose("chain", "draw", ...)
-    return xr.DataTree.from_dict({"/posterior": mixed.assign_attrs(engine="average")})
+    return xr.DataTree.from_dict({"/posterior": mixed.assign_attrs(engine=AVERAGE)})
+
+
+def _shared(fits: Sequence[Posterior], sets: "Sequence[xr.Dataset]") -> "list[xr.Dataset]":
+    """Return each fit's draws of the quantities that all fits have, or know without drawing."""
+    kept: list[dict[str, Any]] = [{} for _ in sets]
+    for name in dict.fromkeys(["mu", "tau", "tau2", *(str(name) for one in sets for name in one.data_vars)]):
+        values = [None if name in one else known_value(f, name) for f, one in zip(fits, sets, strict=True)]
+        if any(v is None and name not in one for v, one in zip(values, sets, strict=True)) or _all_alike(values):
+            continue
+        # Coefficients of other moderators are other quantities.
+        if len({_labels(one[name]) for one in sets if name in one}) > 1:
+            continue
+        for own, one, value in zip(kept, sets, values, strict=True):
+            own[name] = one[name] if value is None else ("sample", np.full(one.sizes["sample"], value))
+    return [one[[]].assign(own) for one, own in zip(sets, kept, strict=True)]
+
+
+def _labels(variable: "xr.DataArray") -> frozenset[tuple[str, frozenset[str]]]:
+    return frozenset((str(dim), frozenset(map(str, index))) for dim, index in variable.indexes.items())
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -348,12 +338,13 @@ def predictive_p(
     Raises
     ------
     ModelError
-        If a name is unknown, or the model is not a normal one.
+        If a name is unknown, the model is not a normal one, or the posterior is an average of models.
 
     References
     ----------
     Meng (1994), Annals of Statistics 22:1142-1160; Roever (2020), J. Stat. Softw. 93(6), section on p-values.
     """
+    single_fit(posterior, "predictive_p")
     if parameter not in ("mu", "tau") or parameter not in posterior.priors:
         raise unknown("parameter of a predictive p-value:", parameter, ("mu", "tau"))
     alternative = alternative or ("two-sided" if parameter == "mu" else "greater")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import ArrayLike
 
+from bayesmeta.draws import DrawsMarginal
 from bayesmeta.errors import ModelError, unknown
 from bayesmeta.model import DEFAULT_VARIANT, Model
 from bayesmeta.priors import Prior
@@ -66,6 +67,10 @@ class Diagnostics:
     remedies: tuple[str, ...] = ()
 
 
+# The engine of a model average, which has no one model and no one set of priors.
+AVERAGE = "average"
+
+
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Posterior:
     """The posterior of a hierarchical meta-analysis, whichever engine computed it.
@@ -75,7 +80,7 @@ class Posterior:
     data
         What was analysed: `EffectSizes`, `TwoByTwo`, ...
     model, priors
-        What was assumed.
+        What was assumed; of an average of models, what the first of its fits assumed.
     engine, seed, options
         How it was computed.
     marginals
@@ -112,11 +117,13 @@ class Posterior:
 
     def __repr__(self) -> str:
         state = "reliable" if self.diagnostics.ok else "NOT reliable"
-        return f"<Posterior of {self.model.name!r} by {self.engine}: {self.k} studies, {state}>"
+        of = "an average of models" if self.engine == AVERAGE else f"{self.model.name!r} by {self.engine}"
+        return f"<Posterior of {of}: {self.k} studies, {state}>"
 
     def __str__(self) -> str:
         """Return the pooled quantities with 95% intervals, no digit finer than its error, and the verdict."""
-        lines = [f"{self.model.title}, engine {self.engine}, {self.k} studies; analysis scale"]
+        title = "Average of models" if self.engine == AVERAGE else f"{self.model.title}, engine {self.engine}"
+        lines = [f"{title}, {self.k} studies; analysis scale"]
         lines.append(f"{'':24}{'mean':>10}{'sd':>10}{'median':>10}{'2.5%':>10}{'97.5%':>10}")
         for name, marginal in self.marginals.items():
             # What is reported for each study is left to `summary`, like the true effects.
@@ -163,6 +170,7 @@ class Posterior:
         return {n[5:-1]: self.marginals[n] for n in self.marginals if n.startswith("beta[")}
 
     def _knows(self, what: str) -> Callable[..., Any]:
+        single_fit(self, what)
         ability = getattr(self.details, what, None)
         if ability is None:
             raise ModelError(
@@ -249,8 +257,29 @@ class Posterior:
         """Return the PyMC model behind this posterior, to change and sample yourself.
 
         Of a sampled posterior it is the variant that was sampled.
+
+        Raises
+        ------
+        ModelError
+            If the posterior is an average of models.
         """
+        single_fit(self, "pymc_model()")
         return self.model.programs[self.options.get("variant", DEFAULT_VARIANT)](self.data, self.priors)
+
+
+def single_fit(posterior: Posterior, what: str) -> None:
+    """Refuse an average of models, whose model and priors are those of its first fit only.
+
+    Raises
+    ------
+    ModelError
+        If the posterior is one; `what` says what was asked of it.
+    """
+    if posterior.engine == AVERAGE:
+        raise ModelError(
+            f"{what} takes one model with its priors, and this posterior is an average of several: give one of the "
+            "fits it was made of, e.g. average.details.posteriors[0]."
+        )
 
 
 def probability(
@@ -260,7 +289,7 @@ def probability(
     below: float | None = None,
     or_: tuple[float | None, float | None] | None = None,
 ) -> float:
-    """Return the posterior probability that a quantity lies in a range.
+    """Return the posterior probability that a quantity lies in a range, strictly between its bounds.
 
     Parameters
     ----------
@@ -294,12 +323,26 @@ def probability(
         raise ModelError("Give at least one bound: above=, below= or or_=(low, high).")
     if above is not None and below is not None and above >= below:
         raise ModelError(f"The lower bound {above:g} must be less than the upper bound {below:g}.")
-    if above is None:
-        assert below is not None
-        return float(marginal.cdf(below))
-    if below is None:
-        return float(marginal.sf(above))
-    return float(marginal.cdf(below) - marginal.cdf(above))
+    return between(marginal, above, below)
+
+
+def between(marginal: Marginal, low: float | None, high: float | None) -> float:
+    """Return the probability strictly between two bounds, analysis scale, None for no bound, accurate in both tails."""
+    if low is None:
+        return 1.0 if high is None else max(0.0, float(marginal.cdf(high)) - exactly(marginal, high))
+    if high is None:
+        return float(marginal.sf(low))
+    # Two small numbers are subtracted, not two close to 1.
+    if float(marginal.sf(low)) < 0.5:
+        return max(0.0, float(marginal.sf(low)) - float(marginal.sf(high)) - exactly(marginal, high))
+    return max(0.0, float(marginal.cdf(high)) - exactly(marginal, high) - float(marginal.cdf(low)))
+
+
+def exactly(marginal: Marginal, value: float) -> float:
+    """Return the probability of exactly one value: 0 but for known quantities and averages of models with some."""
+    if isinstance(marginal, DrawsMarginal):
+        return float(np.mean(marginal.draws == value))
+    return float(getattr(marginal, "atoms", {}).get(value, 0.0))
 
 
 def _log_bounds(bounds: tuple[float | None, float | None]) -> tuple[float | None, float | None]:

@@ -9,7 +9,7 @@ from scipy.optimize import brentq
 
 from bayesmeta.errors import BayesMetaError
 from bayesmeta.fit import fit
-from bayesmeta.posterior import Marginal, Posterior
+from bayesmeta.posterior import Marginal, Posterior, single_fit
 from bayesmeta.studies import EffectSizes
 from bayesmeta.values import Interval
 
@@ -55,10 +55,16 @@ def predictive_check(posterior: Posterior, *, level: float = 0.95) -> tuple[Pred
     level
         Of the predicted intervals.
 
+    Raises
+    ------
+    ModelError
+        If the posterior is an average of models.
+
     References
     ----------
     Marshall & Spiegelhalter (2007), Bayesian Anal. 2:409-444.
     """
+    single_fit(posterior, "predictive_check")
     data = posterior.data
     if not isinstance(data, EffectSizes) or data.k < 2 or posterior.model.gaussian_marginal is None:
         return ()

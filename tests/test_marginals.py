@@ -8,7 +8,7 @@ from scipy import stats
 
 from bayesmeta.engines import nodes
 from bayesmeta.errors import ConvergenceError, ModelError
-from bayesmeta.marginals import Density, NormalMixture, Transformed
+from bayesmeta.marginals import Density, NormalMixture, Transformed, known
 from bayesmeta.marginals.average import Average
 from bayesmeta.marginals.sinc import tabulate
 
@@ -160,12 +160,30 @@ def test_a_transformed_density():
 def test_an_average_with_an_atom():
     """A share of exactly 0 shows in the distribution function, the quantiles and the mean."""
     base = density_of(FROZEN["gamma"], 0.5)
-    average = Average(np.array([0.6]), [base], atom=0.4)
+    average = Average(np.array([0.6, 0.4]), [base, known(0.0)])
     assert average.cdf(0.0) == pytest.approx(0.4)
     assert average.sf(0.0) == pytest.approx(0.6)
     assert average.ppf(0.3) == 0.0
     assert average.ppf(0.7) == pytest.approx(FROZEN["gamma"].ppf(0.5), rel=1e-10)
     assert average.mean() == pytest.approx(0.6 * FROZEN["gamma"].mean(), rel=1e-10)
+
+
+@pytest.mark.parametrize("values", [(0.0, 0.4), (0.4, 0.9), (5.0, 0.001)])
+def test_quantiles_of_an_average_with_atoms_are_where_its_distribution_function_gets_there(values):
+    """The smallest x with P(X <= x) at least q, on either side of atoms, at them and where they end."""
+    base = density_of(FROZEN["gamma"], 0.5)
+    average = Average(np.array([0.5, 0.3, 0.2]), [base, *map(known, values)])
+    q = np.concatenate([np.linspace(0.0005, 0.9995, 1000), [1e-12, 1 - 1e-12]])
+    x = average.ppf(q)
+    steps = dict(zip(values, (0.3, 0.2), strict=True))
+
+    def by_hand(at):
+        return 0.5 * FROZEN["gamma"].cdf(at) + sum(share * (at >= value) for value, share in steps.items())
+
+    assert np.all(by_hand(x + 1e-9) >= q - 1e-12)
+    assert np.all(by_hand(x - 1e-9) <= q + 1e-12)
+    assert np.all(np.diff(x[:1000]) >= 0)
+    assert np.isin(x, values).mean() == pytest.approx(0.5, abs=0.005)
 
 
 @pytest.mark.parametrize("q", [-0.1, 1.1, math.nan])

@@ -11,7 +11,7 @@ from bayesmeta.fit import fit
 from bayesmeta.frequentist import mantel_haenszel, pool
 from bayesmeta.frequentist.result import PooledFit
 from bayesmeta.model import Model, load_model
-from bayesmeta.posterior import Posterior
+from bayesmeta.posterior import Posterior, between
 from bayesmeta.studies import EffectSizes, PublishedResult, TwoByTwo
 from bayesmeta.values import Interval
 
@@ -184,7 +184,7 @@ def bayesian_row(
     """
     null = MEASURES[measure].null
     has_tau = "tau" in posterior.marginals
-    tail = None if null is None else {"higher": "sf", "lower": "cdf"}.get(benefit or "")
+    side = None if null is None else {"higher": (null, None), "lower": (None, null)}.get(benefit or "")
     new = posterior.marginals.get("theta_new")
     return Row(
         method=method,
@@ -196,8 +196,8 @@ def bayesian_row(
         tau_interval=posterior.tau.eti(level) if has_tau else None,
         I2=posterior["I2"].median() if "I2" in posterior.marginals else None,
         prediction=None if new is None else replace(new.eti(level), kind="posterior prediction"),
-        p_benefit_mean=None if tail is None else float(getattr(posterior.mu, tail)(null)),
-        p_benefit_new=None if tail is None or new is None else float(getattr(new, tail)(null)),
+        p_benefit_mean=None if side is None else between(posterior.mu, *side),
+        p_benefit_new=None if side is None or new is None else between(new, *side),
         without=without,
         note="" if posterior.diagnostics.ok else posterior.diagnostics.verdict,
         source=posterior,

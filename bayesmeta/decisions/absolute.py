@@ -22,7 +22,7 @@ from bayesmeta.decisions.quantities import (
 from bayesmeta.decisions.risk import impossible, risk_difference, risk_map
 from bayesmeta.decisions.text import aligned, folded
 from bayesmeta.errors import ModelError, unknown
-from bayesmeta.posterior import Marginal, Posterior
+from bayesmeta.posterior import Marginal, Posterior, between
 from bayesmeta.values import Interval
 from bayesmeta.words import interval_name, level_text
 
@@ -160,7 +160,7 @@ class AbsoluteEffect:
             If no direction of benefit is known.
         """
         fewer = check_benefit(self.benefit) == "lower"
-        return float(self.risk_difference.cdf(0.0) if fewer else self.risk_difference.sf(0.0))
+        return between(self.risk_difference, *((None, 0.0) if fewer else (0.0, None)))
 
     def number_needed(self, level: float | None = None) -> NumberNeeded:
         """Return the number needed to treat or harm.

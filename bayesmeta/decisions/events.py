@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from bayesmeta.compare.precision import probability_error, worst
 from bayesmeta.convergence import decimals
-from bayesmeta.decisions.quantities import Scale
+from bayesmeta.decisions.quantities import Scale, plain
 from bayesmeta.decisions.text import aligned, folded
 from bayesmeta.errors import unknown
-from bayesmeta.posterior import Marginal
+from bayesmeta.posterior import Marginal, between, exactly
 from bayesmeta.words import probability_text
 
 if TYPE_CHECKING:
@@ -159,16 +159,24 @@ class EventTable:
         return pd.DataFrame(rows)
 
 
-def between(marginal: Marginal, low: float | None, high: float | None) -> float:
-    """Return the probability of a range on the marginal's own scale, accurate in both tails."""
-    if low is None:
-        return 1.0 if high is None else float(marginal.cdf(high))
-    if high is None:
-        return float(marginal.sf(low))
-    # Two small numbers are subtracted, not two close to 1.
-    if float(marginal.sf(low)) < 0.5:
-        return max(0.0, float(marginal.sf(low)) - float(marginal.sf(high)))
-    return max(0.0, float(marginal.cdf(high)) - float(marginal.cdf(low)))
+def exact_notes(scale: Scale, marginals: Mapping[str, Marginal], bounds: Sequence[float | None]) -> tuple[str, ...]:
+    """Return how probable it is that an effect is one of the bounds exactly, for each that has such a probability.
+
+    Parameters
+    ----------
+    scale, marginals
+        What is asked about, of `quantities`.
+    bounds
+        Natural scale; None for no bound.
+    """
+    values = [b for b in dict.fromkeys(bounds) if b is not None and math.isfinite(b)]
+    found = [(b, name, exactly(m, scale.from_natural(b))) for b in values for name, m in marginals.items()]
+    return tuple(
+        f"P({scale.label} = {plain(b)} exactly | data), {name}: {probability_text(share, 3)}. It counts neither as "
+        "below nor as above."
+        for b, name, share in found
+        if share > 0.0
+    )
 
 
 def event(

@@ -3,12 +3,12 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from bayesmeta.compare.precision import Printed, figure_error
 from bayesmeta.decisions.quantities import MEAN, Benefit, check_benefit
 from bayesmeta.errors import ModelError
-from bayesmeta.posterior import Marginal
+from bayesmeta.posterior import Marginal, between, exactly
 from bayesmeta.values import Interval
 from bayesmeta.words import digits, level_text, number
 
@@ -80,7 +80,8 @@ class NumberNeeded:
         if not at_most >= 1.0:
             raise ModelError(f"at_most={at_most:g}: a number needed to treat is at least 1.")
         least = 1.0 / at_most
-        return float(self.difference.cdf(-least) if self.benefit == "lower" else self.difference.sf(least))
+        # To help "at least" one more counts the bound itself.
+        return float(self.difference.cdf(-least)) if self.benefit == "lower" else _at_least(self.difference, least)
 
     def words(self) -> str:
         """Return the number and its interval, e.g. ``NNTB 10 (NNTB 4 to ∞ to NNTH 20)``."""
@@ -105,6 +106,10 @@ class NumberNeeded:
         error = figure_error(self.difference, p) if 0.0 < p < 1.0 else None
         # The error of 1 / x is that of x, divided by x squared.
         return whole(value, None if error is None else error * value**2)
+
+
+def _at_least(difference: Marginal, value: float) -> float:
+    return float(difference.sf(value)) + exactly(difference, value)
 
 
 def whole(value: float, error: float | None = None) -> str:
@@ -200,10 +205,10 @@ def number_needed(
     inside = difference.eti(level)
     low, high = (-inside.high, -inside.low) if direction == "lower" else (inside.low, inside.high)
     middle = -difference.median() if direction == "lower" else difference.median()
-    helps: Any = difference.cdf(0.0) if direction == "lower" else difference.sf(0.0)
+    helps = between(difference, *((None, 0.0) if direction == "lower" else (0.0, None)))
     which, value = needed_from(middle)
     return NumberNeeded(
-        p_benefit=float(helps),
+        p_benefit=helps,
         direction=which,
         value=value,
         pieces=pieces_of(low, high),

@@ -87,7 +87,10 @@ def _mixture(means: Array, weights: Array, se: float) -> NormalMixture:
 
 
 def _nodes(marginal: Marginal, se: float) -> tuple[Array, Array]:
-    """Return nodes of a density and their probabilities, panels no wider than the standard error where feasible."""
+    """Return nodes of a density and their probabilities, panels no wider than the standard error where feasible.
+
+    Values with a probability of their own are nodes too.
+    """
     ends = np.unique(np.asarray(marginal.ppf(np.concatenate([_LEVELS, 1.0 - _LEVELS]))))
     widest = max(se, float(ends[-1] - ends[0]) / _MOST_PANELS)
     edges = np.concatenate(
@@ -96,7 +99,10 @@ def _nodes(marginal: Marginal, se: float) -> tuple[Array, Array]:
     half = 0.5 * np.diff(edges)
     x = (edges[:-1] + half)[:, None] + half[:, None] * _X
     mass = np.asarray(marginal.pdf(x)) * _W * half[:, None]
-    return x.ravel(), (mass / mass.sum()).ravel()
+    atoms: dict[float, float] = getattr(marginal, "atoms", {})
+    share = np.array(list(atoms.values()))
+    rest = (mass / mass.sum() * (1.0 - share.sum())).ravel()
+    return np.append(x.ravel(), list(atoms)), np.append(rest, share)
 
 
 def check_estimate(theta_new: Marginal, estimate: float, se: float, *, level: float = 0.95) -> Check:

@@ -153,6 +153,17 @@ class RiskDifference(Searched):
         """Ends of the support."""
         return _ends(self.risk)
 
+    @property
+    def atoms(self) -> dict[float, float]:
+        """Differences with a probability of their own: of effects that have one, no effect whatever the risk is."""
+        found: dict[float, float] = {}
+        for effect, share in getattr(self.base, "atoms", {}).items():
+            at = self._cut(np.array(effect), self.risk)
+            for value, weight in zip(at.tolist(), self.weight.tolist(), strict=True):
+                if len(self.risk) == 1 or effect == 0.0:
+                    found[value] = found.get(value, 0.0) + share * weight
+        return found
+
     def _effect(self, x: Array) -> Array:
         """Return ``(len(x), n)`` effects that give these differences; infinite where none does."""
         d = x[:, None]

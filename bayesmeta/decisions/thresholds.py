@@ -1,12 +1,13 @@
 """How probable it is that the effect is beyond a threshold, inside a range, or of a certain size."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-from bayesmeta.decisions.events import EventTable, event
+from bayesmeta.decisions.events import Event, EventTable, event, exact_notes
 from bayesmeta.decisions.quantities import Benefit, Scale, check_benefit, check_values, quantities
 from bayesmeta.errors import ModelError
+from bayesmeta.posterior import Marginal
 
 JUDGEMENT = (
     "These are inputs to a judgement, not a verdict: how sure one may be also depends on risk of bias, indirectness "
@@ -54,7 +55,7 @@ def threshold_table(
     events = tuple(event(scale, marginals, _beyond(t, direction), others=beyond) for t in numbers)
     notes = (
         f"A benefit is {'a smaller' if direction == 'lower' else 'a larger'} {scale.label}.",
-        *(_range_note(len(others)) if others else ()),
+        *_notes(scale, marginals, events, others),
     )
     return EventTable("Probability of an effect beyond a threshold, in the direction of benefit", events, notes)
 
@@ -63,8 +64,15 @@ def _beyond(threshold: float, benefit: Benefit) -> tuple[float | None, float | N
     return (None, threshold) if benefit == "lower" else (threshold, None)
 
 
-def _range_note(n: int) -> tuple[str]:
-    return (f"In brackets: the smallest and largest value over {n + 1} sets of priors, the primary one included.",)
+def _notes(
+    scale: Scale, marginals: Mapping[str, Marginal], events: Sequence[Event], others: Sequence[Any]
+) -> tuple[str, ...]:
+    """Return how probable bounds of the events are themselves, and what is in brackets beside other sets of priors."""
+    exact = exact_notes(scale, marginals, [bound for e in events for bound in (e.low, e.high)])
+    if not others:
+        return exact
+    n = len(others) + 1
+    return (*exact, f"In brackets: the smallest and largest value over {n} sets of priors, the primary one included.")
 
 
 def _ordered(scale: Scale, low: float, high: float, what: str) -> tuple[float, float]:
@@ -101,7 +109,7 @@ def rope(source: Any, low: float, high: float, *, measure: str | None = None, ot
     return EventTable(
         "Region of practical equivalence: the effect below it, inside it, above it",
         events,
-        _range_note(len(others)) if others else (),
+        _notes(scale, marginals, events, others),
     )
 
 
@@ -144,7 +152,8 @@ def three_way(
         for label, bounds in ((below, (None, low)), ("equivalence", (low, high)), (above, (high, None)))
     }
     events = (rows["benefit"], rows["equivalence"], rows["harm"])
-    return EventTable("Benefit, equivalence, harm", events, (JUDGEMENT, *(_range_note(len(others)) if others else ())))
+    notes = (JUDGEMENT, *_notes(scale, marginals, events, others))
+    return EventTable("Benefit, equivalence, harm", events, notes)
 
 
 def ranges(
@@ -196,7 +205,7 @@ def ranges(
     bands += [(f"{size} harm", b) for size, b in zip(sizes[1:], _bands(bad, other), strict=True)]
     events = tuple(event(scale, marginals, bounds, label=label, others=beyond) for label, bounds in bands)
     mirrored = " The thresholds of harm mirror those of benefit." if harm is None else ""
-    notes = (f"The thresholds are the user's.{mirrored} {JUDGEMENT}", *(_range_note(len(others)) if others else ()))
+    notes = (f"The thresholds are the user's.{mirrored} {JUDGEMENT}", *_notes(scale, marginals, events, others))
     return EventTable("How large the effect may be", events, notes)
 
 

@@ -11,7 +11,6 @@ from bayesmeta.compare.caveats import reconstructed
 from bayesmeta.compare.precision import Printed, figure_error, written
 from bayesmeta.compare.table import daggered, tau_text
 from bayesmeta.convergence import decimals
-from bayesmeta.decisions.events import between
 from bayesmeta.decisions.growing import Studies, joined, places, studies_for, take
 from bayesmeta.decisions.predictive import Check, check_estimate, check_events, log_predictive
 from bayesmeta.decisions.quantities import (
@@ -30,7 +29,7 @@ from bayesmeta.engines import ENGINES
 from bayesmeta.errors import ConvergenceError, ModelError
 from bayesmeta.fit import fit
 from bayesmeta.model import Model, load_model
-from bayesmeta.posterior import Marginal, Posterior
+from bayesmeta.posterior import Marginal, Posterior, between
 from bayesmeta.priors import fill_defaults
 from bayesmeta.studies import EffectSizes, StudyTable, TwoByTwo
 from bayesmeta.words import DAGGER, DASH, level_text, number, p_value

@@ -8,7 +8,7 @@ import numpy as np
 from bayesmeta.effects import MEASURES, Measure
 from bayesmeta.errors import unknown
 from bayesmeta.plots._style import BAYESIAN, INK, MUTED, bare, natural_axis, new_axes
-from bayesmeta.posterior import Posterior
+from bayesmeta.posterior import Posterior, single_fit
 from bayesmeta.priors import Prior
 from bayesmeta.values import Array, Interval, frozen_array
 
@@ -51,8 +51,9 @@ def prior_of(posterior: Posterior, quantity: str) -> Prior:
     Raises
     ------
     ModelError
-        If there is no parameter of that name.
+        If there is no parameter of that name, or the posterior is an average of models.
     """
+    single_fit(posterior, "A prior beside its posterior")
     if quantity not in posterior.priors:
         raise unknown("parameter with a prior:", quantity, posterior.priors)
     prior = posterior.priors[quantity]

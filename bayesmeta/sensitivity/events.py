@@ -39,13 +39,18 @@ class Event:
         """The event, e.g. ``OR < 1``."""
         return f"{self.measure} {'>' if self.direction == 'higher' else '<'} {self.natural:g}"
 
+    @property
+    def edge(self) -> str:
+        """The threshold, e.g. ``OR = 1``."""
+        return f"{self.measure} = {self.natural:g}"
+
     def said(self, estimand: str) -> str:
         """Return what a probability of this event is a probability of, e.g. ``benefit (OR < 1), mean effect``."""
         return f"{f'benefit ({self.text})' if self.benefit else self.text}, {estimand}"
 
-    def probability(self, above: Array) -> Array:
-        """Return the event's probabilities from those of exceeding the threshold."""
-        return above if self.direction == "higher" else 1.0 - above
+    def probability(self, above: Array, exactly: Array) -> Array:
+        """Return the event's probabilities from those of exceeding the threshold, and of the threshold itself."""
+        return above if self.direction == "higher" else 1.0 - above - exactly
 
 
 def event_for(measure: str, benefit: str | None, threshold: float | None = None) -> Event:

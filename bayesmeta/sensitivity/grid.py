@@ -55,7 +55,8 @@ def sensitivity(
         Dimensions ``mu_prior`` and ``tau_prior``, with the priors' text forms (or labels) as coordinates and
         the text forms always in ``mu_prior_text`` and ``tau_prior_text``. Variables: ``mu_*``, ``tau_*`` and
         ``theta_new_*`` for mean, sd, median, low and high (analysis scale); ``p_mu`` and ``p_theta_new``, the
-        probabilities that the mean effect and that a new study's true effect lie beyond the threshold;
+        probabilities that the mean effect and that a new study's true effect lie beyond the threshold, and
+        ``p_mu_exactly`` and ``p_theta_new_exactly``, that they are the threshold, as under ``mu = "point(0)"``;
         ``log_evidence`` (nan under improper priors). nan where priors give no answer, with the reason in the
         attribute ``not_computed``.
 
@@ -131,8 +132,10 @@ def _dataset(
     attrs: dict[str, Any] = {"measure": measure, "scale": "analysis", "model": model.name, "level": level}
     if event is not None:
         for name, estimand in (("mu", "mean effect"), ("theta_new", "true effect of a new study")):
-            found = event.probability(values[f"{name}_above"]).reshape(shape)
+            exact = values[f"{name}_exactly"]
+            found = event.probability(values[f"{name}_above"], exact).reshape(shape)
             variables[f"p_{name}"] = (dims, found, {"event": event.said(estimand)})
+            variables[f"p_{name}_exactly"] = (dims, exact.reshape(shape), {"event": f"{event.edge}, {estimand}"})
         attrs |= {
             "direction": "above" if event.direction == "higher" else "below",
             "threshold": event.threshold,

@@ -16,6 +16,8 @@ from bayesmeta.values import Array
 # What is reported of mu, tau and a new study's effect.
 STATISTICS = ("mean", "sd", "median", "low", "high")
 QUANTITIES = tuple(f"{name}_{what}" for name in ("mu", "tau", "theta_new") for what in STATISTICS)
+# Probabilities about the threshold.
+SIDES = tuple(f"{name}_{what}" for name in ("mu", "theta_new") for what in ("above", "exactly"))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,8 +36,9 @@ class Answers:
     Parameters
     ----------
     values
-        ``mu_mean``, ``tau_low``, ..., ``mu_above``, ``theta_new_above``, ``log_evidence``: ``(m,)`` each, on
-        the analysis scale, nan where an analysis has no answer.
+        ``mu_mean``, ``tau_low``, ..., ``mu_above``, ``theta_new_above``, ``mu_exactly`` and ``theta_new_exactly`` (the
+        probability of the threshold itself), ``log_evidence``: ``(m,)`` each, on the analysis scale, nan where an
+        analysis has no answer.
     reasons
         Index of an analysis without an answer to the reason.
     """
@@ -47,6 +50,21 @@ class Answers:
 def batched(model: Model) -> bool:
     """Return whether the model's analyses are computed together."""
     return model.gaussian_marginal is not None
+
+
+def exactly(priors: Mapping[str, Any], value: float) -> tuple[float, float]:
+    """Return the probabilities that mu and that a new study's true effect is exactly one value: that of a known mu.
+
+    Parameters
+    ----------
+    priors
+        All priors of a model; one without tau has tau = 0.
+    value
+        On the analysis scale.
+    """
+    mu, tau = priors.get("mu"), priors.get("tau")
+    at = float(mu is not None and mu.support == (value, value))
+    return at, at * float(tau is None or tau.support == (0.0, 0.0))
 
 
 def answers(model: Model, jobs: Sequence[Job], *, level: float = 0.95, progress: bool = False) -> Answers:
@@ -77,7 +95,7 @@ def answers(model: Model, jobs: Sequence[Job], *, level: float = 0.95, progress:
         )
     if any(isinstance(job.data, EffectSizes) and job.data.X is not None and job.data.X.shape[1] > 1 for job in jobs):
         raise ModelError("Sensitivity over many analyses is for models without moderators: leave moderators= out.")
-    values = {name: np.full(len(jobs), np.nan) for name in (*QUANTITIES, "mu_above", "theta_new_above", "log_evidence")}
+    values = {name: np.full(len(jobs), np.nan) for name in (*QUANTITIES, *SIDES, "log_evidence")}
     reasons: dict[int, str] = {}
     # Analyses with the same priors stand together, so that priors without an answer are split off quickly.
     order = sorted(range(len(jobs)), key=lambda i: repr(jobs[i].priors))
@@ -123,7 +141,12 @@ def _together(model: Model, jobs: list[Job], level: float, progress: bool) -> di
         above=np.array([[job.threshold] for job in jobs]),
         progress=progress,
     )
-    out = {"log_evidence": np.asarray(done["log_evidence"])}
+    exact = np.array([exactly({**model.priors, **job.priors}, job.threshold) for job in jobs])
+    out = {
+        "log_evidence": np.asarray(done["log_evidence"]),
+        "mu_exactly": exact[:, 0],
+        "theta_new_exactly": exact[:, 1],
+    }
     for name in ("mu", "tau", "theta_new"):
         out[f"{name}_mean"], out[f"{name}_sd"] = np.asarray(done[f"{name}_mean"]), np.asarray(done[f"{name}_sd"])
         quantile = np.asarray(done[f"{name}_quantile"])
@@ -144,6 +167,7 @@ def _alone(model: Model, job: Job, level: float) -> dict[str, Array]:
         out |= _summary(name, posterior[name], level)
         if name != "tau":
             out[f"{name}_above"] = float(posterior[name].sf(job.threshold))
+    out["mu_exactly"], out["theta_new_exactly"] = exactly(posterior.priors, job.threshold)
     out["log_evidence"] = np.nan if posterior.log_evidence is None else posterior.log_evidence
     return {name: np.array([value]) for name, value in out.items()}
 

@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike
 from bayesmeta.engines import ENGINES
 from bayesmeta.errors import ModelError
 from bayesmeta.model import Model, StudyLikelihoods
-from bayesmeta.posterior import Marginal, Posterior
+from bayesmeta.posterior import Marginal, Posterior, single_fit
 from bayesmeta.priors import Cauchy, HalfNormal, Normal, StudentT
 from bayesmeta.studies import EffectSizes
 from bayesmeta.values import Array
@@ -126,8 +126,9 @@ def power_scaling(posterior: Posterior) -> tuple[PowerScaling, ...]:
     Raises
     ------
     ModelError
-        If the prior of mu has no power in closed form.
+        If the prior of mu has no power in closed form, or the posterior is an average of models.
     """
+    single_fit(posterior, "power_scaling")
     if posterior.engine == "nuts":
         return _by_arviz(posterior)
     names = [n for n in ("mu", "tau", "theta_new") if n in posterior.marginals]

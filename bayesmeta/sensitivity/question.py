@@ -13,7 +13,7 @@ from bayesmeta.errors import ConvergenceError, DataError, ModelError
 from bayesmeta.model import Model
 from bayesmeta.priors import fill_defaults
 from bayesmeta.sensitivity.events import Direction, Event
-from bayesmeta.sensitivity.many import Job, answers
+from bayesmeta.sensitivity.many import Job, answers, exactly
 from bayesmeta.studies import EffectSizes, PersonTime, StudyTable, TwoByTwo
 from bayesmeta.values import Array
 
@@ -69,8 +69,13 @@ class Question:
         done = answers(self.model, jobs, level=self.level)
         if done.reasons:
             raise ConvergenceError(f"A tipping point cannot be computed: {next(iter(done.reasons.values()))}")
-        above = done.values["mu_above"], done.values["theta_new_above"]
-        return self.event.probability(above[0]), self.event.probability(above[1])
+        v = done.values
+        mean = self.event.probability(v["mu_above"], v["mu_exactly"])
+        return mean, self.event.probability(v["theta_new_above"], v["theta_new_exactly"])
+
+    def exactly(self) -> tuple[float, float]:
+        """Return the probabilities that the mean effect and that a new study's effect is the threshold itself."""
+        return exactly(self.priors, self.event.threshold)
 
     def under(self, parameter: str, priors: Sequence[Any]) -> Array:
         """Return the event's probability for the mean effect under each prior of one parameter."""

@@ -142,7 +142,7 @@ def tipping_point(
     event = event_for(kind, need_benefit(benefit), threshold)
     asked = Question(loaded, own, all_priors(loaded, own, priors), event, level)
     mean, new = (float(p[0]) for p in asked.probabilities())
-    conclusion: Conclusion = "benefit" if mean > asked.target else "harm" if mean < 1 - asked.target else "open"
+    conclusion = _concluded(mean, asked)
     notes: list[str] = []
     without = _without(asked, conclusion)
     critical = _critical(asked, notes)
@@ -257,13 +257,15 @@ def _without(question: Question, conclusion: Conclusion) -> tuple[LeftOut, ...]:
         return ()
     mean, new = question.probabilities(data=[question.data.drop((name,)) for name in study])
     return tuple(
-        LeftOut(name, float(p), float(q), _concluded(float(p), question.target) != conclusion)
+        LeftOut(name, float(p), float(q), _concluded(float(p), question) != conclusion)
         for name, p, q in zip(study, mean, new, strict=True)
     )
 
 
-def _concluded(p: float, target: float) -> Conclusion:
-    return "benefit" if p > target else "harm" if p < 1 - target else "open"
+def _concluded(p: float, question: Question) -> Conclusion:
+    # A mean effect that is the threshold is on neither side of it.
+    other = 1.0 - p - question.exactly()[0]
+    return "benefit" if p > question.target else "harm" if other > question.target else "open"
 
 
 def _critical(question: Question, notes: list[str]) -> CriticalPrior | None:

@@ -48,7 +48,10 @@ def conclusion_line(result: "TippingPoints", ranges: tuple[str, str] = ("", ""))
         f"P({event.said('mean effect')} | data) = {probability_text(result.p_mean)}{mean}; "
         f"for the true effect of a new study {probability_text(result.p_new)}{new}. "
     )
-    edge = f"{event.measure} = {event.natural:g}"
+    edge = event.edge
+    for estimand, share in zip(("mean effect", "true effect of a new study"), result.question.exactly(), strict=True):
+        if share > 0.0:
+            said += f"By the priors the {estimand} is {edge} exactly, which is on neither side. "
     if result.conclusion == "open":
         return (
             f"{said}The {level} credible interval of the mean effect includes {edge}: there is no conclusion that "

@@ -38,7 +38,8 @@ class Multiverse:
     codes
         Choice to the ``(m,)`` index of the level of each Bayesian analysis.
     results
-        ``p_mu`` and ``p_theta_new`` (probabilities of benefit), ``mu_median`` and the like, ``log_evidence``:
+        ``p_mu`` and ``p_theta_new`` (probabilities of benefit), ``p_mu_exactly`` and ``p_theta_new_exactly`` (of
+        exactly the threshold, counted as no benefit), ``mu_median`` and the like, ``log_evidence``:
         ``(m,)`` each, on the analysis scale of each analysis' measure; nan where there is no answer.
     reasons
         Index of an analysis to why it has no answer.
@@ -249,8 +250,9 @@ def _with_probabilities(values: Mapping[str, Array], events: list[Event]) -> dic
     higher = np.array([event.direction == "higher" for event in events])
     out = {name: values[name] for name in (*QUANTITIES, "log_evidence")}
     for name in ("mu", "theta_new"):
-        above = values[f"{name}_above"]
-        out[f"p_{name}"] = np.where(higher, above, 1.0 - above)
+        above, exact = values[f"{name}_above"], values[f"{name}_exactly"]
+        out[f"p_{name}"] = np.where(higher, above, 1.0 - above - exact)
+        out[f"p_{name}_exactly"] = exact
     return out
 
 

@@ -36,6 +36,10 @@ def multiverse_text(result: "Multiverse") -> str:
             f"P(benefit: {said} | data), {estimand}: {p_text(low, high)} (median {probability_text(middle, 3)}); "
             f"at least {target:g} in {100 * result.share(target, name):.0f}% of the analyses."
         )
+        n = int((result.column(f"{name}_exactly") > 0).sum())
+        if n:
+            edges = joined([event.edge for event in events])
+            lines.append(exact_line(f"{edges}, {estimand}", n, "analysis", "analyses"))
     lines.append("What drives P(benefit) of the mean effect (share of the variance of its log odds, alone / in all):")
     lines += [f"  {line}" for line in driver_lines(result.drivers("p_mu"))]
     lines += _classical_lines(result)
@@ -114,6 +118,18 @@ def _cells(cell: "xr.Dataset", scale: Measure, *, with_p: bool) -> list[str]:
     return [*cells, *(probability_text(value[name], 3) for name in ("p_mu", "p_theta_new"))] if with_p else cells
 
 
+def _exact_lines(grid: "xr.Dataset", name: str) -> list[str]:
+    """Return in how many pairs of priors the effect is known to be the threshold, which is on neither side of it."""
+    exact = grid[f"{name}_exactly"]
+    n = int((np.asarray(exact) > 0).sum())
+    return [exact_line(exact.attrs["event"], n, "pair of priors", "pairs of priors")] if n else []
+
+
+def exact_line(event: str, n: int, one: str, several: str) -> str:
+    """Return that a quantity is known to be the threshold, e.g. ``OR = 1, mean effect``, and how that counts."""
+    return f"Known to be {event}, in {n} {one if n == 1 else several}: that counts neither as below nor as above."
+
+
 def grid_lines(grid: "xr.Dataset") -> list[str]:
     """Return the range of each probability over the priors, and what could not be computed."""
     lines = []
@@ -124,4 +140,5 @@ def grid_lines(grid: "xr.Dataset") -> list[str]:
                 f"P({grid[name].attrs['event']} | data) over {int(np.isfinite(value).sum())} pairs of priors: "
                 f"{p_text(float(np.nanmin(value)), float(np.nanmax(value)))}."
             )
+    lines += [line for name in ("p_mu", "p_theta_new") if name in grid for line in _exact_lines(grid, name)]
     return [*lines, *(f"Not computed: {reason}" for reason in grid.attrs["not_computed"])]
