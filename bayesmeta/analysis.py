@@ -11,7 +11,7 @@ from bayesmeta.compare.rows import MH_RANDOM, bayesian_row
 from bayesmeta.compare.run import Data
 from bayesmeta.compare.values import Benefit, Row
 from bayesmeta.effects import MEASURES
-from bayesmeta.errors import BayesMetaError, unknown
+from bayesmeta.errors import BayesMetaError, ModelError, unknown
 from bayesmeta.fit import fit
 from bayesmeta.model import load_model
 from bayesmeta.posterior import Marginal, Posterior, between
@@ -226,6 +226,8 @@ def _outcome(
         sampling=sampling,
     )
     known = {row.method: row for row in comparison.rows if not row.without}
+    if not any(row.kind == "bayesian" for row in known.values()):
+        raise ModelError("\n".join(f"{a.method}: {a.reason}." for a in comparison.absent if "Bayesian" in a.method))
     said = published or next(iter(data.published), None) if isinstance(data, StudyTable) else published
     checks = () if said is None or MH_RANDOM not in known else check_published(known[MH_RANDOM], said, protocol.measure)
     sets = _prior_sets(protocol, comparison, plan.benefit, seed, sampling)

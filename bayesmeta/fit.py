@@ -17,6 +17,7 @@ from bayesmeta.posterior import Posterior, check_seed
 from bayesmeta.priors import fill_defaults
 from bayesmeta.studies import EffectSizes, PersonTime, StudyTable, TwoByTwo
 from bayesmeta.values import Array
+from bayesmeta.words import joined
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -57,7 +58,7 @@ def fit(
         If a name or an option is unknown, the seed is no whole number, the engine cannot do the model, or a copied
         model file was edited in ``build`` and not in the functions that restate it.
     DataError
-        If the data are not what the model takes.
+        If the data are not what the model takes, or have moderators that the model does not use.
     ConvergenceError
         If the answer was not reached with the accuracy asked for.
     """
@@ -92,6 +93,11 @@ def _data_for(model: Model, data: Any) -> Any:
         )
     if isinstance(data, EffectSizes):
         find_measure(data.measure)
+        if data.moderators and not model.takes_moderators:
+            raise DataError(
+                f"The effects have moderators ({joined(data.moderators)}), and model {model.name!r} is about one mean "
+                "effect without them: use model='meta_regression', or leave the moderators out of the effect sizes."
+            )
     return data
 
 

@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType, ModuleType
 from typing import TYPE_CHECKING, Any, Literal
@@ -17,6 +18,7 @@ from numpy.typing import ArrayLike
 from bayesmeta.errors import ModelError, unknown
 from bayesmeta.priors import Prior, parse_prior
 from bayesmeta.resources import models_dir
+from bayesmeta.studies import PersonTime, TwoByTwo
 from bayesmeta.values import Array
 
 if TYPE_CHECKING:
@@ -160,6 +162,34 @@ class Model:
         return {DEFAULT_VARIANT: self.build, **self.variants}
 
     @property
+    def own_measure(self) -> str | None:
+        """Effect measure of mu, where the model and not the data decide it; None for models of effect sizes.
+
+        A model of counts that does not state one is about odds ratios (2x2 tables) or rate ratios (person-time).
+        """
+        unstated = "OR" if self.data_type is TwoByTwo else "IRR" if self.data_type is PersonTime else None
+        return self.measure or unstated
+
+    @property
+    def takes_moderators(self) -> bool:
+        """Whether the model is a regression: it has coefficients ``beta``, or its file uses the design ``X``."""
+        return "beta" in self.priors or "X" in _attributes(self.path, self.source_hash)
+
+    def check_measure(self, measure: str) -> None:
+        """Check that the model can be about an effect measure.
+
+        Raises
+        ------
+        ModelError
+            If its counts are about another one.
+        """
+        if self.own_measure not in (None, measure):
+            raise ModelError(
+                f"Model {self.name!r} estimates the {self.own_measure}, not the {measure}: take measure "
+                f"{self.own_measure!r}, or another model ('normal_normal' pools effect sizes of every measure)."
+            )
+
+    @property
     def title(self) -> str:
         """First line of the docstring, without its full stop."""
         return self.docstring.strip().splitlines()[0].rstrip(".")
@@ -183,6 +213,13 @@ class Model:
                 raise unknown(f"prior parameter of model {self.name!r}:", name, self.priors)
             chosen[name] = parse_prior(prior)
         return MappingProxyType(chosen)
+
+
+@lru_cache
+def _attributes(path: Path, source_hash: str) -> frozenset[str]:
+    """Return the names of all attributes that a model file's code uses."""
+    tree = ast.parse(path.read_bytes())
+    return frozenset(node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute))
 
 
 def resolved(prior: Prior, data: Any) -> Prior:

@@ -177,6 +177,7 @@ def _data(
         effects = table
     else:
         effects = effect_sizes(table, protocol.measure, add=zero.add, to=zero.to)
+    model.check_measure(effects.measure)
     if model.data_type is TwoByTwo and effects.counts is not None:
         return effects.counts, effects.counts
     return effects, effects.counts

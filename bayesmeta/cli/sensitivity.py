@@ -90,7 +90,9 @@ def _print_grid(grid: "xr.Dataset") -> None:
 def tipping_point(
     file: Source,
     benefit: Benefit,
-    measure: Annotated[str, typer.Option("--measure", "-m", help="Effect measure.")] = "OR",
+    measure: Annotated[
+        str | None, typer.Option("--measure", "-m", help="Effect measure; the model's own, or OR, when not given.")
+    ] = None,
     outcome: Outcome = None,
     model: Annotated[str, typer.Option(help="A model with quadrature.")] = "normal_normal",
     prior: Annotated[

@@ -12,7 +12,7 @@ from bayesmeta.frequentist import mantel_haenszel, pool
 from bayesmeta.frequentist.result import PooledFit
 from bayesmeta.model import Model, load_model
 from bayesmeta.posterior import Posterior, between
-from bayesmeta.studies import EffectSizes, PublishedResult, TwoByTwo
+from bayesmeta.studies import EffectSizes, PersonTime, PublishedResult, TwoByTwo
 from bayesmeta.values import Interval
 
 type MHMeasure = Literal["OR", "RR", "RD"]
@@ -136,8 +136,12 @@ def _bayesian(
     method = f"{label} {ENGINE_LABELS[_engine_for(model, engine)]}"
     if model.data_type is TwoByTwo and counts is None:
         return Absent(method, f"model {model.name!r} needs the 2x2 counts, and the data are ready estimates", without)
-    if model.data_type is TwoByTwo and effects.measure != "OR":
-        return Absent(method, f"model {model.name!r} estimates an odds ratio, not {effects.measure}", without)
+    if model.own_measure not in (None, effects.measure):
+        said = f"model {model.name!r} estimates the {model.own_measure}, not the {effects.measure}"
+        return Absent(method, said, without)
+    if model.data_type is PersonTime:
+        said = f"model {model.name!r} takes events and person-time: use bm.fit(table.person_time(), {model.name!r})"
+        return Absent(method, said, without)
     if engine == "quadrature" and model.gaussian_marginal is None and model.study_likelihoods is None:
         return Absent(method, f"model {model.name!r} offers no quadrature", without)
     try:

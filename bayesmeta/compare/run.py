@@ -8,8 +8,10 @@ from bayesmeta.compare.caveats import caveats, reconstructed
 from bayesmeta.compare.rows import ENGINE_LABELS, Plan, make_rows, narrow_hksj, published_row
 from bayesmeta.compare.values import Absent, Benefit, Comparison
 from bayesmeta.effects import effect_sizes
-from bayesmeta.errors import ModelError, unknown
+from bayesmeta.errors import DataError, ModelError, unknown
+from bayesmeta.model import Model, load_model
 from bayesmeta.studies import EffectSizes, PublishedResult, StudyTable, TwoByTwo
+from bayesmeta.words import joined
 
 type Data = StudyTable | TwoByTwo | EffectSizes
 
@@ -38,7 +40,8 @@ def compare(
     data
         Study table, counts or effect sizes.
     measure
-        Effect measure; ``"OR"`` when not given, or the one that `data` already has.
+        Effect measure; when not given, the one that `data` already has or that a (first) model of counts is about,
+        else ``"OR"``.
     level
         Of every interval.
     benefit
@@ -65,9 +68,10 @@ def compare(
     Raises
     ------
     DataError
-        If the data cannot be turned into effect sizes.
+        If the data cannot be turned into effect sizes, or have moderators.
     ModelError
-        If a name is unknown, or the priors give no proper posterior with these data.
+        If a name is unknown, the first model is about another measure, or the priors give no proper posterior with
+        these data.
     ConvergenceError
         If a posterior was not reached with the accuracy asked for.
     """
@@ -76,7 +80,7 @@ def compare(
     if benefit not in (None, "higher", "lower"):
         raise unknown("benefit", benefit, ["higher", "lower"])
     plan = Plan(level, benefit, _tuple(model), priors, _engines(engine), seed, common_effect, dict(sampling or {}))
-    effects, counts = _effects_of(data, measure, add, to)
+    effects, counts = _effects_of(data, measure, load_model(plan.models[0]) if plan.models else None, add, to)
     known = _published_of(data, published)
     rows, absent = make_rows(effects, counts, plan, ())
     dropped = tuple(without) if without is not None else reconstructed(effects)
@@ -106,14 +110,26 @@ def _engines(engine: str) -> tuple[str, ...]:
     return ("quadrature", "nuts") if engine == "both" else (engine,)
 
 
-def _effects_of(data: Data, measure: str | None, add: float | None, to: str) -> tuple[EffectSizes, TwoByTwo | None]:
+def _effects_of(
+    data: Data, measure: str | None, model: Model | None, add: float | None, to: str
+) -> tuple[EffectSizes, TwoByTwo | None]:
+    """Return the effect sizes and the counts behind them, on a measure that the primary model is about."""
+    own = None if model is None else model.own_measure
+    if model is not None:
+        model.check_measure((data.measure if isinstance(data, EffectSizes) else measure) or own or "OR")
     if isinstance(data, EffectSizes):
         if measure is not None and measure != data.measure:
             raise ModelError(
                 f"The effect sizes are {data.measure}, not {measure}: leave measure out or give the counts."
             )
+        if data.moderators:
+            raise DataError(
+                f"Rows side by side are about one mean effect, and these effects have moderators "
+                f"({joined(data.moderators)}): leave them out, or set bm.fit(effects, 'meta_regression') beside "
+                "bm.frequentist.pool(effects)."
+            )
         return data, data.counts
-    effects = effect_sizes(data, measure=measure or "OR", add=add, to=to)
+    effects = effect_sizes(data, measure=measure or own or "OR", add=add, to=to)
     return effects, effects.counts
 
 

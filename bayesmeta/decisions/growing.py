@@ -17,8 +17,7 @@ type Studies = EffectSizes | TwoByTwo
 def studies_for(data: Studies | StudyTable, model: Model, measure: str | None) -> Studies:
     """Return what the model takes."""
     if isinstance(data, EffectSizes):
-        assert data.X is not None
-        if data.X.shape[1] != 1:
+        if data.moderators:
             raise DataError("A sequence follows one mean effect, and these effects have moderators: leave them out.")
         return data
     if isinstance(data, TwoByTwo):

@@ -1,7 +1,7 @@
 """What the studies so far predict of the next study's result, and how the result compares."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -52,6 +52,31 @@ class Check:
     low_error: float | None = None
     high_error: float | None = None
     p_error: float | None = None
+
+
+def count_check(x: Array, chance: Array, observed: float, level: float) -> Check:
+    """Return how a number of events compares with its predictive distribution.
+
+    Parameters
+    ----------
+    x, chance
+        ``(n,)`` possible numbers of events under treatment, rising, and their probabilities.
+    observed
+        The number that was seen.
+    level
+        Of the prediction interval.
+    """
+    counted = half_counted(x, observed)
+    below, above = float(counted @ chance), float((1.0 - counted) @ chance)
+    total: Any = np.cumsum(chance)
+    tail = 0.5 * (1.0 - level)
+    low, high = (float(x[min(int(np.searchsorted(total, q)), len(x) - 1)]) for q in (tail, 1.0 - tail))
+    return Check("events under treatment", observed, low, high, level, min(1.0, 2.0 * min(below, above)))
+
+
+def half_counted(x: Array, observed: float) -> Array:
+    """Return how much each possible number counts to the lower tail: mid-p, the observed one counts half to each."""
+    return np.asarray((x < observed) + 0.5 * (x == observed))
 
 
 def predicted_estimate(theta_new: Marginal, se: float) -> NormalMixture:
@@ -148,7 +173,7 @@ def predicted_events(theta_new: Marginal, table: tuple[float, float, float, floa
     events_treatment, n1, events_control, n2 = table
     # As a function of theta each probability is about as wide as the standard error of the log odds ratio.
     cells = np.array([events_treatment, n1 - events_treatment, events_control, n2 - events_control])
-    theta, weight = _theta_nodes(theta_new, float(np.sqrt(np.sum(1.0 / (cells + 0.5)))))
+    theta, weight = theta_nodes(theta_new, float(np.sqrt(np.sum(1.0 / (cells + 0.5)))))
     x, chance = _events_given(theta, table)
     return x, chance @ weight
 
@@ -165,7 +190,16 @@ def _events_given(theta: Array, table: tuple[float, float, float, float]) -> tup
     return x, chance / chance.sum(axis=0)
 
 
-def _theta_nodes(theta_new: Marginal, width: float) -> tuple[Array, Array]:
+def theta_nodes(theta_new: Marginal, width: float) -> tuple[Array, Array]:
+    """Return values ``(n,)`` of a new study's true effect and their probabilities, for averages over it.
+
+    Parameters
+    ----------
+    theta_new
+        The true effect of a new study; its draws are the values where it was sampled.
+    width
+        How wide what is averaged is, as a function of the effect.
+    """
     if isinstance(theta_new, DrawsMarginal):
         draws = theta_new.draws.ravel()
         return draws, np.full(draws.size, 1.0 / draws.size)
@@ -185,19 +219,11 @@ def check_events(theta_new: Marginal, table: tuple[float, float, float, float], 
     x, chance = predicted_events(theta_new, table)
     if len(x) == 1:
         return None
-    observed = float(table[0])
-    # Mid-p: the observed number counts half to each tail.
-    counted = (x < observed) + 0.5 * (x == observed)
-    below, above = float(counted @ chance), float((1.0 - counted) @ chance)
-    total: Any = np.cumsum(chance)
-    tail = 0.5 * (1.0 - level)
-    low, high = (float(x[min(int(np.searchsorted(total, q)), len(x) - 1)]) for q in (tail, 1.0 - tail))
-    p = min(1.0, 2.0 * min(below, above))
+    found = count_check(x, chance, float(table[0]), level)
     if not isinstance(theta_new, DrawsMarginal):
-        return Check("events under treatment", observed, low, high, level, p)
-    each = counted @ _events_given(theta_new.draws.ravel(), table)[1]
-    error = 2.0 * mcse_mean(each.reshape(theta_new.draws.shape))
-    return Check("events under treatment", observed, low, high, level, p, p_error=error)
+        return found
+    each = half_counted(x, found.observed) @ _events_given(theta_new.draws.ravel(), table)[1]
+    return replace(found, p_error=2.0 * mcse_mean(each.reshape(theta_new.draws.shape)))
 
 
 def log_predictive(before: Posterior | None, after: Posterior, studies: Studies) -> float | None:

@@ -10,7 +10,7 @@ from bayesmeta.effects import MEASURES, find_measure
 from bayesmeta.errors import ModelError, unknown
 from bayesmeta.posterior import Marginal, Posterior
 from bayesmeta.resources import models_dir
-from bayesmeta.studies import EffectSizes, PersonTime, TwoByTwo
+from bayesmeta.studies import EffectSizes
 
 type Benefit = Literal["higher", "lower"]
 
@@ -99,9 +99,11 @@ def measure_of(posterior: Posterior, measure: str | None = None) -> str:
     data, known = posterior.data, None
     if isinstance(data, EffectSizes):
         known = data.measure
-    elif posterior.model.path.parent == models_dir() and isinstance(data, TwoByTwo | PersonTime):
-        # Models that ship and do not say are about log odds ratios of counts, log rate ratios of person-time.
-        known = posterior.model.measure or ("OR" if isinstance(data, TwoByTwo) else "IRR")
+    elif posterior.model.path.parent == models_dir():
+        known = posterior.model.own_measure
+    else:
+        # A file of one's own that does not state it may have been written before anybody asked.
+        known = posterior.model.measure
     if known is None and measure is None:
         raise ModelError(
             f"Which effect measure is mu of model {posterior.model.name!r}? Write it, e.g. measure='OR' for a log "

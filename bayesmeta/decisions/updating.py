@@ -12,6 +12,7 @@ from bayesmeta.compare.precision import Printed, figure_error, written
 from bayesmeta.compare.table import daggered, tau_text
 from bayesmeta.convergence import decimals
 from bayesmeta.decisions.growing import Studies, joined, places, studies_for, take
+from bayesmeta.decisions.next_table import check_table
 from bayesmeta.decisions.predictive import Check, check_estimate, check_events, log_predictive
 from bayesmeta.decisions.quantities import (
     MEAN,
@@ -50,6 +51,8 @@ class Step:
         Given this study and all before it.
     check
         The study against the prediction from those before; None for the first step, and where none is possible.
+    no_check
+        Why there is no check, where that is not plain: words for the reader, else empty.
     log_predictive
         Log density of the study's data, predicted from those before; of the first step the log evidence.
         None where a prior is improper or depends on the data, and where the engine has none.
@@ -63,6 +66,7 @@ class Step:
     log_predictive: float | None
     p_mean: float | None
     p_new: float | None
+    no_check: str = ""
 
     @property
     def label(self) -> str:
@@ -143,14 +147,15 @@ class Sequential:
 
     def checks(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
         """Return headings and rows of each study beside its prediction, on the natural scale; empty without any."""
-        checked = [(step.label, step.check) for step in self.steps if step.check is not None]
-        if not checked:
+        checked = [step for step in self.steps if step.check is not None or step.no_check]
+        whats = [step.check.what for step in checked if step.check is not None]
+        if not whats:
             return (), []
-        what = checked[0][1].what
+        what = whats[0]
         name = f"its {measure_scale(self.measure).label}" if what == "estimate" else "its events under treatment"
         heads = ("study", name, f"{level_text(self.level)} predicted by those before", "p")
         scale = measure_scale(self.measure)
-        return heads, [(daggered(label, self.reconstructed), *_check_cells(check, scale)) for label, check in checked]
+        return heads, [(daggered(s.label, self.reconstructed), *_check_cells(s.check, scale)) for s in checked]
 
     def notes(self) -> tuple[str, ...]:
         """Return what a reader must know to use the table."""
@@ -165,6 +170,7 @@ class Sequential:
         ]
         if any(step.check is not None and step.check.what != "estimate" for step in self.steps):
             said.append("Events under treatment are predicted given the study's arm sizes and its events in all.")
+        said += [f"{step.label} is not checked: {step.no_check}." for step in self.steps if step.no_check]
         if self.reconstructed:
             said.append(f"{DAGGER} Counts reconstructed: {', '.join(self.reconstructed)}.")
         return tuple(said)
@@ -202,7 +208,9 @@ class Sequential:
         return pd.DataFrame(rows)
 
 
-def _check_cells(check: Check, scale: Scale) -> tuple[str, str, str]:
+def _check_cells(check: Check | None, scale: Scale) -> tuple[str, str, str]:
+    if check is None:
+        return DASH, DASH, DASH
     p = p_value(check.p, decimals(check.p_error, 3))
     if check.what != "estimate":
         return f"{check.observed:.0f}", f"{check.low:.0f} to {check.high:.0f}", p
@@ -341,16 +349,10 @@ def _sequence(
     for i, posterior in enumerate(fits):
         before = fits[i - 1] if i else None
         first = studies.study[: posterior.k] if before is None else studies.study[before.k : posterior.k]
-        check = None if before is None else _check(before, studies, before.k, level)
-        steps.append(
-            Step(
-                tuple(first),
-                posterior,
-                check,
-                log_predictive(before, posterior, studies),
-                *(_beyond(posterior, estimand, direction, at, scale) for estimand in (MEAN, NEW)),
-            )
-        )
+        check, no_check = (None, "") if before is None else _check(before, studies, before.k, name, level)
+        gained = log_predictive(before, posterior, studies)
+        p_mean, p_new = (_beyond(posterior, estimand, direction, at, scale) for estimand in (MEAN, NEW))
+        steps.append(Step(tuple(first), posterior, check, gained, p_mean, p_new, no_check))
     return Sequential(tuple(steps), name, direction, at, level, _reconstructed(studies))
 
 
@@ -369,15 +371,19 @@ def _beyond(
     return between(marginal, *((None, at) if benefit == "lower" else (at, None)))
 
 
-def _check(before: Posterior, studies: Studies, i: int, level: float) -> Check | None:
-    """Return study `i` against the prediction of the studies before it."""
+def _check(before: Posterior, studies: Studies, i: int, measure: str, level: float) -> tuple[Check | None, str]:
+    """Return study `i` against the prediction of the studies before it, or why that is not possible."""
     if "theta_new" not in before.marginals:
-        return None
+        return None, ""
     if isinstance(studies, EffectSizes):
-        return check_estimate(before.theta_new, float(studies.yi[i]), float(studies.sei[i]), level=level)
+        return check_estimate(before.theta_new, float(studies.yi[i]), float(studies.sei[i]), level=level), ""
+    if measure != "OR":
+        own = take(studies, [i])
+        assert isinstance(own, TwoByTwo)
+        return check_table(before, own, level=level)
     cells = (studies.events_treatment, studies.n_treatment, studies.events_control, studies.n_control)
     first, second, third, fourth = (float(c[i]) for c in cells)
-    return check_events(before.theta_new, (first, second, third, fourth), level=level)
+    return check_events(before.theta_new, (first, second, third, fourth), level=level), ""
 
 
 def _fit(

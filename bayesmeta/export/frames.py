@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bayesmeta.decisions.quantities import measure_of
 from bayesmeta.effects import MEASURES
 from bayesmeta.frequentist import PooledFit
 from bayesmeta.posterior import Marginal, Posterior
@@ -44,6 +45,11 @@ def study_frame(
         equal-tailed credible interval.
     level
         Of the credible interval.
+
+    Raises
+    ------
+    ModelError
+        If the posterior is about another measure than the effect sizes.
     """
     frame = data.to_frame()
     for name in _WHOLE & set(frame.columns):
@@ -57,6 +63,8 @@ def study_frame(
         weight = dict(zip(fit.study, fit.weights, strict=True))
         frame["weight_percent"] = [float(weight[s]) if s in weight else None for s in data.study]
     if post is not None:
+        if isinstance(data, EffectSizes) and data.measure != "GEN":
+            measure_of(post, data.measure)
         theta = [post.theta[s] for s in data.study]
         limits = [m.eti(level) for m in theta]
         frame["theta_mean"] = [m.mean() for m in theta]
@@ -81,11 +89,18 @@ def result_frame(results: Mapping[str, Result], *, measure: str, level: float = 
     -------
     pandas.DataFrame
         Columns ``result, quantity, scale, value, low, high, level, interval``; empty cells are None.
+
+    Raises
+    ------
+    ModelError
+        If a posterior is about another measure.
     """
     import pandas as pd
 
     rows: list[dict[str, Any]] = []
     for label, result in results.items():
+        if isinstance(result, Posterior) and measure != "GEN":
+            measure_of(result, measure)
         quantities = _classical(result) if isinstance(result, PooledFit) else _bayesian(result, level)
         for quantity, value, interval, effect in quantities:
             rows += _scales(label, quantity, value, interval, measure if effect else None)

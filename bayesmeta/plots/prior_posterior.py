@@ -120,7 +120,7 @@ def prior_posterior(
     quantity
         ``"mu"`` or ``"tau"``.
     measure
-        For the axis of mu; that of the data when not given.
+        For the axis of mu; that of the data or of the model of counts when not given.
     level
         Of the shaded credible interval.
     ax
@@ -128,7 +128,7 @@ def prior_posterior(
     """
     data = prior_posterior_data(posterior, quantity, level=level)
     ax = new_axes(ax, 5.2, 3.0)
-    name = measure if measure is not None else getattr(posterior.data, "measure", "GEN")
+    name = measure or getattr(posterior.data, "measure", None) or posterior.model.own_measure or "GEN"
     scale = name if isinstance(name, Measure) else MEASURES[name]
     if data.prior is not None:
         ax.plot(data.x, data.prior, color=MUTED, lw=1.2, ls=(0, (5, 3)), label=f"prior {data.prior_text}")

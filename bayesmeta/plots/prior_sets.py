@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from bayesmeta.decisions.quantities import measure_of
 from bayesmeta.effects import MEASURES
 from bayesmeta.plots._style import BAYESIAN, INK, MUTED, bare, natural_axis, new_axes, text
 from bayesmeta.posterior import Posterior
@@ -57,7 +58,15 @@ def prior_sets(
         Of the credible and the posterior prediction interval.
     ax
         Axes to draw in; None makes a figure.
+
+    Raises
+    ------
+    ModelError
+        If a posterior is about another measure.
     """
+    if measure != "GEN":
+        for posterior in posteriors.values():
+            measure_of(posterior, measure)
     lines = prior_sets_data(posteriors, level=level)
     ax = new_axes(ax, 7.0, 0.7 + 0.32 * len(lines))
     scale = MEASURES[measure]

@@ -76,7 +76,7 @@ def prior_data_conflict(effects: EffectSizes, *, priors: Mapping[str, Any] | Non
     Raises
     ------
     DataError
-        If `effects` are not effect sizes.
+        If `effects` are not effect sizes, or have moderators.
     ModelError
         If the prior of mu is neither normal nor flat.
 
@@ -88,6 +88,8 @@ def prior_data_conflict(effects: EffectSizes, *, priors: Mapping[str, Any] | Non
     """
     if not isinstance(effects, EffectSizes):
         raise DataError(f"Conflict checks take EffectSizes, not {type(effects).__name__}: use bm.effect_sizes first.")
+    if effects.moderators:
+        raise DataError("Conflict checks are about one mean effect, and these effects have moderators: leave them out.")
     chosen = all_priors(load_model("normal_normal"), effects, priors)
     mu, tau = chosen["mu"], chosen["tau"]
     if mu.proper and not isinstance(mu, Normal):

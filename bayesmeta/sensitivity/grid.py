@@ -11,7 +11,7 @@ from bayesmeta.model import Model, load_model
 from bayesmeta.sensitivity.events import Event, event_for
 from bayesmeta.sensitivity.many import QUANTITIES, Job, answers
 from bayesmeta.sensitivity.presets import labelled, mu_presets, tau_presets
-from bayesmeta.studies import EffectSizes, StudyTable, TwoByTwo
+from bayesmeta.studies import EffectSizes, PersonTime, StudyTable, TwoByTwo
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -43,7 +43,8 @@ def sensitivity(
         Direction that is a benefit, ``"higher"`` or ``"lower"``; when not given the probabilities are of effects
         above the threshold.
     threshold
-        On the natural scale of the measure; no effect when not given.
+        On the natural scale of the measure (that of the effect sizes, or the one a model of counts is about); no
+        effect when not given.
     level
         Of the credible and the posterior prediction intervals (equal-tailed).
     progress
@@ -65,7 +66,7 @@ def sensitivity(
     ModelError
         If a prior or the model is unknown or the model has no quadrature, or no prior pair gives an answer.
     DataError
-        If the data are not what the model takes.
+        If the data are not what the model takes, or have moderators that it does not use.
 
     Examples
     --------
@@ -95,15 +96,20 @@ def _data(model: Model, data: Any) -> tuple[Any, str]:
     """Return what the model takes and the measure of its effects."""
     if isinstance(data, StudyTable) and model.data_type is TwoByTwo:
         data = data.two_by_two()
-    if isinstance(data, EffectSizes) and model.data_type is TwoByTwo and data.counts is not None:
+    elif isinstance(data, StudyTable) and model.data_type is PersonTime:
+        data = data.person_time()
+    elif isinstance(data, EffectSizes) and model.data_type is TwoByTwo and data.counts is not None:
+        model.check_measure(data.measure)
         data = data.counts
     if not isinstance(data, model.data_type):
         raise DataError(
             f"Model {model.name!r} takes {model.data_type.__name__}, but was given {type(data).__name__}. "
             "Use bm.effect_sizes(table, measure=...) for effects, or table.two_by_two() for counts."
         )
-    # The models of counts all estimate log odds ratios (or log rate ratios, on the same unit).
-    return data, data.measure if isinstance(data, EffectSizes) else "OR"
+    measure = data.measure if isinstance(data, EffectSizes) else model.own_measure
+    if measure is None:
+        raise ModelError(f"What mu of model {model.name!r} measures is not known: state MEASURE in the model file.")
+    return data, measure
 
 
 def _taus(model: Model, tau: Any, measure: str) -> dict[str, Any]:

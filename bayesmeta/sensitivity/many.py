@@ -93,7 +93,7 @@ def answers(model: Model, jobs: Sequence[Job], *, level: float = 0.95, progress:
             f"Model {model.name!r} offers no quadrature, and sampling it for every choice would take hours: "
             "use 'normal_normal' or 'binomial_normal', or fit it yourself for the few choices that matter."
         )
-    if any(isinstance(job.data, EffectSizes) and job.data.X is not None and job.data.X.shape[1] > 1 for job in jobs):
+    if any(isinstance(job.data, EffectSizes) and job.data.moderators for job in jobs):
         raise ModelError("Sensitivity over many analyses is for models without moderators: leave moderators= out.")
     values = {name: np.full(len(jobs), np.nan) for name in (*QUANTITIES, *SIDES, "log_evidence")}
     reasons: dict[int, str] = {}

@@ -101,9 +101,10 @@ class Question:
 def data_for(model: Model, data: Any, measure: str | None) -> tuple[Any, str]:
     """Return what the model takes, made from a table where needed, and the measure of its effects."""
     if model.data_type is TwoByTwo:
-        own = model.measure or "OR"
-        if measure not in (None, own):
-            raise ModelError(f"Model {model.name!r} estimates the {own}, not the {measure}: leave measure out.")
+        own = model.own_measure or "OR"
+        known = data.measure if isinstance(data, EffectSizes) else None
+        for name in (measure, known):
+            model.check_measure(name or own)
         counts = data.two_by_two() if isinstance(data, StudyTable) else data
         counts = counts.counts if isinstance(counts, EffectSizes) else counts
         if not isinstance(counts, TwoByTwo):

@@ -192,9 +192,10 @@ def _solved(
     reference = next(iter(events))
     for model in models:
         own = exact_sets(data, parts) if model.data_type is TwoByTwo else sets
-        if model.data_type is TwoByTwo and model.measure is not None:
+        if model.data_type is not EffectSizes and model.own_measure != "OR":
             raise ModelError(
-                f"Model {model.name!r} estimates the {model.measure}; of counts, only odds ratios go here."
+                f"Model {model.name!r} estimates the {model.own_measure}; of counts, only odds ratios go here: use "
+                "bm.sensitivity for priors, or 'normal_normal' with measures=."
             )
         if model.data_type is TwoByTwo and "OR" not in events:
             raise ModelError(f"Model {model.name!r} estimates odds ratios: add 'OR' to measures, or leave it out.")

@@ -109,6 +109,12 @@ class EffectSizes:
         return len(self.study)
 
     @property
+    def moderators(self) -> tuple[str, ...]:
+        """Names of the columns of `X` that are no intercept; empty where all studies have one mean."""
+        assert self.X is not None
+        return tuple(name for name, column in zip(self.terms, self.X.T, strict=True) if not np.all(column == 1.0))
+
+    @property
     def vi(self) -> Array:
         """``(k,)`` sampling variances, ``sei`` squared."""
         return frozen_array(self.sei**2)
