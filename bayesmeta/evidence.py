@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bayesmeta.engines.i2 import typical_variance
 from bayesmeta.engines.tau import known_tau
 from bayesmeta.errors import DataError, ModelError, unknown
 from bayesmeta.fit import fit, fit_many
+from bayesmeta.leverage import typical_variance
 from bayesmeta.marginals import known
 from bayesmeta.marginals.average import Average
 from bayesmeta.model import GaussianMarginal

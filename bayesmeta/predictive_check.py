@@ -4,18 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-from scipy.optimize import brentq
-
 from bayesmeta.errors import BayesMetaError
 from bayesmeta.fit import fit
-from bayesmeta.posterior import Marginal, Posterior, single_fit
+from bayesmeta.marginals.noisy import with_error
+from bayesmeta.posterior import Posterior, single_fit
 from bayesmeta.studies import EffectSizes
 from bayesmeta.values import Interval
-
-POINTS, _weights = np.polynomial.hermite_e.hermegauss(61)
-"""Gauss-Hermite nodes for the sampling error: exact to far more digits than are printed."""
-WEIGHTS = _weights / _weights.sum()
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,18 +72,6 @@ def _predicted(posterior: Posterior, data: EffectSizes, i: int, level: float) ->
         others = fit(data.drop([study]), posterior.model, priors=priors, engine="quadrature")
     except BayesMetaError as error:
         return PredictedStudy(study, observed, None, None, str(error))
-    below = predictive_cdf(others.theta_new, sei, observed)
-    low, high = (_quantile(others.theta_new, sei, p) for p in ((1.0 - level) / 2.0, (1.0 + level) / 2.0))
-    interval = Interval(low, high, level, "posterior prediction", "eti")
-    return PredictedStudy(study, observed, interval, min(1.0, 2.0 * min(below, 1.0 - below)))
-
-
-def predictive_cdf(theta: Marginal, sei: float, x: float) -> float:
-    """Return P(theta + error <= x) for a normal error with standard deviation `sei`."""
-    return float(np.sum(WEIGHTS * theta.cdf(x - sei * POINTS)))
-
-
-def _quantile(theta: Marginal, sei: float, p: float) -> float:
-    # The sum lies beyond p only if theta or the error does: twice the tail of each brackets it.
-    low, high = float(theta.ppf(p / 4.0)) - 6.0 * sei, float(theta.ppf(1.0 - (1.0 - p) / 4.0)) + 6.0 * sei
-    return float(brentq(lambda x: predictive_cdf(theta, sei, x) - p, low, high, xtol=1e-8 * (high - low)))
+    prediction = with_error(others.theta_new, sei)
+    p = 2.0 * min(float(prediction.cdf(observed)), float(prediction.sf(observed)))
+    return PredictedStudy(study, observed, prediction.eti(level), min(1.0, p))

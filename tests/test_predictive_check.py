@@ -5,7 +5,8 @@ import pytest
 from scipy.stats import norm
 
 import bayesmeta as bm
-from bayesmeta.predictive_check import predictive_cdf, predictive_check
+from bayesmeta.marginals.noisy import with_error
+from bayesmeta.predictive_check import predictive_check
 from bayesmeta.studies import EffectSizes, TwoByTwo
 
 EFFECTS = EffectSizes([0.3, 0.1, 0.5, 0.2, 3.0], [0.2, 0.25, 0.3, 0.2, 0.2], measure="OR")
@@ -26,8 +27,9 @@ def test_a_prediction_is_that_of_a_simulated_study():
     n = 8_000
     theta = posterior.theta_new.ppf((np.arange(n) + 0.5) / n)
     simulated = theta + 0.4 * rng.standard_normal(n)
+    prediction = with_error(posterior.theta_new, 0.4)
     for x in (-0.5, 0.6, 2.0):
-        p = predictive_cdf(posterior.theta_new, 0.4, x)
+        p = float(prediction.cdf(x))
         assert np.mean(simulated <= x) == pytest.approx(p, abs=4 * np.sqrt(p * (1 - p) / n))
 
 
@@ -39,6 +41,28 @@ def test_without_heterogeneity_the_prediction_is_a_normal_distribution():
     check = predictive_check(posterior)[0]
     assert tuple(check.predicted) == pytest.approx(expected.interval(0.95), abs=1e-6)
     assert check.p == pytest.approx(2 * min(expected.cdf(0.3), expected.sf(0.3)), rel=1e-6)
+
+
+@pytest.mark.parametrize("se", [0.6, 0.01, 1e-5])
+def test_a_common_effect_predicts_a_normal_however_precise_the_study(se):
+    """The estimate is N(mean of the others, both variances together), whichever of the two is much the larger."""
+    effects = EffectSizes([0.5, 0.0, 0.02, -0.01], [se, 0.01, 0.012, 0.011], measure="OR")
+    check = predictive_check(bm.fit(effects, "common_effect", priors={"mu": "normal(0, 1)"}))[0]
+    w = 1.0 / effects.vi[1:]
+    precision = w.sum() + 1.0
+    expected = norm(float(w @ effects.yi[1:]) / precision, np.sqrt(1.0 / precision + se**2))
+    assert tuple(check.predicted) == pytest.approx(expected.interval(0.95), abs=1e-9)
+    assert check.p == pytest.approx(2 * expected.sf(0.5), rel=1e-6)
+
+
+def test_a_prediction_known_on_a_grid_is_checked_like_a_mixture():
+    """Under a logistic prior of mu, flat where the data are, the check is that under a wide normal one."""
+    effects = EffectSizes([0.5, 0.0, 0.02, -0.01], [0.6, 0.01, 0.012, 0.011], measure="OR")
+    tau = {"tau": "half_normal(0.01)"}
+    closed = predictive_check(bm.fit(effects, priors={"mu": "normal(0, 1.7)", **tau}))
+    grid = predictive_check(bm.fit(effects, priors={"mu": "logistic(0, 1)", **tau}))
+    assert grid[0].p == pytest.approx(closed[0].p, abs=1e-6)
+    assert tuple(grid[0].predicted) == pytest.approx(tuple(closed[0].predicted), abs=1e-5)
 
 
 def test_one_study_and_counts_have_no_check():

@@ -38,6 +38,37 @@ def test_the_product_of_predictive_densities_is_the_evidence(outcome):
     assert sum(s.log_predictive for s in steps) == pytest.approx(whole, rel=1e-10)
 
 
+@pytest.mark.parametrize(
+    ("model", "priors", "yi", "sei"),
+    [
+        ("robust_t", {}, [0.1, 0.5, 0.3, 0.9], [0.3, 0.4, 0.01, 0.005]),
+        ("normal_normal", {"mu": "logistic(0, 1)", "tau": "half_cauchy(0.5)"}, [0.1, 1.0], [1.0, 0.001]),
+        ("normal_normal", {"mu": "logistic(0, 1)", "tau": "half_normal(0.01)"}, [0.1, 0.1, 1.0], [0.01, 0.01, 3.0]),
+    ],
+)
+def test_a_prediction_known_on_a_grid_keeps_the_chain_rule(model, priors, yi, sei):
+    """The predictive density is the ratio of evidences, be the prediction much wider or narrower than the error."""
+    steps = bm.sequential(bm.EffectSizes(yi, sei, measure="OR"), model, priors=priors).steps
+    for before, step, y, se in zip(steps, steps[1:], yi[1:], sei[1:], strict=False):
+        difference = step.posterior.log_evidence - before.posterior.log_evidence
+        predicted = predicted_estimate(before.posterior.theta_new, se)
+        assert float(predicted.logpdf(y)) == pytest.approx(difference, abs=1e-8)
+        assert step.log_predictive == pytest.approx(difference, abs=1e-8)
+        assert float(predicted.cdf(y)) + float(predicted.sf(y)) == pytest.approx(1.0, abs=1e-12)
+        assert predicted.cdf(step.check.low) == pytest.approx(0.025, abs=1e-9)
+
+
+def test_the_prediction_of_an_average_counts_known_effects(effects):
+    """A model in which no effect is certain adds its normal to the other's, with its weight."""
+    random, null = bm.fit(effects), bm.fit(effects, priors={"mu": "point(0)", "tau": "point(0)"})
+    averaged = bm.model_average([random, null])
+    w = averaged.details.weights
+    predicted = predicted_estimate(averaged.theta_new, 0.3)
+    for y in (-0.4, 0.1):
+        expected = w[0] * float(predicted_estimate(random.theta_new, 0.3).cdf(y)) + w[1] * norm.cdf(y / 0.3)
+        assert float(predicted.cdf(y)) == pytest.approx(expected, abs=1e-12)
+
+
 def test_the_order_of_the_studies_changes_the_path_but_not_its_end(effects):
     """Over all orders the evidence and the last posterior are one; the first steps differ."""
     paths = [bm.sequential(effects, order=order) for order in permutations(effects.study)][::5]

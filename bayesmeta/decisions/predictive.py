@@ -12,6 +12,8 @@ from bayesmeta.convergence import mcse_mean
 from bayesmeta.decisions.growing import Studies
 from bayesmeta.draws import DrawsMarginal
 from bayesmeta.marginals import NormalMixture
+from bayesmeta.marginals.noisy import with_error
+from bayesmeta.marginals.search import Searched
 from bayesmeta.posterior import Marginal, Posterior
 from bayesmeta.priors import Prior
 from bayesmeta.studies import EffectSizes
@@ -79,7 +81,7 @@ def half_counted(x: Array, observed: float) -> Array:
     return np.asarray((x < observed) + 0.5 * (x == observed))
 
 
-def predicted_estimate(theta_new: Marginal, se: float) -> NormalMixture:
+def predicted_estimate(theta_new: Marginal, se: float) -> Searched:
     """Return the predictive distribution of a new study's estimate: its true effect plus sampling error.
 
     Parameters
@@ -89,22 +91,10 @@ def predicted_estimate(theta_new: Marginal, se: float) -> NormalMixture:
     se
         Standard error of the new study's estimate.
     """
-    if isinstance(theta_new, NormalMixture):
-        # Exact: a mixture of normals plus a normal is a mixture of normals over the same nodes.
-        return NormalMixture(
-            theta_new.weights,
-            theta_new.means,
-            np.hypot(theta_new.sds, se),
-            theta_new.origin,
-            theta_new.infinite_sd,
-            theta_new.notes,
-            "posterior prediction",
-            theta_new.extra_variance,
-        )
     if isinstance(theta_new, DrawsMarginal):
         draws = theta_new.draws.ravel()
         return _mixture(draws, np.full(draws.size, 1.0 / draws.size), se)
-    return _mixture(*_nodes(theta_new, se), se)
+    return with_error(theta_new, se)  # type: ignore[no-any-return]
 
 
 def _mixture(means: Array, weights: Array, se: float) -> NormalMixture:
@@ -242,12 +232,15 @@ def log_predictive(before: Posterior | None, after: Posterior, studies: Studies)
         return None
     if before is None:
         return after.log_evidence
-    if isinstance(studies, EffectSizes) and "theta_new" in before.marginals:
-        i = before.k
-        return float(predicted_estimate(before.theta_new, float(studies.sei[i])).logpdf(float(studies.yi[i])))
-    if before.log_evidence is None or after.log_evidence is None:
+    theta_new = before.marginals.get("theta_new") if isinstance(studies, EffectSizes) else None
+    # Far out in the tail of a density known on a grid the evidence has more digits; a mixture of normals is exact.
+    in_closed_form = isinstance(theta_new, NormalMixture | DrawsMarginal)
+    if not in_closed_form and before.log_evidence is not None and after.log_evidence is not None:
+        return after.log_evidence - before.log_evidence
+    if theta_new is None or not isinstance(studies, EffectSizes):
         return None
-    return after.log_evidence - before.log_evidence
+    i = before.k
+    return float(predicted_estimate(theta_new, float(studies.sei[i])).logpdf(float(studies.yi[i])))
 
 
 def _depends_on(prior: Prior, sei: Array) -> bool:
