@@ -66,8 +66,12 @@ def test_the_distance_of_two_normals_is_that_of_brute_force(effects):
     assert distance(p, p) == 0.0
 
 
-def test_power_scaling_agrees_with_importance_weighted_draws(posterior):
+@pytest.mark.parametrize(
+    ("model", "tau"), [("normal_normal", None), ("normal_normal", "dumouchel()"), ("robust_t", None)]
+)
+def test_power_scaling_agrees_with_importance_weighted_draws(effects, model, tau):
     """Exact sensitivities agree with ArviZ's psense of 20,000 independent draws."""
+    posterior = bm.fit(effects, model, priors={} if tau is None else {"tau": tau}, engine="quadrature")
     exact = {s.quantity: s for s in power_scaling(posterior)}
     tree = posterior.to_datatree(draws=20_000, seed=3)
     drawn = dataclasses.replace(posterior, engine="nuts", datatree=lambda draws, seed: tree)
@@ -77,6 +81,19 @@ def test_power_scaling_agrees_with_importance_weighted_draws(posterior):
         assert s.prior == pytest.approx(own.prior, rel=0.2, abs=0.005)
         assert s.likelihood == pytest.approx(own.likelihood, rel=0.2, abs=0.005)
         assert s.by_prior["tau"] == pytest.approx(own.by_prior["tau"], rel=0.2, abs=0.005)
+
+
+def test_a_scaled_likelihood_of_student_effects_is_that_of_wider_estimates(effects):
+    """The power of N(y; theta, s) is N(y; theta, s / sqrt(power)): the mean of both distances to such fits."""
+    posterior = bm.fit(effects, "robust_t", engine="quadrature")
+    found = {s.quantity: s.likelihood for s in power_scaling(posterior)}
+    for name in ("mu", "tau", "theta_new"):
+        slopes = []
+        for power in (0.99, 1.01):
+            wider = dataclasses.replace(effects, sei=effects.sei / math.sqrt(power), counts=None)
+            other = bm.fit(wider, "robust_t", engine="quadrature")
+            slopes.append(distance(posterior[name], other[name]) / abs(math.log2(power)))
+        assert found[name] == pytest.approx(np.mean(slopes), rel=1e-6)
 
 
 def test_a_flat_prior_has_no_sensitivity(effects):

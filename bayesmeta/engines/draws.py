@@ -1,6 +1,6 @@
 """Exact independent draws: those of tau, and any as a tree. What solved models of every kind share."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +13,28 @@ from bayesmeta.values import Array
 
 if TYPE_CHECKING:
     import xarray as xr
+
+
+# Numbers that an array of a block of draws may hold.
+BLOCK = 2**20
+
+
+def in_blocks(function: Callable[..., Array], width: int, *columns: Array) -> Array:
+    """Return a function of the rows of columns, computed for some rows at a time.
+
+    All noise is among the columns, so that the same seed gives the same draws whatever the blocks.
+
+    Parameters
+    ----------
+    function
+        Maps columns of m rows each to ``(m,)`` values.
+    width
+        How many numbers an array of it holds a row.
+    columns
+        ``(n, ...)`` each.
+    """
+    size, n = max(1, BLOCK // width), len(columns[0])
+    return np.concatenate([function(*(c[i : i + size] for c in columns)) for i in range(0, n, size)])
 
 
 def draw_tau(rule: Rule, uniform: Array) -> Array:

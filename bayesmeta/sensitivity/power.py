@@ -184,12 +184,14 @@ def _cjs(p: Array, q: Array, x: Array) -> float:
 def _refit(posterior: Posterior, which: tuple[str, ...], alpha: float) -> Posterior:
     """Return the posterior with some priors raised to a power, or the likelihood when none is named."""
     model, data, priors = posterior.model, posterior.data, dict(posterior.priors)
+    sei = getattr(data, "sei", None)
+    if sei is not None:
+        # Before the likelihood is scaled: a prior made of the standard errors does not follow those that stand for it.
+        priors = {name: prior.resolve(sei) for name, prior in priors.items()}
     if not which:
         model, data = _scaled_likelihood(model, data, alpha)
-    sei = getattr(data, "sei", None)
     for name in which:
-        prior = priors[name] if sei is None else priors[name].resolve(sei)
-        priors[name] = scaled_prior(prior, alpha)
+        priors[name] = scaled_prior(priors[name], alpha)
     return ENGINES["quadrature"](model, data, priors)
 
 
@@ -225,7 +227,11 @@ def _scaled_likelihood(model: Model, data: Any, alpha: float) -> tuple[Model, An
 
     def powered(own: Any, priors: Any) -> StudyLikelihoods:
         given = likelihoods(own, priors)
-        return replace(given, loglik=lambda theta: alpha * given.loglik(theta), scale=given.scale / math.sqrt(alpha))
+        wider = 1.0 / math.sqrt(alpha)
+        normal = None if given.normal is None else (given.normal[0], given.normal[1] * wider)
+        return replace(
+            given, loglik=lambda theta: alpha * given.loglik(theta), scale=given.scale * wider, normal=normal
+        )
 
     return replace(model, study_likelihoods=powered), data
 

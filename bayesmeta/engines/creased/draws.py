@@ -9,11 +9,9 @@ from bayesmeta.engines.creased.blur import PRESSED, Normal, cut, subnodes
 from bayesmeta.engines.creased.line import Pieces
 from bayesmeta.engines.creased.sheet import Layer
 from bayesmeta.engines.creased.solution import CreasedSolution
-from bayesmeta.engines.draws import draw_tau
-from bayesmeta.engines.exact.convolve import STEP as THETA_STEP
-from bayesmeta.engines.exact.convolve import conditional_grid
+from bayesmeta.engines.draws import draw_tau, in_blocks
+from bayesmeta.engines.exact.convolve import theta_quantiles
 from bayesmeta.engines.nodes import ORDER, TO_LEGENDRE, lagrange
-from bayesmeta.engines.sinc_quantiles import quantiles
 from bayesmeta.marginals.axis import from_axis
 from bayesmeta.truncated import quantile
 from bayesmeta.values import Array
@@ -47,11 +45,16 @@ def draw(solution: CreasedSolution, n: int, rng: np.random.Generator) -> dict[st
 
 def _draw_mu(layer: Layer, terms: Array, rng: np.random.Generator) -> Array:
     """Draw mu given tau, whose place between the layer's nodes `terms` says."""
+    width = layer.mu.panels.left.size * ORDER
+    return in_blocks(lambda *rows: _mu_quantiles(layer, *rows), width, terms, rng.random(len(terms)))
+
+
+def _mu_quantiles(layer: Layer, terms: Array, uniform: Array) -> Array:
     log = (terms @ layer.mu.log.reshape(len(layer.tau), -1)).reshape(len(terms), -1, ORDER)
     panels = layer.mu.panels
     half = 0.5 * (panels.right - panels.left)
     slope = np.log(layer.mu.weights / panels.weights())
-    u = _invert(log + slope, half, rng.random(len(terms)))
+    u = _invert(log + slope, half, uniform)
     place = panels.left[u[0]] + half[u[0]] * (1.0 + u[1])
     return from_axis(place, panels.lower[u[0]], panels.upper[u[0]])
 
@@ -92,9 +95,8 @@ def _theta(solution: CreasedSolution, i: int, mu: Array, tau: Array, rng: np.ran
         return _creased_theta(one.pieces, one.limits, mu, tau, rng, about)
     out, inside = np.empty(len(mu)), (mu >= one.limits[0]) & (mu <= one.limits[1])
     if inside.any():
-        mode, width, first, mass = conditional_grid(one.smooth.curves, mu[inside], tau[inside])
-        place = quantiles(mass, rng.random(int(inside.sum())))
-        out[inside] = mode + width * np.sinh(first + THETA_STEP * place)
+        uniform = rng.random(int(inside.sum()))
+        out[inside] = theta_quantiles(one.smooth.curves, mu[inside], tau[inside], uniform)
     if not inside.all():
         assert one.pressed is not None
         out[~inside] = _creased_theta(one.pressed, one.limits, mu[~inside], tau[~inside], rng, about)

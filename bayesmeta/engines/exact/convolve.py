@@ -15,8 +15,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bayesmeta.engines.draws import in_blocks
 from bayesmeta.engines.exact.bounded import Bounded
 from bayesmeta.engines.exact.curves import Curves
+from bayesmeta.engines.sinc_quantiles import quantiles
 from bayesmeta.values import Array
 
 # A Gaussian has fallen to 1e-15 of its height at 8.4 standard deviations.
@@ -27,6 +29,8 @@ STEP = 0.175
 MODE_STEPS, NEWTON_ALONE = 100, 6
 # A smaller tau averages over nothing, and its square, which is needed, would underflow.
 LEAST_TAU = 1e-140
+# Grid points of a conditional density whose random effects are a million times wider than its likelihood.
+THETA_GRID = 200
 # Elements of a table worked on at once: they stay in the processor's cache.
 CHUNK = 20_000
 
@@ -120,6 +124,16 @@ def conditional_grid(curves: Curves | Bounded, mu: Array, tau: Array) -> tuple[A
     half = int(np.ceil(np.arcsinh(reach) / STEP))
     t = STEP * np.arange(-half, half + 1.0)
     return mode[0], width[0], float(t[0]), _weights(curves, mu, tau, mode, width, t)[1][0]
+
+
+def theta_quantiles(curves: Curves | Bounded, mu: Array, tau: Array, uniform: Array) -> Array:
+    """Return one study's true effects given each pair ``(mu, tau)``, at these quantiles of its conditional density."""
+
+    def block(mu: Array, tau: Array, uniform: Array) -> Array:
+        mode, width, first, mass = conditional_grid(curves, mu, tau)
+        return np.asarray(mode + width * np.sinh(first + STEP * quantiles(mass, uniform)))
+
+    return in_blocks(block, THETA_GRID, mu, tau, uniform)
 
 
 def _weights(
