@@ -234,3 +234,15 @@ def test_a_narrow_peak_beside_the_middle_is_tabulated(place, width, share):
     np.testing.assert_allclose(found.cdf(x), mixed("cdf", x), rtol=1e-9, atol=1e-12)
     np.testing.assert_allclose(found.pdf(x), mixed("pdf", x), rtol=1e-9, atol=1e-9 * mixed("pdf", x).max())
     assert found.mean() == pytest.approx(share * place, abs=1e-10)
+
+
+def test_a_peak_a_million_times_narrower_than_its_foot_is_tabulated():
+    """Normals about one place with SDs of 1e-6 to 1, as one precise study makes of mu, have each one's probability."""
+    sds, x = 10.0 ** np.arange(-6.0, 1.0), 0.3 + np.concatenate([[0.0], 10.0 ** np.arange(-7.0, 1.0)])
+
+    def mixed(word, x):
+        return np.mean([getattr(stats.norm(0.3, sd), word)(x) for sd in sds], axis=0)
+
+    found = tabulate(lambda x: mixed("pdf", x), 0.2, 0.2)
+    np.testing.assert_allclose(found.cdf(x), mixed("cdf", x), rtol=0.0, atol=1e-9)
+    assert found.sd() == pytest.approx(math.sqrt(np.mean(sds**2)), rel=1e-9)

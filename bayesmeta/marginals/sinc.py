@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.optimize import minimize_scalar
 from scipy.special import sici
 
 from bayesmeta.errors import ConvergenceError
@@ -23,6 +24,8 @@ NEGLIGIBLE = 1e-15
 MAX_NODES = 4001
 # With more nodes than this the axis is centred on the peak and begun again.
 RECENTRED = 1000
+# The tip of a peak is where it has lost less than a tenth, and is sought to this share of the space it may lie in.
+TIP, SHARPEST = 0.9, 1e-9
 # A grid that errs by more than this, relative to the peak, where a peak may be has missed one.
 MISSED = 1e-7
 # Where the density is first looked at, on one side of the axis: closely near the middle, then in larger strides.
@@ -208,7 +211,7 @@ def tabulate(
         if n == MAX_NODES:
             break
         # A narrow peak beside the middle of the axis takes many nodes; at the middle it takes few.
-        (center, scale), n = _peak(center + scale * np.sinh(v), g / np.cosh(v)), MAX_NODES
+        (center, scale), n = _peak(density, center + scale * np.sinh(v), g / np.cosh(v)), MAX_NODES
     raise ConvergenceError(
         f"Quadrature of {about}: it was not resolved with {len(v)} nodes between {center + scale * math.sinh(low):.4g} "
         f"and {center + scale * math.sinh(high):.4g}. Use engine='nuts', and report the data as a bug."
@@ -238,12 +241,19 @@ def _refined(
     return v, g, error
 
 
-def _peak(x: Array, density: Array) -> tuple[float, float]:
-    """Return where a tabulated density is highest, and half its width at half that height."""
-    top = int(np.argmax(density))
-    low = np.flatnonzero(np.concatenate([[True], density[1:-1] < 0.5 * density[top], [True]]))
-    left, right = low[low <= top][-1], low[low >= top][0]
-    return float(x[top]), 0.5 * float(x[right] - x[left])
+def _peak(density: Callable[[Array], Array], x: Array, value: Array) -> tuple[float, float]:
+    """Return where a tabulated density is highest, and how wide its tip is, which may fit between two places."""
+    top = int(np.clip(np.argmax(value), 1, len(x) - 2))
+    low, high = float(x[top - 1]), float(x[top + 1])
+
+    def fallen(at: float) -> float:
+        return -float(density(np.array([at]))[0])
+
+    found = minimize_scalar(fallen, bounds=(low, high), method="bounded", options={"xatol": SHARPEST * (high - low)})
+    peak = float(found.x)
+    away = (x[-1] - x[0]) * 0.5 ** np.arange(60.0)
+    sides = 0.5 * (density(peak - away) + density(peak + away))
+    return peak, 2.0 * float(away[np.argmax(sides > TIP * -found.fun)])
 
 
 def _enclose(at: Callable[[Array], Array], about: str, look: Array) -> tuple[float, float]:

@@ -2,10 +2,12 @@
 
 import math
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
 from scipy import special, stats
+from scipy.integrate import quad
 
 import bayesmeta as bm
 from bayesmeta.engines.exact.kernel import Kernel
@@ -77,6 +79,25 @@ def test_a_mean_that_just_exists_counts_its_tail():
     mean = -spread * spread / np.sqrt(1.0 + spread * spread) * math.sqrt(2.0 / math.pi)
     assert effect.mean() == pytest.approx(weight @ mean / weight.sum(), rel=1e-4)
     assert math.isinf(effect.sd())
+
+
+@pytest.mark.parametrize("scale", [0.7, 2.5])
+def test_a_cauchy_prior_that_nothing_bounds_below(scale):
+    """Two studies that only bound the effect from above leave mu the prior's tail, out to where tau is no distance."""
+    mu = integrate(given([], [], f"cauchy(0, {scale})", "half_normal(0.5)", one_sided=2)).mu()
+    t, weight = special.roots_legendre(60)
+    t, weight = 2.25 * (1.0 + t), weight * stats.halfnorm(scale=0.5).pdf(2.25 * (1.0 + t))
+
+    def density(v):
+        # With theta ~ N(mu, tau^2) the mean of Phi(-theta) is Phi(-mu / sqrt(1 + tau^2)).
+        likelihood = np.exp(2.0 * special.log_ndtr(-math.sinh(v) / np.hypot(1.0, t)))
+        return float(weight @ likelihood) * stats.cauchy.pdf(math.sinh(v), 0.0, scale) * math.cosh(v)
+
+    cuts = (-1e6, -50.0, -2.0, 0.3)
+    ends = np.arcsinh([-1e13, *cuts, 30.0])
+    parts = [quad(density, a, b, epsabs=0.0, epsrel=1e-11, limit=200)[0] for a, b in pairwise(ends)]
+    below = np.cumsum(parts)[:-1] / sum(parts)
+    assert mu.cdf(np.array(cuts)) == pytest.approx(below, abs=1e-9)
 
 
 def test_a_prior_cut_far_out_hardly_moves_the_effect_of_a_study_without_events():

@@ -50,8 +50,12 @@ APART = 1_500
 # Columns of mu that together need more nodes than this, and lie over more than so many tau, are worked on in halves:
 # most nodes are nothing to most of them.
 FAR_APART, SPLIT = 1_000, 20.0
+# Columns that lie this many tau from each other have no nodes in common.
+ALONE = 10.0
 # One study's sum over more nodes than this costs more than going about its mode for every pair.
 MANY = 10_000
+# Nodes over less than this (in u) belong to a mu so many tau away that rounding moves them.
+BLURRED = 1e-11
 # Rows of the grid are worked on together where tau differs by no more than this factor.
 ALIKE = 3.0
 # Elements of a table worked on at once: they stay in the processor's cache.
@@ -157,11 +161,13 @@ def _block(group: _Group, mu: Array, tau: Array, fine: float) -> Array:
         if ratio < TINY or points * columns * k * LOOK < shared:
             return _narrow(curves, mu, tau, points)
     if count > FAR_APART and columns > 1 and float(np.max(np.ptp(mu, axis=1) / tau)) > SPLIT:
+        if float(np.min(np.diff(mu, axis=1) / tau[:, None])) > ALONE:
+            return _own(curves, mu, tau, fine)
         halves = slice(None, columns // 2), slice(columns // 2, None)
         return np.concatenate([_block(group.over(mu[:, h], tau), mu[:, h], tau, fine) for h in halves], axis=1)
     if count > APART and k > 1:
         return np.asarray(sum(_block(group.one(i), mu, tau, fine) for i in range(k)))
-    if count > MANY:
+    if count > MANY or float(np.min(last - first)) < BLURRED:
         return _own(curves, mu, tau, fine)
     u = first[:, None] + ((last - first) / (count - 1))[:, None] * np.arange(count)
     return _shared(curves, mu, tau, _Nodes(_middle(curves), unit, u), fine)
