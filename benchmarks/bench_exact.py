@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+from nuts_cost import against_nuts
 from scipy import integrate, special, stats
 
 import bayesmeta as bm
@@ -87,20 +88,6 @@ def questions(post: Posterior) -> int:
     return asked
 
 
-def against_nuts(data: TwoByTwo, seconds: float) -> Iterator[tuple[str, float, str]]:
-    """Yield the cost of NUTS on the compiled model, in fits and per effective draw."""
-    bm.fit(data, model="binomial_normal", engine="nuts", seed=SEED)
-    start, clock = time.process_time(), time.perf_counter()
-    post = bm.fit(data, model="binomial_normal", engine="nuts", seed=SEED + 1)
-    used, wall = time.process_time() - start, time.perf_counter() - clock
-    draws = min(post.mu.ess(), post.tau.ess())
-    yield "NUTS, compiled: processor time", used, "s"
-    yield "NUTS, compiled: wall time", wall, "s"
-    yield "NUTS / quadrature", used / seconds, "times"
-    yield "effective draws of mu or tau, the fewer", draws, "draws"
-    yield "quadrature, in effective draws of NUTS", seconds * draws / used, "draws"
-
-
 def rows(nuts: bool) -> Iterator[tuple[str, float, str]]:
     """Yield question, value and unit."""
     data = tables()
@@ -124,7 +111,7 @@ def rows(nuts: bool) -> Iterator[tuple[str, float, str]]:
     yield "nested scipy: pairs (mu, tau) for evidence and two means", asked, "pairs"
     yield "nested scipy / full fit, extrapolated", one * asked * data.k / seconds, "times"
     if nuts:
-        yield from against_nuts(data, seconds)
+        yield from against_nuts(data, "binomial_normal", seconds)
 
 
 def main() -> None:

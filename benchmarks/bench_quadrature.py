@@ -1,9 +1,9 @@
 """Cost of the quadrature engine for normal models, as ratios measured in one run.
 
 Questions it answers: how many times faster is a fit than a straightforward scipy.integrate.quad
-implementation, and than the R package bayesmeta where it is installed? Does the cost grow linearly with the
-number of studies? What does one analysis cost in batches of growing size, and a 20 x 20 grid of priors in
-single fits?
+implementation, than the R package bayesmeta where it is installed, and than NUTS per effective draw? Does
+the cost grow linearly with the number of studies? What does one analysis cost in batches of growing size,
+and a 20 x 20 grid of priors in single fits?
 
 Run ``python benchmarks/bench_quadrature.py``; it prints the table and writes records/bench_quadrature.csv.
 R finds a bayesmeta in a library of your own by the variable R_LIBS.
@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+from nuts_cost import against_nuts
 from scipy import integrate, optimize, special, stats
 
 import bayesmeta as bm
@@ -178,6 +179,7 @@ def against_others() -> Iterator[tuple[str, float, str]]:
     yield "scipy.integrate.quad / fit and report", fastest(lambda: by_scipy(data), 1) / full, "times"
     yield "largest error of scipy.integrate.quad", float(np.abs(by_scipy(data) - exact).max()), "absolute"
     yield from against_r(data, exact, full)
+    yield from against_nuts(data, "normal_normal", full, **PRIORS)
 
 
 def against_r(data: bm.EffectSizes, exact: np.ndarray, full: float) -> Iterator[tuple[str, float, str]]:
