@@ -123,15 +123,7 @@ class Smoother:
         span, away = _extent(plane, log_value)
         away *= ratio / plane.tau
         reach = (span[1] - span[0]) / plane.tau
-        direct, nodes = times <= 1.0, np.zeros(len(times), dtype=np.intp)
-        zoned = np.zeros(len(times), dtype=np.bool_)
-        for row in np.flatnonzero(kept & ~direct).tolist():
-            nodes[row] = self.kernel.number(float(min(ratio[row], NARROW)), float(away[row]), float(reach[row]))
-            fine = times[row] * len(plane.u)
-            cheap = not self._tabulates and fine <= LARGEST and fine * self.kernel.cost <= LOOK_UP * nodes[row]
-            wide = not cheap and ratio[row] > NARROW
-            zoned[row] = wide and not isinstance(plane.axis, Uniform) and math.isinf(self.kernel.df)
-            direct[row] = cheap or (wide and not zoned[row])
+        direct, zoned, nodes = self._ways(times, kept, np.array([ratio, away, reach]))
         ratio[zoned], nodes[zoned] = LOCAL, self.kernel.number(LOCAL)
         narrow = np.flatnonzero(kept & ~direct)
         # With the largest ratio at 1 nothing overflows, however much this study contradicts the others.
@@ -158,6 +150,31 @@ class Smoother:
             through(log_own[narrow], plane.u) if narrow.size and self.own is not None and not self._tabulates else None,
         )
         put("tables", self._tables(masses) if narrow.size and self._tabulates else None)
+
+    def _ways(
+        self, times: Array, kept: NDArray[np.bool_], given: Array
+    ) -> tuple[NDArray[np.bool_], NDArray[np.bool_], Index]:
+        """Return how each row is averaged: over its own nodes, or finer ones; in zones; how many nodes of its own.
+
+        Parameters
+        ----------
+        times
+            ``(T,)`` how many times finer a grid of mu would serve the random effects.
+        kept
+            ``(T,)`` whether a row has any weight.
+        given
+            ``(3, T)`` ratio, distance and reach that the number of nodes depends on.
+        """
+        direct, zoned, nodes = times <= 1.0, np.zeros(len(times), dtype=np.bool_), np.zeros(len(times), dtype=np.intp)
+        for row in np.flatnonzero(kept & ~direct).tolist():
+            ratio, away, reach = given[:, row].tolist()
+            nodes[row] = self.kernel.number(min(ratio, NARROW), away, reach)
+            fine = times[row] * len(self.plane.u)
+            cheap = not self._tabulates and fine <= LARGEST and fine * self.kernel.cost <= LOOK_UP * nodes[row]
+            wide = not cheap and ratio > NARROW
+            zoned[row] = wide and not isinstance(self.plane.axis, Uniform) and math.isinf(self.kernel.df)
+            direct[row] = cheap or (wide and not zoned[row])
+        return direct, zoned, nodes
 
     @property
     def _tabulates(self) -> bool:
