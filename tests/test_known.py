@@ -1,13 +1,16 @@
 """Fits that know the mean effect or the heterogeneity: what they know they say, the rest they refuse in words."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from scipy import stats
 
 import bayesmeta as bm
+from bayesmeta.agreement import agreement
 from bayesmeta.analysis import analyse
+from bayesmeta.draws import DrawsMarginal
 from bayesmeta.errors import ModelError
 from bayesmeta.evidence import known_value
 from bayesmeta.marginals import Known
@@ -188,6 +191,18 @@ def test_data_are_predicted_without_heterogeneity_by_a_model_without_tau():
     assert without.replicates == pytest.approx(with_tau.replicates, abs=1e-12)
     with pytest.raises(ModelError, match="Known: mu"):
         bm.predictive_p(bm.fit(EFFECTS, "common_effect"), "tau", draws=10, seed=1)
+
+
+def test_engines_are_compared_on_what_is_not_fixed():
+    """Draws of a known tau are constant up to rounding, which is no disagreement: only the rest is compared."""
+    exact = fit(tau=0.3)
+    levels = (np.arange(4000) + 0.5).reshape(4, 1000) / 4000
+    draws = np.random.default_rng(1).permuted(exact.mu.ppf(levels))
+    sampled = replace(
+        exact, engine="nuts", theta={}, marginals={"mu": DrawsMarginal(draws), "tau": DrawsMarginal(0.0 * draws + 0.3)}
+    )
+    assert {row.quantity for row in agreement(sampled, exact)} == {"mu"}
+    assert all(row.agrees for row in agreement(sampled, exact))
 
 
 def test_decision_curves_of_known_effects_are_steps():
