@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from bayesmeta.draws import DrawsMarginal
 from bayesmeta.errors import ModelError
+from bayesmeta.marginals import Known
 from bayesmeta.posterior import Marginal, Posterior, single_fit
 
 # A figure of many disagrees by four standard errors once in 16,000 when all is right.
@@ -50,7 +51,7 @@ class AgreementRow:
 
 
 def agreement(nuts: Posterior, quadrature: Posterior) -> list[AgreementRow]:
-    """Compare every quantity that both posteriors have.
+    """Compare every quantity that both posteriors have, and that the priors do not fix.
 
     Parameters
     ----------
@@ -72,7 +73,7 @@ def agreement(nuts: Posterior, quadrature: Posterior) -> list[AgreementRow]:
         raise ModelError("Agreement is between two engines on the same studies; these differ.")
     rows: list[AgreementRow] = []
     sampled, computed = _named(nuts), _named(quadrature)
-    for name in [name for name in sampled if name in computed]:
+    for name in [name for name in sampled if name in computed and not isinstance(computed[name], Known)]:
         draws = sampled[name]
         if not isinstance(draws, DrawsMarginal):
             raise ModelError("The first posterior was not sampled; give the one with engine='nuts' first.")

@@ -9,14 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bayesmeta.engines.tau import known_tau
 from bayesmeta.errors import DataError, ModelError, unknown
 from bayesmeta.fit import fit, fit_many
-from bayesmeta.leverage import typical_variance
-from bayesmeta.marginals import known
+from bayesmeta.marginals import Known, known
 from bayesmeta.marginals.average import Average
-from bayesmeta.model import GaussianMarginal
-from bayesmeta.posterior import AVERAGE, Diagnostics, Marginal, Posterior, single_fit
+from bayesmeta.posterior import AVERAGE, Diagnostics, Marginal, Posterior, fixed_at, single_fit
 from bayesmeta.priors import Point
 from bayesmeta.studies import EffectSizes
 from bayesmeta.values import Array, IntervalKind, frozen_array
@@ -136,28 +133,13 @@ class Averaged:
 def known_value(posterior: Posterior, name: str) -> float | None:
     """Return the value of mu, a coefficient, tau, tau2 or I2 (percent) where a fit knows it, else None."""
     if name in posterior.marginals:
-        return None
+        marginal = posterior[name]
+        return marginal.value if isinstance(marginal, Known) else None
     if isinstance(posterior.details, Averaged):
         values = {known_value(fitted, name) for fitted in posterior.details.posteriors}
         return values.pop() if len(values) == 1 else None
-    given = posterior.model.gaussian_marginal
-    normal = None if given is None else given(posterior.data, posterior.priors)
-    if name in ("tau", "tau2", "I2"):
-        # Quadrature takes a model without a tau as one in which all studies share an effect.
-        tau = None if "tau" in posterior.marginals else known_tau(posterior.priors.get("tau"))
-        return None if tau is None else _function_of_tau(name, tau, normal)
-    if normal is not None:
-        names = ["mu"] if normal.terms == ("mu",) else [f"beta[{term}]" for term in normal.terms]
-        fixed = {n: p.support[0] for n, p in zip(names, normal.beta, strict=True) if p.support[0] == p.support[1]}
-        return float(fixed[name]) if name in fixed else None
-    return None
-
-
-def _function_of_tau(name: str, tau: float, normal: GaussianMarginal | None) -> float | None:
-    if name != "I2" or tau == 0.0:
-        return tau**2 if name == "tau2" else tau
-    typical = None if normal is None else typical_variance(normal.v, normal.X)
-    return None if typical is None else 100.0 * tau**2 / (tau**2 + typical)
+    # Quadrature takes a model without a tau as one in which all studies share an effect.
+    return 0.0 if name in ("tau", "tau2", "I2") and "tau" not in {*posterior.marginals, *posterior.priors} else None
 
 
 def model_average(posteriors: Sequence[Posterior], weights: ArrayLike | None = None) -> Posterior:
@@ -225,7 +207,7 @@ def model_average(posteriors: Sequence[Posterior], weights: ArrayLike | None = N
 
 
 def _marginals(averaged: Averaged) -> dict[str, Marginal]:
-    """Return the average of every quantity that each fit has or knows, where not all know the same value."""
+    """Return the average of every quantity that each fit has or knows; that of models without a tau has none."""
     fits = averaged.posteriors
     named = [name for fitted in fits for name in fitted.marginals]
     coefficients = [name for name in named if name.startswith("beta[")]
@@ -233,11 +215,12 @@ def _marginals(averaged: Averaged) -> dict[str, Marginal]:
     for name in dict.fromkeys(["mu", *coefficients, "tau", "tau2", "I2", "theta_new", *named]):
         values = [known_value(fitted, name) for fitted in fits]
         has = [name in fitted.marginals for fitted in fits]
-        if not all(h or v is not None for h, v in zip(has, values, strict=True)) or _all_alike(values):
+        if not any(has) or not all(h or v is not None for h, v in zip(has, values, strict=True)):
             continue
         parts = [f.marginals[name] if v is None else known(v) for f, v in zip(fits, values, strict=True)]
         kind: IntervalKind = "posterior prediction" if name == "theta_new" else "credible"
-        found[name] = Average(averaged.weights, parts, kind=kind)
+        same = values[0] if len(set(values)) == 1 else None
+        found[name] = Average(averaged.weights, parts, kind=kind) if same is None else known(same, kind)
     return found
 
 
@@ -338,15 +321,22 @@ def predictive_p(
     Raises
     ------
     ModelError
-        If a name is unknown, the model is not a normal one, or the posterior is an average of models.
+        If a name is unknown, the parameter is known beforehand, the model is not a normal one, or the posterior is an
+        average of models.
 
     References
     ----------
     Meng (1994), Annals of Statistics 22:1142-1160; Roever (2020), J. Stat. Softw. 93(6), section on p-values.
     """
     single_fit(posterior, "predictive_p")
-    if parameter not in ("mu", "tau") or parameter not in posterior.priors:
-        raise unknown("parameter of a predictive p-value:", parameter, ("mu", "tau"))
+    known_parameters = [name for name in ("mu", "tau") if name in posterior.priors]
+    if parameter not in known_parameters:
+        raise unknown("parameter of a predictive p-value:", parameter, known_parameters)
+    if fixed_at(posterior, parameter) is not None:
+        raise ModelError(
+            f"{parameter} is known: the prior {posterior.priors[parameter]!r} fixes it, and no data move its "
+            "posterior. Give a posterior under a prior that lets it vary."
+        )
     alternative = alternative or ("two-sided" if parameter == "mu" else "greater")
     if alternative not in ("two-sided", "greater", "less"):
         raise unknown("alternative", alternative, ("two-sided", "greater", "less"))
@@ -371,10 +361,12 @@ def _replicates(null: Posterior, draws: int, rng: np.random.Generator) -> tuple[
         raise ModelError(f"Model {null.model.name!r} has no normal likelihood to predict data sets from.")
     v = given(null.data, null.priors).v
     sample = null.to_datatree(draws, int(rng.integers(2**31)))["posterior"]
-    theta_mean = np.asarray(sample["mu"])[0] if "mu" in sample else np.full(draws, null.priors["mu"].support[0])
-    tau = np.asarray(sample["tau"])[0] if "tau" in sample else np.full(draws, null.priors["tau"].support[0])
+    mu, tau = (
+        np.asarray(sample[name])[0] if name in sample else np.full(draws, known_value(null, name))
+        for name in ("mu", "tau")
+    )
     spread = np.sqrt(v + (tau**2)[:, None])
-    return theta_mean[:, None] + spread * rng.standard_normal((draws, len(v))), np.tile(np.sqrt(v), (draws, 1))
+    return mu[:, None] + spread * rng.standard_normal((draws, len(v))), np.tile(np.sqrt(v), (draws, 1))
 
 
 def _medians(posterior: Posterior, parameter: str, replicated: tuple[Array, Array], progress: bool) -> Array:

@@ -282,6 +282,12 @@ def single_fit(posterior: Posterior, what: str) -> None:
         )
 
 
+def fixed_at(posterior: Posterior, name: str) -> float | None:
+    """Return the value at which its prior fixes a parameter; None where it is not known beforehand."""
+    prior = posterior.priors.get(name)
+    return None if prior is None or prior.support[0] != prior.support[1] else float(prior.support[0])
+
+
 def probability(
     marginal: Marginal,
     *,

@@ -11,8 +11,9 @@ import numpy as np
 from bayesmeta.engines.effect_tails import LIGHT, beyond, exist, infinite_mean, why
 from bayesmeta.engines.nodes import TO_LEGENDRE, Rule
 from bayesmeta.engines.tau import BARELY, moment_exists, only_a_power
-from bayesmeta.marginals import Density, LineDensity, SincDensity, Transformed
+from bayesmeta.marginals import Density, LineDensity, SincDensity, Transformed, known
 from bayesmeta.marginals.axis import from_axis, log_jacobian, to_axis
+from bayesmeta.posterior import Marginal
 from bayesmeta.priors import Prior
 from bayesmeta.values import Array
 
@@ -161,6 +162,22 @@ class TauPosterior:
 def tau_posterior(rule: Rule | None, prior: Prior | None, exponent: float) -> TauPosterior | None:
     """Return the posterior of tau; None where it is known, and there are no panels of it or no prior."""
     return None if rule is None or prior is None else TauPosterior(rule, prior, exponent)
+
+
+def known_heterogeneity(tau: float, typical: float | None = None) -> dict[str, Callable[[], Marginal]]:
+    """Return the named marginals of a tau that a prior fixes: tau, tau2, and I2 (percent) where it is defined.
+
+    Parameters
+    ----------
+    tau
+        Its value.
+    typical
+        Typical sampling variance of the studies; None where there is none.
+    """
+    values = {"tau": tau, "tau2": tau**2}
+    if typical is not None:
+        values["I2"] = 100.0 * tau**2 / (tau**2 + typical)
+    return {name: partial(known, value) for name, value in values.items()}
 
 
 def with_tails[M: (SincDensity, LineDensity)](

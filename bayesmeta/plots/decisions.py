@@ -8,6 +8,7 @@ import numpy as np
 
 from bayesmeta.decisions.quantities import NEW, Benefit, check_benefit, check_values, quantities
 from bayesmeta.plots._style import BAYESIAN, FAINT, INK, MUTED, bare, new_axes, ratio_ticks, text
+from bayesmeta.posterior import Marginal
 from bayesmeta.values import Array, frozen_array
 
 if TYPE_CHECKING:
@@ -73,11 +74,22 @@ def decisions_data(
     ends = np.array([np.asarray(m.ppf([0.005, 0.995]), dtype=float) for m in marginals.values()])
     null = None if scale.null is None else scale.from_natural(scale.null)
     inside = [*ends.ravel(), *(scale.from_natural(t) for t in marked), *(() if null is None else (null,))]
-    x = np.linspace(min(inside), max(inside), points)
-    word = "cdf" if direction == "lower" else "sf"
-    curves = {name: frozen_array(getattr(m, word)(x)) for name, m in marginals.items()}
+    # Known effects, and no other threshold, are one place.
+    around = 0.5 if min(inside) == max(inside) else 0.0
+    x = np.linspace(min(inside) - around, max(inside) + around, points)
+    curves = {name: frozen_array(_beyond(m, x, direction)) for name, m in marginals.items()}
     natural = frozen_array([scale.to_natural(float(v)) for v in x])
     return DecisionCurves(frozen_array(x), natural, curves, marked, scale.label, scale.ratio, direction, null)
+
+
+def _beyond(marginal: Marginal, x: Array, direction: Benefit) -> Array:
+    """Return ``(n,)`` probabilities beyond each threshold; that of the threshold itself counts on neither side."""
+    if direction == "higher":
+        return marginal.sf(x)
+    below = np.array(marginal.cdf(x))
+    for at, share in getattr(marginal, "atoms", {}).items():
+        below[x == at] -= share
+    return np.maximum(below, 0.0)
 
 
 def decisions(

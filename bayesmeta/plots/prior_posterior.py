@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from bayesmeta.effects import MEASURES, Measure
-from bayesmeta.errors import unknown
+from bayesmeta.errors import ModelError, unknown
 from bayesmeta.plots._style import BAYESIAN, INK, MUTED, bare, natural_axis, new_axes
-from bayesmeta.posterior import Posterior, single_fit
+from bayesmeta.posterior import Posterior, fixed_at, single_fit
 from bayesmeta.priors import Prior
 from bayesmeta.values import Array, Interval, frozen_array
 
@@ -77,7 +77,17 @@ def prior_posterior_data(
         Of the credible interval.
     points
         Size of the grid.
+
+    Raises
+    ------
+    ModelError
+        If there is no such parameter, its prior fixes it, or the posterior is an average of models.
     """
+    if fixed_at(posterior, quantity) is not None:
+        raise ModelError(
+            f"{quantity} is known: the prior {posterior.priors[quantity]!r} fixes it, so there are no densities "
+            "to draw."
+        )
     prior, marginal = prior_of(posterior, quantity), posterior[quantity]
     low, high = (float(marginal.ppf(q)) for q in (0.0005, 0.9995))
     if quantity == "tau":

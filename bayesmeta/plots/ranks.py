@@ -9,7 +9,7 @@ from scipy.stats import rankdata
 from bayesmeta.draws import DrawsMarginal
 from bayesmeta.errors import ModelError, unknown
 from bayesmeta.plots._style import BAYESIAN, INK, MUTED, bare, new_axes
-from bayesmeta.posterior import Posterior
+from bayesmeta.posterior import Posterior, fixed_at
 from bayesmeta.values import Array, frozen_array
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def ranks_data(posterior: Posterior, quantity: str = "mu", *, bins: int = 20) ->
     Raises
     ------
     ModelError
-        If the posterior has no chains, or no such quantity.
+        If the posterior has no chains, or no such quantity, or its prior fixes the quantity.
 
     References
     ----------
@@ -47,6 +47,8 @@ def ranks_data(posterior: Posterior, quantity: str = "mu", *, bins: int = 20) ->
     """
     if posterior.engine != "nuts":
         raise ModelError(f"Rank plots are about chains, and engine {posterior.engine!r} has none.")
+    if fixed_at(posterior, quantity) is not None:
+        raise ModelError(f"{quantity} is known: the prior {posterior.priors[quantity]!r} fixes it, so it has no ranks.")
     draws = _draws(posterior, quantity)
     ranks = rankdata(draws, method="average").reshape(draws.shape)
     edges = np.linspace(0.5, draws.size + 0.5, bins + 1)

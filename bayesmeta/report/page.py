@@ -5,7 +5,7 @@ from markupsafe import Markup
 from bayesmeta.analysis import Analysis, OutcomeResult
 from bayesmeta.compare.table import Shown, benefit_words
 from bayesmeta.compare.values import Row
-from bayesmeta.posterior import Posterior
+from bayesmeta.posterior import Posterior, fixed_at
 from bayesmeta.report import evidence, figures, outcome, priors
 from bayesmeta.report.agreement import agreement_figure, agreement_rows, agreement_table, agreement_words
 from bayesmeta.report.checklist import checklist
@@ -89,7 +89,7 @@ def outcome_view(result: OutcomeResult, analysis: Analysis, anchor: str) -> Outc
     comparison, posterior = result.comparison, result.posterior
     measure, level = comparison.measure, comparison.level
     nuts, agreed = comparison.posterior("nuts"), agreement_rows(result)
-    has_tau = "tau" in posterior.priors
+    free = tuple(n for n in ("mu", "tau") if n in posterior.priors and fixed_at(posterior, n) is None)
     several = len([s for s in result.prior_sets if s.posterior is not None]) > 1
     return OutcomeView(
         anchor=anchor,
@@ -102,8 +102,7 @@ def outcome_view(result: OutcomeResult, analysis: Analysis, anchor: str) -> Outc
         published_verdict=outcome.published_verdict(result),
         why_q=result.why_q,
         densities=tuple(
-            figures.density_figure(posterior, quantity, measure, level, f"{anchor}-{quantity}")
-            for quantity in (("mu", "tau") if has_tau else ("mu",))
+            figures.density_figure(posterior, quantity, measure, level, f"{anchor}-{quantity}") for quantity in free
         ),
         summary=outcome.summary_table(result),
         implied=priors.implied_words(result),
@@ -113,7 +112,7 @@ def outcome_view(result: OutcomeResult, analysis: Analysis, anchor: str) -> Outc
         thresholds=priors.thresholds_table(result),
         diagnostics=evidence.diagnostics_facts(result),
         diagnostics_table=evidence.diagnostics_table(result),
-        diagnostics_figures=_rank_figures(nuts, anchor, has_tau=has_tau),
+        diagnostics_figures=_rank_figures(nuts, anchor, free),
         agreement=agreement_table(agreed),
         agreement_words=agreement_words(agreed),
         agreement_figure=agreement_figure(agreed, f"{anchor}-agreement"),
@@ -130,10 +129,9 @@ def outcome_view(result: OutcomeResult, analysis: Analysis, anchor: str) -> Outc
     )
 
 
-def _rank_figures(nuts: Posterior | None, anchor: str, *, has_tau: bool) -> tuple[Markup, ...]:
+def _rank_figures(nuts: Posterior | None, anchor: str, names: tuple[str, ...]) -> tuple[Markup, ...]:
     if nuts is None:
         return ()
-    names = ("mu", "tau") if has_tau else ("mu",)
     return tuple(figures.ranks_figure(nuts, name, f"{anchor}-ranks-{name}") for name in names)
 
 

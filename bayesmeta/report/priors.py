@@ -7,8 +7,9 @@ from bayesmeta.compare.precision import Printed, probability_error, worst
 from bayesmeta.compare.table import Shown, benefit_words, natural_scale, tau_text
 from bayesmeta.decisions.events import Probability
 from bayesmeta.effects import MEASURES
-from bayesmeta.implied import implied
+from bayesmeta.implied import Implied, implied
 from bayesmeta.plots.prior_posterior import prior_of
+from bayesmeta.posterior import fixed_at
 from bayesmeta.report.outcome import p_over_sets
 from bayesmeta.report.values import Line, Table
 from bayesmeta.words import DASH, interval_text, joined, level_text, number
@@ -20,29 +21,42 @@ def implied_words(result: OutcomeResult) -> tuple[str, ...]:
     level = level_text(result.comparison.level)
     tau = prior_of(posterior, "tau") if "tau" in posterior.priors else None
     facts = implied(prior_of(posterior, "mu"), tau, level=result.comparison.level)
-    scale, said = MEASURES[effects.measure], []
-    if facts.mu_low is None:
-        said.append(f"mu ~ {posterior.priors['mu']!r} is improper: it says nothing before the data.")
-    else:
-        limits = interval_text(natural_scale(effects, facts.mu_low), natural_scale(effects, facts.mu_high))
-        said.append(f"Before the data, {level} of the prior of the mean effect lies on {effects.measure} {limits}.")
-    if tau is None:
-        said.append("The model has no between-study standard deviation: all studies share one true effect.")
-    elif facts.tau_median is None or facts.spread_median is None or facts.spread_high is None:
-        said.append(f"tau ~ {posterior.priors['tau']!r} is improper: heterogeneity of any size is as plausible.")
-    else:
-        median, high = (tau_text(effects.measure, t) for t in (facts.tau_median, facts.tau_high))
-        said.append(f"tau has prior median {median}; 95% of its prior lies below {high}.")
-        if scale.ratio:
-            said.append(
-                f"So the true {effects.measure}s of the middle 95% of studies would differ by a factor of up to "
-                f"{number(float(np.exp(facts.spread_median)), 2)} at that median, and of up to "
-                f"{number(float(np.exp(facts.spread_high)), 2)} at that limit."
-            )
-    if facts.new_low is not None:
+    said = [_mean_words(result, facts), *_tau_words(result, facts)]
+    if facts.new_low is not None and facts.new_low != facts.new_high:
         limits = interval_text(natural_scale(effects, facts.new_low), natural_scale(effects, facts.new_high))
         said.append(f"Together they put {level} of a new study's true effect on {effects.measure} {limits}.")
     return tuple(said)
+
+
+def _mean_words(result: OutcomeResult, facts: Implied) -> str:
+    effects, prior = result.comparison.effects, result.posterior.priors["mu"]
+    if facts.mu_low is None:
+        return f"mu ~ {prior!r} is improper: it says nothing before the data."
+    low, high = natural_scale(effects, facts.mu_low), natural_scale(effects, facts.mu_high)
+    if fixed_at(result.posterior, "mu") is not None:
+        return f"The mean effect is not estimated: mu ~ {prior!r} fixes it at {effects.measure} {number(low)}."
+    level, limits = level_text(result.comparison.level), interval_text(low, high)
+    return f"Before the data, {level} of the prior of the mean effect lies on {effects.measure} {limits}."
+
+
+def _tau_words(result: OutcomeResult, facts: Implied) -> tuple[str, ...]:
+    measure, prior = result.comparison.measure, result.posterior.priors.get("tau")
+    if prior is None:
+        return ("The model has no between-study standard deviation: all studies share one true effect.",)
+    if facts.tau_median is None or facts.spread_median is None or facts.spread_high is None:
+        return (f"tau ~ {prior!r} is improper: heterogeneity of any size is as plausible.",)
+    factors = [number(float(np.exp(spread)), 2) for spread in (facts.spread_median, facts.spread_high)]
+    differ = f"So the true {measure}s of the middle 95% of studies would differ by a factor of"
+    median, high = (tau_text(measure, t) for t in (facts.tau_median, facts.tau_high))
+    fixed = fixed_at(result.posterior, "tau")
+    if fixed is not None:
+        said, size = f"tau is not estimated: tau ~ {prior!r} fixes it at {median}.", f"{differ} {factors[0]}."
+        shown = MEASURES[measure].ratio and fixed > 0.0
+    else:
+        said = f"tau has prior median {median}; 95% of its prior lies below {high}."
+        size = f"{differ} up to {factors[0]} at that median, and of up to {factors[1]} at that limit."
+        shown = MEASURES[measure].ratio
+    return (said, size) if shown else (said,)
 
 
 def sensitivity_table(result: OutcomeResult) -> Table:

@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike
 from bayesmeta.engines import ENGINES
 from bayesmeta.errors import ModelError
 from bayesmeta.model import Model, StudyLikelihoods
-from bayesmeta.posterior import Marginal, Posterior, single_fit
+from bayesmeta.posterior import Marginal, Posterior, fixed_at, single_fit
 from bayesmeta.priors import Cauchy, HalfNormal, Normal, StudentT
 from bayesmeta.studies import EffectSizes
 from bayesmeta.values import Array
@@ -118,6 +118,8 @@ class PowerScaling:
 def power_scaling(posterior: Posterior) -> tuple[PowerScaling, ...]:
     """Return the sensitivity of mu, tau and a new study's effect to the priors and to the likelihood.
 
+    What the priors fix, such as mu under ``point(0)``, depends on neither and is left out.
+
     Parameters
     ----------
     posterior
@@ -131,7 +133,7 @@ def power_scaling(posterior: Posterior) -> tuple[PowerScaling, ...]:
     single_fit(posterior, "power_scaling")
     if posterior.engine == "nuts":
         return _by_arviz(posterior)
-    names = [n for n in ("mu", "tau", "theta_new") if n in posterior.marginals]
+    names = [n for n in _uncertain(posterior) if n in posterior.marginals]
     parts = {"prior": tuple(posterior.priors), **{f"prior of {n}": (n,) for n in posterior.priors}, "likelihood": ()}
     slopes: dict[str, dict[str, float]] = {n: {} for n in names}
     for part, which in parts.items():
@@ -150,6 +152,12 @@ def power_scaling(posterior: Posterior) -> tuple[PowerScaling, ...]:
         )
         for n, found in slopes.items()
     )
+
+
+def _uncertain(posterior: Posterior) -> list[str]:
+    """Return the names of what is looked at, without what the priors fix."""
+    free = [n for n in ("mu", "tau") if fixed_at(posterior, n) is None]
+    return [*free, "theta_new"] if any(n in posterior.priors for n in free) else []
 
 
 def diagnosis(prior: float, likelihood: float) -> str:
@@ -239,8 +247,10 @@ def _scaled_likelihood(model: Model, data: Any, alpha: float) -> tuple[Model, An
 def _by_arviz(posterior: Posterior) -> tuple[PowerScaling, ...]:
     import arviz_stats
 
+    if not _uncertain(posterior):
+        return ()
     tree = _with_terms(posterior)
-    names = [n for n in ("mu", "tau", "theta_new") if n in tree["posterior"].data_vars]
+    names = [n for n in _uncertain(posterior) if n in tree["posterior"].data_vars]
     priors = [n for n in posterior.priors if n in tree["log_prior"].data_vars]
 
     def sense(group: str, which: list[str] | None) -> Any:

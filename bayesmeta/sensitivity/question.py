@@ -48,6 +48,12 @@ class Question:
         """Whether the model has heterogeneity."""
         return "tau" in self.priors
 
+    @property
+    def mu_is_known(self) -> bool:
+        """Whether the prior of mu fixes it, so that no data say anything of it."""
+        mu = self.priors.get("mu")
+        return mu is not None and bool(mu.support[0] == mu.support[1])
+
     def flipped(self) -> "Question":
         """Return the same question about the other side of the threshold."""
         other: Direction = "lower" if self.event.direction == "higher" else "higher"
@@ -93,8 +99,11 @@ class Question:
         mean, variance = at.combination(posed.to_gamma(np.ones(1)))
         weight = np.exp(at.logw - at.logw.max(axis=1, keepdims=True))
         weight /= weight.sum(axis=1, keepdims=True)
-        away = (self.event.threshold - float(posed.origin[0]) - mean) / np.sqrt(variance)
         sign = -1.0 if self.event.direction == "higher" else 1.0
+        if self.mu_is_known:
+            # A known mean effect is on one side of the threshold whatever tau is, or on neither.
+            return np.full(len(mean), float(sign * (self.event.threshold - float(posed.origin[0])) > 0.0))
+        away = (self.event.threshold - float(posed.origin[0]) - mean) / np.sqrt(variance)
         return np.asarray((weight * ndtr(sign * away)).sum(axis=1))
 
 

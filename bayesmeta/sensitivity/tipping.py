@@ -151,6 +151,15 @@ def tipping_point(
             asked, conclusion, mean, new, None, None, None, None, (), None, critical, without, tuple(notes)
         )
     held = asked if conclusion == "benefit" else asked.flipped()
+    if asked.mu_is_known:
+        sd = _tried(_sceptical_sd, held, notes)
+        notes.append(
+            f"The prior {asked.priors['mu']!r} fixes the mean effect: no heterogeneity, and no further or changed "
+            "data, can overturn the conclusion."
+        )
+        return TippingPoints(
+            asked, conclusion, mean, new, sd, None, None, None, (), None, critical, without, tuple(notes)
+        )
     tau_fixed = _tried(_tau_fixed, held, notes) if held.has_tau else None
     return TippingPoints(
         question=asked,

@@ -31,7 +31,14 @@ from bayesmeta.engines.exact.smooth import Smoother
 from bayesmeta.engines.lazy import Lazy
 from bayesmeta.engines.nodes import TO_LEGENDRE, Rule
 from bayesmeta.engines.tau import barely_proper, gathered, known_tau
-from bayesmeta.engines.tau_marginals import Ends, TauPosterior, tau_posterior, with_own_tail, with_tails
+from bayesmeta.engines.tau_marginals import (
+    Ends,
+    TauPosterior,
+    known_heterogeneity,
+    tau_posterior,
+    with_own_tail,
+    with_tails,
+)
 from bayesmeta.engines.versions import versions
 from bayesmeta.errors import ConvergenceError, ModelError
 from bayesmeta.marginals import Density, LineDensity, SincDensity, Transformed
@@ -416,6 +423,8 @@ def solve(
         theta = {study: partial(solution.true_effect, i) for i, study in enumerate(given.study)}
     if solution.rule is not None:
         names |= {"tau": solution.tau, "tau2": solution.tau2}
+    elif given.tau is not None:
+        names |= known_heterogeneity(float(given.tau.support[0]))
     return Posterior(
         data=data,
         model=model,

@@ -12,7 +12,7 @@ from bayesmeta.engines.lazy import Lazy
 from bayesmeta.engines.nodes import Rule
 from bayesmeta.engines.normal.components import is_point, log_step, normals
 from bayesmeta.engines.normal.gaussian import CHUNK, Conditional, Problem, condition, true_effect
-from bayesmeta.engines.tau_marginals import TauPosterior, tau_posterior
+from bayesmeta.engines.tau_marginals import TauPosterior, known_heterogeneity, tau_posterior
 from bayesmeta.errors import ModelError, UnknownNameError, unknown
 from bayesmeta.leverage import typical_variance
 from bayesmeta.marginals import Density, NormalMixture, Transformed, known
@@ -259,14 +259,16 @@ def marginals(solution: Solution) -> Lazy:
     names: dict[str, Callable[[], Marginal]] = {}
     for j, term in enumerate(terms):
         name = "mu" if terms == ("mu",) else f"beta[{term}]"
-        if free[j]:
-            names[name] = partial(solution.linear, np.eye(len(terms))[j])
+        fixed = partial(known, float(solution.given.beta[j].support[0]))
+        names[name] = partial(solution.linear, np.eye(len(terms))[j]) if free[j] else fixed
+    typical = typical_variance(solution.given.v, solution.given.X)
     if solution.rule is not None:
         names["tau"] = solution.density_tau
         names["tau2"] = solution.density_tau2
-        typical = typical_variance(solution.given.v, solution.given.X)
         if typical is not None:
             names["I2"] = lambda: solution.density_i2(typical)
+    elif solution.given.tau is not None:
+        names |= known_heterogeneity(float(solution.tau[0]), typical)
     if terms == ("mu",):
         names["theta_new"] = lambda: solution.predicted([1.0])
     return Lazy(names)
