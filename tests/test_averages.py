@@ -91,6 +91,23 @@ def test_what_takes_one_model_refuses_an_average(asked):
         asked(bm.model_average(wide_and_narrow()))
 
 
+@pytest.mark.parametrize("ask", [bm.multiverse, bm.sensitivity, bm.tipping_point])
+@pytest.mark.parametrize("averaged", [True, False])
+def test_what_analyses_studies_anew_refuses_a_posterior(ask, averaged):
+    """Sensitivity analyses take the studies; a posterior, of one model or of several, is refused by name."""
+    fits = wide_and_narrow()
+    with pytest.raises(bm.DataError, match="Posterior"):
+        ask(bm.model_average(fits) if averaged else fits[0], benefit="lower")
+
+
+def test_the_data_of_a_posterior_are_what_a_multiverse_takes():
+    """What the refusal says to give is taken."""
+    average = bm.model_average(wide_and_narrow())
+    with pytest.raises(bm.DataError, match=r"its \.data"):
+        bm.multiverse(average, benefit="lower")
+    assert bm.multiverse(average.data, benefit="lower", subsets="all", estimators=()).m > 0
+
+
 def test_an_average_is_not_called_by_its_first_model():
     """Printed, it is an average of models, in whichever order they were given."""
     fits = [bm.fit(EFFECTS, "common_effect"), bm.fit(EFFECTS)]

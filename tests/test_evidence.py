@@ -114,6 +114,50 @@ def test_predictive_p_of_homogeneity():
     assert found.mcse <= math.sqrt(0.25 / 300)
 
 
+def regression(slope, scatter):
+    """Return effects that rise with a moderator and scatter about the line, by hand."""
+    x = np.arange(8.0) - 3.5
+    apart = np.array([1.0, -1.0, -1.0, 1.0, 1.0, -1.0, -1.0, 1.0])
+    X = np.column_stack([np.ones(8), x])
+    return bm.EffectSizes(yi=slope * x + scatter * apart, sei=[0.2] * 8, X=X, terms=("intercept", "x"), measure="OR")
+
+
+def test_predictive_p_of_what_moderators_leave():
+    """A line explains effects that rise with a moderator, so homogeneity is kept that a mean alone refutes."""
+    priors = {"intercept": "normal(0, 5)", "beta": "normal(0, 5)", "tau": "half_normal(1)"}
+    lined = bm.fit(regression(0.5, 0.1), "meta_regression", priors=priors)
+    found = bm.predictive_p(lined, "tau", draws=60, seed=4)
+    assert found.p > 0.5
+    assert found.observed == lined.tau.median()
+    scattered = bm.fit(regression(0.5, 1.0), "meta_regression", priors=priors)
+    assert bm.predictive_p(scattered, "tau", draws=60, seed=4).p == 0.0
+    flat = bm.EffectSizes(yi=lined.data.yi, sei=lined.data.sei)
+    mean = bm.fit(flat, priors={"mu": "normal(0, 5)", "tau": "half_normal(1)"})
+    assert bm.predictive_p(mean, "tau", draws=60, seed=4).p == 0.0
+
+
+def test_predictive_p_of_a_line_without_slope_is_that_of_the_mean():
+    """A regression whose slope is known to be 0 predicts and judges like the model of one mean, of the same data."""
+    data = regression(0.02, 0.21)
+    known = {"intercept": "normal(0, 5)", "beta": "point(0)", "tau": "half_normal(1)"}
+    line = bm.predictive_p(bm.fit(data, "meta_regression", priors=known), "tau", draws=200, seed=4)
+    plain = bm.fit(bm.EffectSizes(yi=data.yi, sei=data.sei), priors={"mu": "normal(0, 5)", "tau": "half_normal(1)"})
+    mean = bm.predictive_p(plain, "tau", draws=200, seed=4)
+    assert line.observed == pytest.approx(mean.observed, rel=1e-8)
+    assert 0.05 < mean.p < 0.95
+    assert abs(line.p - mean.p) < 4.5 * math.hypot(line.mcse, mean.mcse)
+    assert stats.ks_2samp(line.replicates, mean.replicates, method="asymp").pvalue > 1e-3
+
+
+def test_parameters_that_a_model_does_not_have_are_refused_in_words():
+    """A regression has no mu and a common effect no tau, and what to ask instead is said."""
+    with pytest.raises(bm.ModelError, match=r"coefficients in place of one mean effect mu: ask for 'tau'"):
+        bm.predictive_p(bm.fit(regression(0.5, 0.1), "meta_regression"), draws=10, seed=1)
+    alike = bm.EffectSizes(yi=[0.1, 0.2], sei=[0.2, 0.2], measure="OR")
+    with pytest.raises(bm.ModelError, match=r"has no tau .*fit 'normal_normal'"):
+        bm.predictive_p(bm.fit(alike, "common_effect"), "tau", draws=10, seed=1)
+
+
 @pytest.mark.parametrize(("parameter", "alternative"), [("phi", None), ("mu", "both")])
 def test_unknown_words_are_refused(parameter, alternative):
     """Unknown parameters and alternatives are named, with those known."""

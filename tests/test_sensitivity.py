@@ -8,12 +8,16 @@ from scipy.stats import norm
 
 import bayesmeta as bm
 from bayesmeta.errors import DataError, ModelError
+from bayesmeta.model import load_model
 from bayesmeta.plots.sensitivity import sensitivity_data
 from bayesmeta.plots.specification_curve import specification_curve_data
 from bayesmeta.resources import data_dir
 from bayesmeta.sensitivity import mu_ladder, mu_presets, prior_range, tau_ladder, tau_presets
 from bayesmeta.sensitivity.drivers import decompose, logit
-from bayesmeta.sensitivity.roots import crossing, first_below
+from bayesmeta.sensitivity.events import event_for
+from bayesmeta.sensitivity.question import Question, all_priors
+from bayesmeta.sensitivity.roots import crossing, crossing_one_by_one, first_below
+from bayesmeta.sensitivity.tipping import _sceptical_sd, _tau_scale, _without
 
 STENTING = data_dir() / "rescue_stenting.csv"
 
@@ -300,6 +304,85 @@ def test_fragility_is_leave_one_out(effects, tips):
         assert left.tips == (p <= 0.975)
 
 
+@pytest.mark.parametrize("tau", ["dumouchel()", "shrinkage()", "i2()", "0.5*dumouchel() + 0.5*half_normal(0.5)"])
+@pytest.mark.parametrize("model", ["normal_normal", "robust_t"])
+def test_without_a_study_a_prior_takes_the_standard_errors_of_the_others(model, tau):
+    """Where the prior of tau depends on standard errors, leaving a study out is the fit of the studies that remain."""
+    studies = bm.EffectSizes(yi=[-0.9, -0.6, -0.8, -0.3], sei=[0.02, 0.3, 0.4, 0.5], measure="OR")
+    priors = {"mu": "normal(0, 1)", "tau": tau}
+    loaded, event = load_model(model), event_for("OR", "lower")
+    asked = Question(loaded, studies, all_priors(loaded, studies, priors), event, 0.95)
+    for left in _without(asked, "benefit", notes := []):
+        some = bm.fit(studies.drop([left.study]), model, priors=priors, engine="quadrature")
+        assert left.p_mean == pytest.approx(float(some.mu.cdf(0.0)), abs=1e-8)
+        assert left.p_new == pytest.approx(float(some.theta_new.cdf(0.0)), abs=1e-8)
+    assert notes == []
+
+
+def test_null_studies_bring_their_standard_errors_to_the_prior():
+    """With further studies DuMouchel's prior is that of all standard errors, as in a fit to all of them."""
+    studies = bm.EffectSizes(yi=[-0.9, -0.6, -0.8], sei=[0.1, 0.2, 0.3], measure="OR")
+    found = bm.tipping_point(studies, benefit="lower", priors={"tau": "dumouchel()"})
+    for kind in found.studies:
+
+        def with_more(n, se=kind.se):
+            more = bm.EffectSizes(yi=[*studies.yi, *[0.0] * n], sei=[*studies.sei, *[se] * n], measure="OR")
+            return p_lower(more, tau="dumouchel()")
+
+        assert with_more(kind.count) < 0.975 <= with_more(kind.count - 1)
+
+
+def test_without_one_of_two_studies_a_prior_may_have_no_scale():
+    """A prior that takes two studies leaves no analysis of one: it is said, and the rest is there."""
+    studies = bm.EffectSizes(yi=[-0.9, -0.85], sei=[0.05, 0.06], measure="OR")
+    found = bm.tipping_point(studies, benefit="lower", priors={"mu": "normal(0, 1)", "tau": "i2()"})
+    assert found.without == ()
+    assert any("at least 2 studies" in note for note in found.notes)
+
+
+def means(unit):
+    """Return mean differences, priors and threshold measured in a unit so many times smaller."""
+    studies = bm.EffectSizes(yi=unit * np.array([0.7, 1.1, 0.4]), sei=unit * np.array([0.15, 0.15, 0.12]), measure="MD")
+    return studies, {"mu": f"normal(0, {10 * unit})", "tau": f"half_normal({unit / 10})"}, unit / 10
+
+
+@pytest.mark.parametrize("c", [1e-3, 1e3])
+def test_tipping_points_are_in_the_unit_of_the_effect(c):
+    """Multiplying effects, errors, threshold and priors by c multiplies the tipping points by c."""
+    answers = []
+    for unit in (1.0, c):
+        studies, priors, threshold = means(unit)
+        answers.append(bm.tipping_point(studies, benefit="higher", priors=priors, threshold=threshold))
+    first, other = answers
+    assert first.conclusion == other.conclusion == "benefit"
+    for name in ("sceptical_sd", "tau_fixed", "tau_scale"):
+        assert getattr(other, name) == pytest.approx(c * getattr(first, name), rel=1e-6)
+    assert [s.count for s in other.studies] == [s.count for s in first.studies]
+    assert [w.p_mean for w in other.without] == pytest.approx([w.p_mean for w in first.without], abs=1e-8)
+
+
+@pytest.mark.parametrize("unit", [1e-3, 1e3])
+def test_tipping_points_without_a_closed_form_just_overturn_in_every_unit(unit):
+    """Under Student-t effects either prior leaves 97.5% on the side of benefit, in metres as in millimetres."""
+    studies, priors, threshold = means(unit)
+    model = load_model("robust_t")
+    event = event_for("MD", "higher", threshold)
+    asked = Question(model, studies, all_priors(model, studies, priors), event, 0.95)
+    sd, scale = _sceptical_sd(asked, []), _tau_scale(asked, [])
+    for tip in ({"mu": f"normal({threshold!r}, {sd!r})"}, {"tau": f"half_normal({scale!r})"}):
+        post = bm.fit(studies, model, priors={**priors, **tip}, engine="quadrature")
+        assert float(post.mu.sf(threshold)) == pytest.approx(0.975, abs=1e-6)
+    assert (sd / unit, scale / unit) == pytest.approx((0.143561, 0.572963), rel=1e-5)
+
+
+def test_sceptical_priors_are_found_however_sure_the_studies_are():
+    """At 500 standard errors the SD is that of the closed form s^2 / sqrt((d / 1.96)^2 - s^2), far below the effect."""
+    s = 1e-3
+    sure = bm.EffectSizes(yi=[-0.5], sei=[s], measure="OR")
+    found = bm.tipping_point(sure, benefit="lower", priors={"mu": "normal(0, 10)", "tau": "point(0)"})
+    assert found.sceptical_sd == pytest.approx(s * s / math.sqrt((0.5 / norm.ppf(0.975)) ** 2 - s * s), rel=1e-6)
+
+
 def test_tipping_points_of_harm_are_those_of_benefit_seen_from_the_other_side(effects, tips):
     """Calling the other direction a benefit changes the words, not the tipping points."""
     other = bm.tipping_point(effects, benefit="higher")
@@ -373,12 +456,26 @@ def test_exact_counts_take_part_in_a_grid(mortality):
 
 
 @pytest.mark.parametrize("target", [0.1, 0.5, 0.9])
-def test_crossings_are_roots(target):
+@pytest.mark.parametrize("find", [crossing, crossing_one_by_one])
+def test_crossings_are_roots(find, target):
     """The crossing of a known falling curve is its root, whichever way the scan runs."""
     x = np.linspace(-6, 6, 40)
-    assert crossing(norm.sf, x, target) == pytest.approx(norm.isf(target), abs=1e-6)
-    assert crossing(norm.cdf, x[::-1], target) == pytest.approx(norm.ppf(target), abs=1e-6)
-    assert crossing(np.ones_like, x, target) is None
+    assert find(norm.sf, x, target) == pytest.approx(norm.isf(target), abs=1e-6)
+    assert find(norm.cdf, x[::-1], target) == pytest.approx(norm.ppf(target), abs=1e-6)
+    assert find(np.ones_like, x, target) is None
+
+
+def test_one_by_one_nothing_is_computed_beyond_the_first_fall():
+    """The scan ends where the curve has fallen, and the root lies to its left."""
+    seen = []
+
+    def curve(x):
+        seen.append(float(x[0]))
+        return norm.sf(x)
+
+    assert crossing_one_by_one(curve, np.arange(-6.0, 60.0), 0.3) == pytest.approx(norm.isf(0.3), rel=1e-6)
+    assert max(seen) == 1.0
+    assert len(seen) < 20
 
 
 @pytest.mark.parametrize("answer", [1, 2, 3, 17, 64, 500])

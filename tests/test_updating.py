@@ -7,7 +7,7 @@ from itertools import pairwise, permutations
 import numpy as np
 import pytest
 from scipy.integrate import quad
-from scipy.special import ndtr
+from scipy.special import gammaln, ndtr
 from scipy.stats import norm
 
 import bayesmeta as bm
@@ -156,6 +156,35 @@ def test_predicted_events_average_over_the_posterior(effects):
     x, sampled = predicted_events(DrawsMarginal(draws), table)
     assert chance.sum() == pytest.approx(1.0, abs=1e-12)
     assert chance @ x == pytest.approx(sampled @ x, abs=4.5 * math.sqrt(chance @ x**2 - (chance @ x) ** 2) / 60)
+
+
+HEAVY = [
+    {"mu": "cauchy(0, 1)", "tau": "half_cauchy(1)"},
+    {"mu": "normal(0, 2)", "tau": "uniform(0, 50)"},
+    {"mu": "normal(0, 0.3)", "tau": "half_normal(0.1)"},
+]
+
+
+@pytest.mark.parametrize("table", [(20.0, 40.0, 9.0, 40.0), (0.0, 30.0, 4.0, 25.0), (300.0, 4000.0, 380.0, 4100.0)])
+@pytest.mark.parametrize("priors", HEAVY)
+def test_predicted_events_are_sums_over_a_fine_grid(priors, table):
+    """Under heavy and light tails, for tens and thousands of patients, chances are those of small steps."""
+    new = bm.fit(bm.EffectSizes(yi=[-0.5, 0.3], sei=[0.3, 0.4], measure="OR"), priors=priors).theta_new
+    x, chance = predicted_events(new, table)
+    assert chance.sum() == pytest.approx(1.0, abs=1e-12)
+    # Beyond 40 only the last table on either side is possible.
+    edges = 40.0 * np.sinh(np.linspace(-6.0, 6.0, 2001)) / math.sinh(6.0)
+    weight, middle = np.diff(new.cdf(edges)), 0.5 * (edges[1:] + edges[:-1])
+    e1, n1, e2, n2 = table
+    log = -(gammaln(x + 1) + gammaln(n1 - x + 1) + gammaln(e1 + e2 - x + 1) + gammaln(n2 - e1 - e2 + x + 1))
+    summed = np.zeros(len(x))
+    for i in range(0, len(middle), 500):
+        each = log[:, None] + x[:, None] * middle[i : i + 500]
+        each = np.exp(each - each.max(axis=0))
+        summed += (each / each.sum(axis=0)) @ weight[i : i + 500]
+    summed[0] += float(new.cdf(-40.0))
+    summed[-1] += float(new.sf(40.0))
+    assert chance == pytest.approx(summed, rel=1e-4, abs=1e-6)
 
 
 def test_a_study_without_events_cannot_surprise():

@@ -76,9 +76,10 @@ def possible_events(table: TwoByTwo) -> Array:
 
 def _checked(before: Posterior, table: TwoByTwo, x: Array, level: float) -> tuple[Check | None, str]:
     some = _some(x)
-    likely, width = _likelihoods(before, _tables(table, some)), float(_likelihoods(before, table).scale[0])
+    likely, own = _likelihoods(before, _tables(table, some)), _likelihoods(before, table)
+    width = min(float(own.scale[0]), float(np.min(likely.scale[len(some) // 2])))
     new = before.theta_new
-    theta, weight = theta_nodes(new, width)
+    theta, weight = theta_nodes(new, width, float(own.center[0]))
     if isinstance(new, DrawsMarginal):
         log = _between(likely, theta, width)
     elif len(theta) > MOST:

@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -19,10 +18,12 @@ from bayesmeta.priors import Prior
 from bayesmeta.studies import EffectSizes
 from bayesmeta.values import Array
 
-_X, _W = (np.asarray(a) for a in roots_legendre(10))
+_X, _W = (np.asarray(a) for a in roots_legendre(16))
 # Panels of a predictive density: both tails, and most of them in the middle.
 _LEVELS = np.array([1e-12, 1e-9, 1e-6, 1e-4, 1e-3, 0.01, 0.05, 0.2, 0.35, 0.5])
-_MOST_PANELS = 400
+# Panels grow with their distance from where an average varies most, by this share of it as long as it may still vary,
+# and by doubling beyond, where tables are certain to 1e-20 and densities fall as powers.
+_GROWTH, _VARIES = 0.1, 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,16 +102,12 @@ def _mixture(means: Array, weights: Array, se: float) -> NormalMixture:
     return NormalMixture(weights, means, np.full(means.size, se), kind="posterior prediction")
 
 
-def _nodes(marginal: Marginal, se: float) -> tuple[Array, Array]:
-    """Return nodes of a density and their probabilities, panels no wider than the standard error where feasible.
-
-    Values with a probability of their own are nodes too.
-    """
-    ends = np.unique(np.asarray(marginal.ppf(np.concatenate([_LEVELS, 1.0 - _LEVELS]))))
-    widest = max(se, float(ends[-1] - ends[0]) / _MOST_PANELS)
-    edges = np.concatenate(
-        [np.linspace(a, b, max(2, math.ceil((b - a) / widest)) + 1)[:-1] for a, b in pairwise(ends)] + [ends[-1:]]
-    )
+def _nodes(marginal: Marginal, width: float, center: float) -> tuple[Array, Array]:
+    """Return nodes of a density and their probabilities; values with a probability of their own are nodes too."""
+    inner = np.unique(np.asarray(marginal.ppf(np.concatenate([_LEVELS, 1.0 - _LEVELS]))))
+    away = _distances(width, float(np.abs(inner - center).max()))
+    places = np.concatenate([center - away, center + away, getattr(marginal, "breaks", ())])
+    edges = np.unique(np.concatenate([inner, places[(places > inner[0]) & (places < inner[-1])]]))
     half = 0.5 * np.diff(edges)
     x = (edges[:-1] + half)[:, None] + half[:, None] * _X
     mass = np.asarray(marginal.pdf(x)) * _W * half[:, None]
@@ -118,6 +115,15 @@ def _nodes(marginal: Marginal, se: float) -> tuple[Array, Array]:
     share = np.array(list(atoms.values()))
     rest = (mass / mass.sum() * (1.0 - share.sum())).ravel()
     return np.append(x.ravel(), list(atoms)), np.append(rest, share)
+
+
+def _distances(width: float, furthest: float) -> Array:
+    """Return the ends of panels by their distance from a center: as wide as `width` near it, wider far away."""
+    found = [0.0]
+    while found[-1] < furthest:
+        at = found[-1]
+        found.append(2.0 * at if at > _VARIES else at + max(width, _GROWTH * at))
+    return np.array(found)
 
 
 def check_estimate(theta_new: Marginal, estimate: float, se: float, *, level: float = 0.95) -> Check:
@@ -161,9 +167,14 @@ def predicted_events(theta_new: Marginal, table: tuple[float, float, float, floa
         Events and patients under treatment, events and patients under control.
     """
     events_treatment, n1, events_control, n2 = table
-    # As a function of theta each probability is about as wide as the standard error of the log odds ratio.
-    cells = np.array([events_treatment, n1 - events_treatment, events_control, n2 - events_control])
-    theta, weight = theta_nodes(theta_new, float(np.sqrt(np.sum(1.0 / (cells + 0.5)))))
+    # As a function of theta each probability is about as wide as the standard error of the log odds ratio, which is
+    # least where the events are shared out as the patients are.
+    cells = np.array([events_treatment, n1 - events_treatment, events_control, n2 - events_control]) + 0.5
+    risk = (events_treatment + events_control) / (n1 + n2)
+    shared = np.array([n1 * risk, n1 * (1.0 - risk), n2 * risk, n2 * (1.0 - risk)]) + 0.5
+    width = math.sqrt(min(float(np.sum(1.0 / cells)), float(np.sum(1.0 / shared))))
+    center = math.log(cells[0] * cells[3] / (cells[1] * cells[2]))
+    theta, weight = theta_nodes(theta_new, width, center)
     x, chance = _events_given(theta, table)
     return x, chance @ weight
 
@@ -180,7 +191,7 @@ def _events_given(theta: Array, table: tuple[float, float, float, float]) -> tup
     return x, chance / chance.sum(axis=0)
 
 
-def theta_nodes(theta_new: Marginal, width: float) -> tuple[Array, Array]:
+def theta_nodes(theta_new: Marginal, width: float, center: float) -> tuple[Array, Array]:
     """Return values ``(n,)`` of a new study's true effect and their probabilities, for averages over it.
 
     Parameters
@@ -188,12 +199,14 @@ def theta_nodes(theta_new: Marginal, width: float) -> tuple[Array, Array]:
     theta_new
         The true effect of a new study; its draws are the values where it was sampled.
     width
-        How wide what is averaged is, as a function of the effect.
+        How wide what is averaged is, as a function of the effect, where it is narrowest.
+    center
+        Where about that is.
     """
     if isinstance(theta_new, DrawsMarginal):
         draws = theta_new.draws.ravel()
         return draws, np.full(draws.size, 1.0 / draws.size)
-    return _nodes(theta_new, width)
+    return _nodes(theta_new, width, center)
 
 
 def check_events(theta_new: Marginal, table: tuple[float, float, float, float], *, level: float = 0.95) -> Check | None:

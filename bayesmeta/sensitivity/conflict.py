@@ -91,7 +91,7 @@ def prior_data_conflict(effects: EffectSizes, *, priors: Mapping[str, Any] | Non
     if effects.moderators:
         raise DataError("Conflict checks are about one mean effect, and these effects have moderators: leave them out.")
     chosen = all_priors(load_model("normal_normal"), effects, priors)
-    mu, tau = chosen["mu"], chosen["tau"]
+    mu, tau = (chosen[name].resolve(effects.sei) for name in ("mu", "tau"))
     if mu.proper and not isinstance(mu, Normal):
         raise ModelError(f"Conflict checks take a normal or a flat prior of mu, not {mu!r}.")
     if not tau.proper:

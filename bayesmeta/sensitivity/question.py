@@ -25,7 +25,8 @@ class Question:
     Parameters
     ----------
     model, data, priors
-        The analysis; every prior is there by name.
+        The analysis; every prior is there by name. One that depends on the studies' standard errors takes those of
+        each data set that is asked about.
     event
         What the probability is of.
     level
@@ -132,8 +133,8 @@ def data_for(model: Model, data: Any, measure: str | None) -> tuple[Any, str]:
 
 
 def all_priors(model: Model, data: Any, priors: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return every prior of the model, the user's in place of the defaults, data-dependent ones filled in."""
-    chosen = dict(model.with_priors(fill_defaults(data, model.priors, priors)))
-    if isinstance(data, EffectSizes):
-        return {name: prior.resolve(data.sei) for name, prior in chosen.items()}
-    return chosen
+    """Return every prior of the model, the user's in place of the defaults.
+
+    One that depends on standard errors stays as it is, for each data set to fill in its own.
+    """
+    return dict(model.with_priors(fill_defaults(data, model.priors, priors)))

@@ -1,17 +1,21 @@
 """Where a curve of probabilities crosses a target: a scan, then ever finer grids, each computed in one batch."""
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
+from scipy.optimize import brentq
 
 from bayesmeta.values import Array
 
 # Relative width at which a crossing is known well enough to print; far finer than anything shown.
 NARROW = 1e-7
 MOST_ROUNDS = 30
+# Of each finer grid.
+POINTS = 33
 
 
-def crossing(curve: Callable[[Array], Array], x: Array, target: float, *, points: int = 33) -> float | None:
+def crossing(curve: Callable[[Array], Array], x: Array, target: float) -> float | None:
     """Return the first place along `x` where the curve falls from at least `target` to below it.
 
     Parameters
@@ -22,8 +26,6 @@ def crossing(curve: Callable[[Array], Array], x: Array, target: float, *, points
         ``(n,)`` places of the scan, increasing or decreasing; a crossing back between two neighbours is not seen.
     target
         Value crossed.
-    points
-        Of each finer grid.
 
     Returns
     -------
@@ -38,7 +40,7 @@ def crossing(curve: Callable[[Array], Array], x: Array, target: float, *, points
         left, right = float(x[found]), float(x[found + 1])
         if abs(right - left) <= NARROW * max(abs(left), abs(right)):
             break
-        x = np.linspace(left, right, points)
+        x = np.linspace(left, right, POINTS)
         value = curve(x)
         inner = _first_fall(value, target)
         if inner is None:
@@ -47,6 +49,36 @@ def crossing(curve: Callable[[Array], Array], x: Array, target: float, *, points
     else:
         left, right = float(x[found]), float(x[found + 1])
     return (left + right) / 2.0
+
+
+def crossing_one_by_one(curve: Callable[[Array], Array], x: Array, target: float) -> float | None:
+    """Return what `crossing` does, where every value of the curve takes a while: the scan ends at the first fall.
+
+    Parameters
+    ----------
+    curve
+        Maps ``(n,)`` places to ``(n,)`` values; asked for one at a time.
+    x
+        ``(n,)`` places of the scan, increasing or decreasing.
+    target
+        Value crossed.
+
+    Returns
+    -------
+    float or None
+        None where the curve never falls through the target along the scan.
+    """
+
+    def above(at: float) -> float:
+        return float(curve(np.array([at]))[0]) - target
+
+    before = above(float(x[0]))
+    for left, right in pairwise(x.tolist()):
+        after = above(right)
+        if before >= 0.0 > after:
+            return float(brentq(above, left, right, xtol=1e-300, rtol=NARROW))
+        before = after
+    return None
 
 
 def _first_fall(value: Array, target: float) -> int | None:

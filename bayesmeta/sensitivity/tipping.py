@@ -1,12 +1,16 @@
 """Tipping points: how much scepticism, heterogeneity or contrary data would overturn the conclusion."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from scipy.special import ndtri
 
+from bayesmeta.effects import effect_sizes
+from bayesmeta.engines.tau import known_tau
 from bayesmeta.errors import BayesMetaError, ConvergenceError
 from bayesmeta.frequentist import pool
 from bayesmeta.model import Model, load_model
@@ -15,7 +19,7 @@ from bayesmeta.sensitivity.contrary import Move, NullStudies, changed_outcomes, 
 from bayesmeta.sensitivity.events import Event, event_for, need_benefit
 from bayesmeta.sensitivity.question import Question, all_priors, data_for
 from bayesmeta.sensitivity.reverse_bayes import CriticalPrior, critical_prior
-from bayesmeta.sensitivity.roots import crossing
+from bayesmeta.sensitivity.roots import crossing, crossing_one_by_one
 from bayesmeta.studies import EffectSizes
 from bayesmeta.values import Array
 
@@ -136,6 +140,9 @@ def tipping_point(
     A further study "without effect" has its estimate at the threshold. Changed outcomes are searched one patient at
     a time, always the change that moves the probability most, so their number is an upper bound of the smallest
     (as for the fragility index of Atal et al. 2019, J Clin Epidemiol 111:32-40).
+
+    Wherever studies are left out, added or changed, the priors stay those of the analysis, defaults included; but a
+    prior that depends on standard errors, such as ``dumouchel()``, takes those of the studies that are then there.
     """
     loaded = load_model(model)
     own, kind = data_for(loaded, data, measure)
@@ -144,7 +151,7 @@ def tipping_point(
     mean, new = (float(p[0]) for p in asked.probabilities())
     conclusion = _concluded(mean, asked)
     notes: list[str] = []
-    without = _without(asked, conclusion)
+    without = _without(asked, conclusion, notes)
     critical = _critical(asked, notes)
     if conclusion == "open":
         return TippingPoints(
@@ -187,24 +194,46 @@ def _tried[T](search: Callable[[Question, list[str]], T], question: Question, no
         return None
 
 
-def _points(question: Question) -> int:
-    """Return how many places a grid has: many where they cost nothing together."""
-    return 33 if question.model.gaussian_marginal is not None else 5
-
-
-def _scale(question: Question) -> float:
-    """Return a typical size of effects and their spread, for the range of a scan."""
-    data = question.data
-    if isinstance(data, EffectSizes):
-        return float(max(np.median(data.sei), np.ptp(data.yi), np.abs(data.yi - question.event.threshold).max()))
-    return 1.0
-
-
-def _scan(question: Question, low: float, high: float) -> Array:
+def _first_overturned(question: Question, curve: Callable[[Array], Array], x: Array) -> float | None:
+    """Return the first place along a scan at which the conclusion falls."""
     if question.model.gaussian_marginal is None:
-        # One by one these take time, and priors beyond this say nothing more about log odds ratios.
-        return np.geomspace(0.02, 20.0, 13)
-    return np.geomspace(low, high, 65) * _scale(question)
+        return crossing_one_by_one(curve, x, question.target)
+    return crossing(curve, x, question.target)
+
+
+def _estimates(question: Question) -> EffectSizes:
+    """Return the studies' effects with standard errors, which say what is small and large on the scale of mu."""
+    data = question.data
+    return data if isinstance(data, EffectSizes) else effect_sizes(data, question.event.measure)
+
+
+def _ladder(question: Question, low: float, high: float) -> Array:
+    """Return scales of priors from low to high, so many to a factor of 10."""
+    # One by one they take time.
+    share = 4.0 if question.model.gaussian_marginal is None else 8.0
+    return np.geomspace(low, high, max(2, math.ceil(share * math.log10(high / low)) + 1))
+
+
+def _sds_of_mu(question: Question) -> Array:
+    """Return the SDs of sceptical priors to try, from vague to so tight that no conclusion is left.
+
+    Whatever tau is, mu has a standard error of at least ``s``, that of the common effect, and an estimate at most
+    ``d`` from the threshold. Under a prior with SD ``g`` around it the posterior is at most ``g d / s^2`` standard
+    deviations away from the threshold, so the last prior tried cannot hold a conclusion whose normal quantile is z.
+    """
+    effects = _estimates(question)
+    away = float(np.abs(effects.yi - question.event.threshold).max())
+    s2 = 1.0 / float(np.sum(1.0 / effects.vi))
+    widest = max(away, float(effects.sei.max()))
+    tightest = min(0.5 * float(ndtri(question.target)) * s2 / away, 0.1 * widest) if away else 0.1 * widest
+    return _ladder(question, tightest, 1e3 * widest)[::-1]
+
+
+def _taus(question: Question) -> Array:
+    """Return values of tau, or scales of its prior, from none beside the smallest standard error to the widest."""
+    effects = _estimates(question)
+    widest = max(float(effects.sei.max()), float(np.ptp(effects.yi)))
+    return _ladder(question, 1e-2 * float(effects.sei.min()), 1e4 * widest)
 
 
 def _sceptical_sd(question: Question, notes: list[str]) -> float | None:
@@ -217,12 +246,15 @@ def _sceptical_sd(question: Question, notes: list[str]) -> float | None:
         return question.under("mu", [Normal(at, float(s)) for s in sd])
 
     # From vague to tight: the first prior that overturns is the least sceptical one.
-    found = crossing(curve, _scan(question, 1e-4, 1e3)[::-1], question.target, points=_points(question))
-    if found is None:
+    sds = _sds_of_mu(question)
+    found = _first_overturned(question, curve, sds)
+    if found is None and curve(sds[:1])[0] < question.target:
         notes.append(
             "No normal prior centred on the threshold, however vague, supports the conclusion: it rests on the prior "
             f"of mu, {question.priors['mu']!r}."
         )
+    elif found is None:
+        notes.append(f"No sceptical prior: the conclusion holds down to a prior SD of {sds[-1]:.2g}.")
     return found
 
 
@@ -230,8 +262,8 @@ def _tau_fixed(question: Question, notes: list[str]) -> float | None:
     if question.model.gaussian_marginal is None:
         notes.append(f"No tipping point of tau itself: model {question.model.name!r} has no closed form given tau.")
         return None
-    taus = np.concatenate([[0.0], _scan(question, 1e-4, 1e4)])
-    found = crossing(question.given_tau, taus, question.target, points=_points(question))
+    taus = np.concatenate([[0.0], _taus(question)])
+    found = crossing(question.given_tau, taus, question.target)
     if found is None:
         notes.append(_no_tau(question, question.given_tau(taus[:1])[0], "tau"))
     return found
@@ -241,8 +273,8 @@ def _tau_scale(question: Question, notes: list[str]) -> float | None:
     def curve(scale: Array) -> Array:
         return question.under("tau", [HalfNormal(float(s)) for s in scale])
 
-    scales = _scan(question, 1e-4, 1e4)
-    found = crossing(curve, scales, question.target, points=_points(question))
+    scales = _taus(question)
+    found = _first_overturned(question, curve, scales)
     if found is None:
         notes.append(_no_tau(question, curve(scales[:1])[0], "the scale of a half-normal prior of tau"))
     return found
@@ -257,14 +289,22 @@ def _no_tau(question: Question, homogeneous: float, what: str) -> str:
 def _tau_exceeds(question: Question, tau: float) -> float:
     from bayesmeta.fit import fit
 
+    known = known_tau(question.priors["tau"])
+    if known is not None:
+        return float(known > tau)
     return float(fit(question.data, question.model, priors=question.priors, engine="quadrature").tau.sf(tau))
 
 
-def _without(question: Question, conclusion: Conclusion) -> tuple[LeftOut, ...]:
+def _without(question: Question, conclusion: Conclusion, notes: list[str]) -> tuple[LeftOut, ...]:
     study = question.data.study
     if len(study) < 2:
         return ()
-    mean, new = question.probabilities(data=[question.data.drop((name,)) for name in study])
+    try:
+        mean, new = question.probabilities(data=[question.data.drop((name,)) for name in study])
+    except ConvergenceError as error:
+        # i2(), of two studies, has no scale without one of them.
+        notes.append(f"No analysis without each study: {error}")
+        return ()
     return tuple(
         LeftOut(name, float(p), float(q), _concluded(float(p), question) != conclusion)
         for name, p, q in zip(study, mean, new, strict=True)

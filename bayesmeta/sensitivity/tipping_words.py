@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from bayesmeta.effects import MEASURES
+from bayesmeta.model import resolved
 from bayesmeta.words import joined, level_text, number, probability_text, small_number
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def prior_lines(result: "TippingPoints") -> list[str]:
     if result.tau_scale is not None:
         lines.append(
             f"Prior of tau: a half-normal prior of scale {small_number(result.tau_scale)} would just overturn it "
-            f"(here tau ~ {result.question.priors['tau']!r})."
+            f"(here tau ~ {resolved(result.question.priors['tau'], result.question.data)!r})."
         )
     return lines
 

@@ -11,13 +11,14 @@ from bayesmeta.effects import is_ratio
 from bayesmeta.errors import DataError, ModelError, unknown
 from bayesmeta.frequentist.batch import pool_many
 from bayesmeta.model import Model, load_model
+from bayesmeta.posterior import Posterior
 from bayesmeta.priors import default_prior
 from bayesmeta.sensitivity.datasets import Data, DataSet, data_sets, exact_sets, rules_of, subsets_of
 from bayesmeta.sensitivity.drivers import Driver, decompose
 from bayesmeta.sensitivity.events import Event, event_for, need_benefit
 from bayesmeta.sensitivity.many import QUANTITIES, Job, answers
 from bayesmeta.sensitivity.presets import labelled, mu_presets, tau_presets
-from bayesmeta.studies import EffectSizes, TwoByTwo
+from bayesmeta.studies import EffectSizes, PersonTime, StudyTable, TwoByTwo
 from bayesmeta.values import Array
 
 if TYPE_CHECKING:
@@ -158,9 +159,15 @@ def multiverse(
     ModelError
         If a name is unknown or the direction of benefit is missing.
     DataError
-        If no combination of measure, zero-cell rule and studies can be analysed.
+        If the data are no studies, or no combination of measure, zero-cell rule and studies can be analysed.
     """
     event_for("OR", need_benefit(benefit))
+    if not isinstance(data, StudyTable | TwoByTwo | PersonTime | EffectSizes):
+        instead = " Give what it was fitted to: its .data." if isinstance(data, Posterior) else ""
+        raise DataError(
+            f"A multiverse analyses the studies anew: it takes a study table, counts or effect sizes, not "
+            f"{type(data).__name__}.{instead}"
+        )
     chosen = tuple(measures) if measures else (data.measure if isinstance(data, EffectSizes) else "OR",)
     events = {name: event_for(name, benefit) for name in chosen}
     parts = subsets_of(data, subsets)
