@@ -240,3 +240,53 @@ def test_a_cut_risk_at_an_uncertain_baseline_has_quantiles_and_no_density():
     whole = bm.absolute_effect(posterior("RR", -0.7, 0.1), beta(30, 30)).risk_difference
     x = np.linspace(-0.6, 0.1, 20_001)
     assert np.sum(whole.pdf(x)) * (x[1] - x[0]) == pytest.approx(1.0, abs=1e-6)
+
+
+@pytest.mark.parametrize("sd", [1e-2, 1e-3, 1e-4])
+def test_a_precise_effect_over_an_uncertain_baseline_is_integrated(sd):
+    """Between the steps of the baseline's nodes probabilities are those of adaptive quadrature over the baseline."""
+    risk = beta(30, 70)
+    difference = bm.absolute_effect(posterior("OR", -0.5, sd), risk).risk_difference
+    x = np.array([-0.109, -0.0987, -0.0931, -0.0862, -0.0751])
+
+    def below(at):
+        def given(b):
+            return risk.pdf(b) * ndtr((logit(b + at) - logit(b) + 0.5) / sd)
+
+        # A difference larger than the baseline is impossible.
+        edges = np.linspace(-at + 1e-9, 0.8, 200)
+        return sum(quad(given, a, c, epsabs=1e-11, limit=400)[0] for a, c in pairwise(edges))
+
+    assert difference.cdf(x) == pytest.approx([below(at) for at in x], abs=1e-7)
+
+
+def test_a_known_effect_has_the_spread_of_the_baseline():
+    """The difference falls as the baseline rises here, so its quantiles are those of the baseline, mapped."""
+    effects = bm.EffectSizes(yi=[0.3, -0.4], sei=[0.3, 0.2], measure="OR")
+    known = bm.fit(effects, priors={"mu": "point(-0.5)", "tau": "half_normal(0.5)"})
+    found = bm.absolute_effect(known, beta(30, 70)).risk_difference
+    q = np.array([0.025, 0.25, 0.5, 0.75, 0.975])
+    b = beta(30, 70).ppf(1 - q)
+    exact = TREATED["OR"](-0.5, b) - b
+    assert found.ppf(q) == pytest.approx(exact, abs=2e-6)
+
+
+@pytest.mark.parametrize("risk", [0.3, beta(30, 70)])
+def test_an_average_with_no_effect_has_no_difference_at_its_median(risk):
+    """Nine tenths of the probability is at exactly no difference, and so are the median and the upper limit."""
+    effects = bm.EffectSizes(yi=[0.3, -0.4, -0.9, 0.1], sei=[0.3, 0.25, 0.4, 0.2], measure="OR")
+    fits = [bm.fit(effects), bm.fit(effects, priors={"mu": "point(0)", "tau": "half_normal(0.5)"})]
+    average = bm.model_average(fits)
+    effect = bm.absolute_effect(average, risk, benefit="lower")
+    difference = effect.risk_difference
+    assert difference.atoms[0.0] == pytest.approx(average.details.weights[1], rel=1e-12)
+    assert difference.ppf(np.array([0.5, 0.975])).tolist() == [0.0, 0.0]
+    # Below no difference only the fit with an effect counts, whose own quantile it is.
+    own = bm.absolute_effect(fits[0], risk).risk_difference
+    assert difference.ppf(0.03) == pytest.approx(own.ppf(0.03 / average.details.weights[0]), rel=1e-8)
+    assert "no difference per 1000" in str(effect)
+    assert effect.number_needed().words().startswith("NNTB ∞ (")
+    assert "NNTH" not in effect.number_needed().words()
+    assert difference.mode() == 0.0
+    with pytest.raises(ModelError, match=r"a probability of exactly 0: .* Use eti"):
+        difference.hdi()

@@ -189,7 +189,7 @@ def test_data_are_predicted_without_heterogeneity_by_a_model_without_tau():
     with_tau, without = (bm.predictive_p(post, draws=200, seed=3) for post in (random, common))
     assert without.p == with_tau.p
     assert without.replicates == pytest.approx(with_tau.replicates, abs=1e-12)
-    with pytest.raises(ModelError, match="Known: mu"):
+    with pytest.raises(ModelError, match="has no tau"):
         bm.predictive_p(bm.fit(EFFECTS, "common_effect"), "tau", draws=10, seed=1)
 
 

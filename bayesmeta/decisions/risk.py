@@ -1,24 +1,29 @@
 """From a relative effect and a baseline risk to the difference in risk, and its exact distribution."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from scipy.optimize.elementwise import find_root
 
-from bayesmeta.decisions.baseline import LEVELS, SHARES, Baseline
+from bayesmeta.decisions.baseline import LEVELS, SHARES, Baseline, finer
 from bayesmeta.draws import DrawsMarginal
 from bayesmeta.errors import ConvergenceError, ModelError, unknown
+from bayesmeta.marginals.average import Average
 from bayesmeta.marginals.search import Searched
 from bayesmeta.posterior import Marginal
-from bayesmeta.values import Array, IntervalKind
+from bayesmeta.values import Array, Interval, IntervalKind
+from bayesmeta.words import joined
 
 type Pair = Callable[[Array, Array], Array]
 
 # A risk cut with a probability as small as this is not missed in a density.
 NEXT_TO_NOTHING = 1e-9
+# The steps that 64 times as many baseline risks leave are a ten-thousandth of the quartiles of their distribution.
+MOST_TIMES = 64
+_QUARTILES = np.array([0.25, 0.5, 0.75])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -107,10 +112,29 @@ def risk_difference(
         Of the pairing of draws with baseline risks.
     """
     if not isinstance(base, DrawsMarginal):
-        return RiskDifference(base, mapping, baseline.risk, baseline.weight, cut, kind)
+        resolved = baseline if baseline.fixed else finer(baseline, _refinement(base, mapping, baseline))
+        return RiskDifference(base, mapping, resolved.risk, resolved.weight, cut, kind)
     risk = _spread(baseline, base.draws.size, seed).reshape(base.draws.shape)
     draws = np.clip(mapping.forward(base.draws, risk), -risk, 1.0 - risk)
     return DrawsMarginal(draws, support=_ends(baseline.risk), kind=kind)
+
+
+def _refinement(base: Marginal, mapping: RiskMap, baseline: Baseline) -> int:
+    """Return how many times more baseline risks it takes for their steps not to show, however precise the effect.
+
+    The nodes of a baseline suffice where the effect moves the difference as much as half the baseline does.
+    """
+    parts: Sequence[Any] = base.parts if isinstance(base, Average) else (base,)
+    return max([1, *(_times(part, mapping, baseline) for part in parts if 0.0 not in part.atoms)])
+
+
+def _times(base: Marginal, mapping: RiskMap, baseline: Baseline) -> int:
+    effect = np.asarray(base.ppf(_QUARTILES))
+    risk: Array = np.interp(_QUARTILES, LEVELS, baseline.risk)
+    by_effect = float(np.ptp(mapping.forward(effect, risk[1:2])))
+    by_baseline = float(np.ptp(mapping.forward(effect[1:2], risk)))
+    needed = math.inf if by_effect == 0.0 else 0.5 * by_baseline / by_effect
+    return max(1, math.ceil(min(needed, MOST_TIMES)))
 
 
 def _spread(baseline: Baseline, n: int, seed: int | None) -> Array:
@@ -212,6 +236,11 @@ class RiskDifference(Searched):
                 return self._cut(np.asarray(self.base.ppf(q)), self.risk)
         inside = (q > 0.0) & (q < 1.0)
         out = np.where(q <= 0.0, self.support[0], self.support[1])
+        for value, share in self.atoms.items():
+            at = np.array([value])
+            # A level within a jump of the probability has this very value, beside which a search would end.
+            held = inside & (q > self._cdf(at) - share) & (1.0 - q >= self._sf(at))
+            out[held], inside = value, inside & ~held
         if inside.any():
             out[inside] = self._search(q[inside])
         return out
@@ -231,6 +260,27 @@ class RiskDifference(Searched):
             raise ConvergenceError("A quantile of the risk difference was not pinned down. Report the data as a bug.")
         solved: Array = np.asarray(found.x, dtype=float)
         return np.clip(solved, low, high)
+
+    def mode(self) -> float:
+        """Return where the density is highest: the most probable single value, if there is one."""
+        atoms = self.atoms
+        return max(atoms, key=lambda value: atoms[value]) if atoms else Searched.mode(self)
+
+    def hdi(self, level: float = 0.95) -> Interval:
+        """Return the shortest interval.
+
+        Raises
+        ------
+        ModelError
+            If there are values with a probability of their own.
+        """
+        if self.atoms:
+            values = joined([f"{value:g}" for value in self.atoms])
+            raise ModelError(
+                f"The difference in risk has a probability of exactly {values}: its shortest interval is not known "
+                "here. Use eti()."
+            )
+        return Searched.hdi(self, level)
 
     def _given_effect(self, about: float, power: int) -> float:
         effect = np.asarray(self.base.ppf(LEVELS))[:, None]
