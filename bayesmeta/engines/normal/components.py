@@ -166,8 +166,9 @@ def normals(prior: Prior, term: str, fineness: float = 1.0) -> Normals:
             np.concatenate([part[2] for _, part in parts]),
         )
     raise ModelError(
-        f"engine='quadrature' takes flat, normal, Student-t and Cauchy priors and their mixtures for {term}, "
-        f"not {prior!r}. Use engine='nuts', or approximate the prior by a mixture of normals."
+        "Many analyses at once, and regressions, take flat, normal, Student-t and Cauchy priors and their mixtures for "
+        f"{term}, not {prior!r}. Fit a mean effect one analysis at a time with bayesmeta.fit, use engine='nuts', or "
+        "approximate the prior by a mixture of normals."
     )
 
 
