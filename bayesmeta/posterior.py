@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from bayesmeta.draws import DrawsMarginal
 from bayesmeta.errors import ModelError, unknown
 from bayesmeta.model import DEFAULT_VARIANT, Model
-from bayesmeta.priors import Prior
+from bayesmeta.priors import Prior, fixed_value
 from bayesmeta.values import Array, Interval
 from bayesmeta.words import supported
 
@@ -284,8 +284,7 @@ def single_fit(posterior: Posterior, what: str) -> None:
 
 def fixed_at(posterior: Posterior, name: str) -> float | None:
     """Return the value at which its prior fixes a parameter; None where it is not known beforehand."""
-    prior = posterior.priors.get(name)
-    return None if prior is None or prior.support[0] != prior.support[1] else float(prior.support[0])
+    return fixed_value(posterior.priors.get(name))
 
 
 def probability(

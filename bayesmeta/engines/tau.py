@@ -3,7 +3,7 @@
 import math
 
 from bayesmeta.errors import ModelError
-from bayesmeta.priors import Prior, Uniform, mixture, truncated
+from bayesmeta.priors import Prior, Uniform, fixed_value, mixture, truncated
 
 # No data tell a tau below this from 0. A pole at 0 as slow as this can hide mass below every double.
 NOTHING, POLE = 1e-150, -0.9
@@ -23,13 +23,12 @@ def known_tau(prior: Prior | None) -> float | None:
     """
     if prior is None:
         return 0.0
-    low, high = prior.support
-    if not low >= 0.0:
+    if not prior.support[0] >= 0.0:
         instead = "cut it off: truncated(..., 0, inf)" if prior.proper else "the flat one on (0, inf): uniform()"
         raise ModelError(
             f"The prior {prior!r} lets tau be negative. Use a prior on (0, inf), e.g. half_normal(0.5), or {instead}."
         )
-    return float(low) if low == high else None
+    return fixed_value(prior)
 
 
 def tail_exponent(prior: Prior, k: int, flat: int) -> float:

@@ -7,7 +7,7 @@ import importlib
 import pkgutil
 from typing import Any
 
-from bayesmeta.priors.base import PRIORS, Base, Prior, register
+from bayesmeta.priors.base import PRIORS, Base, Prior, fixed_value, register
 from bayesmeta.priors.combine import OnTau2, Truncated, on_tau2, truncated
 from bayesmeta.priors.defaults import default_prior, default_priors, fill_defaults, log_or_to_smd, smd_to_log_or
 from bayesmeta.priors.empirical import (
@@ -92,6 +92,7 @@ __all__ = [
     "default_priors",
     "ess",
     "fill_defaults",
+    "fixed_value",
     "from_scipy",
     "implied",
     "log_or_to_smd",

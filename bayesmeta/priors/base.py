@@ -60,6 +60,11 @@ class Prior(Protocol):
 PRIORS: dict[str, type[Any]] = {}
 
 
+def fixed_value(prior: Prior | None) -> float | None:
+    """Return the one value that all of a prior's mass is on; None where there is no such value, or no prior."""
+    return None if prior is None or prior.support[0] != prior.support[1] else float(prior.support[0])
+
+
 def register[T](name: str) -> Callable[[type[T]], type[T]]:
     """Add a prior class to ``PRIORS`` under the name used in its text form."""
 

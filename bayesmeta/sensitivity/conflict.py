@@ -16,7 +16,7 @@ from scipy.special import ndtr
 from bayesmeta.errors import DataError, ModelError
 from bayesmeta.frequentist.quadratic_forms import cdf as quadratic_cdf
 from bayesmeta.model import load_model
-from bayesmeta.priors import Normal
+from bayesmeta.priors import Normal, fixed_value
 from bayesmeta.sensitivity.question import all_priors
 from bayesmeta.studies import EffectSizes
 from bayesmeta.values import Array
@@ -96,8 +96,8 @@ def prior_data_conflict(effects: EffectSizes, *, priors: Mapping[str, Any] | Non
         raise ModelError(f"Conflict checks take a normal or a flat prior of mu, not {mu!r}.")
     if not tau.proper:
         return ()
-    point = tau.support[0] == tau.support[1]
-    values = np.array([tau.support[0]]) if point else np.asarray(tau.ppf((np.arange(SLICES) + 0.5) / SLICES))
+    known = fixed_value(tau)
+    values = np.array([known]) if known is not None else np.asarray(tau.ppf((np.arange(SLICES) + 0.5) / SLICES))
     found = [_heterogeneity(effects, values)] if effects.k > 1 else []
     return (*found, *([_mean(effects, mu, values)] if mu.proper else []))
 

@@ -18,7 +18,7 @@ from bayesmeta.engines import ENGINES
 from bayesmeta.errors import ModelError
 from bayesmeta.model import Model, StudyLikelihoods
 from bayesmeta.posterior import Marginal, Posterior, fixed_at, single_fit
-from bayesmeta.priors import Cauchy, HalfNormal, Normal, StudentT
+from bayesmeta.priors import Cauchy, HalfNormal, Normal, StudentT, fixed_value
 from bayesmeta.studies import EffectSizes
 from bayesmeta.values import Array
 
@@ -205,7 +205,7 @@ def _refit(posterior: Posterior, which: tuple[str, ...], alpha: float) -> Poster
 
 def scaled_prior(prior: Any, alpha: float) -> Any:
     """Return a prior raised to a power: of the same family where that is so."""
-    if prior.support[0] == prior.support[1]:
+    if fixed_value(prior) is not None:
         return prior
     if isinstance(prior, Normal):
         return Normal(prior.loc, prior.scale / math.sqrt(alpha))

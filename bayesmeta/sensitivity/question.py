@@ -11,7 +11,7 @@ from bayesmeta.effects import effect_sizes
 from bayesmeta.engines.normal.gaussian import condition, problem
 from bayesmeta.errors import ConvergenceError, DataError, ModelError
 from bayesmeta.model import Model
-from bayesmeta.priors import fill_defaults
+from bayesmeta.priors import fill_defaults, fixed_value
 from bayesmeta.sensitivity.events import Direction, Event
 from bayesmeta.sensitivity.many import Job, answers, exactly
 from bayesmeta.studies import EffectSizes, PersonTime, StudyTable, TwoByTwo
@@ -52,8 +52,7 @@ class Question:
     @property
     def mu_is_known(self) -> bool:
         """Whether the prior of mu fixes it, so that no data say anything of it."""
-        mu = self.priors.get("mu")
-        return mu is not None and bool(mu.support[0] == mu.support[1])
+        return fixed_value(self.priors.get("mu")) is not None
 
     def flipped(self) -> "Question":
         """Return the same question about the other side of the threshold."""

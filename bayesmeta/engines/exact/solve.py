@@ -45,7 +45,7 @@ from bayesmeta.marginals import Density, LineDensity, SincDensity, Transformed
 from bayesmeta.marginals.sinc import sinc_basis, tabulate
 from bayesmeta.model import Model, StudyLikelihoods
 from bayesmeta.posterior import Diagnostics, Marginal, Posterior
-from bayesmeta.priors import Prior
+from bayesmeta.priors import Prior, fixed_value
 from bayesmeta.priors.foreign import Wrapped
 from bayesmeta.priors.mixtures import parts_of
 from bayesmeta.values import Array
@@ -286,7 +286,7 @@ def integrate(given: StudyLikelihoods, *, tolerance: float = TOLERANCE) -> "Exac
     ConvergenceError
         If the error estimate stays above `tolerance`.
     """
-    if _ends(given.mu) and (given.random_effects != "normal" or given.mu.support[0] == given.mu.support[1]):
+    if _ends(given.mu) and (given.random_effects != "normal" or fixed_value(given.mu) is not None):
         raise ModelError(
             f"Quadrature of this model takes priors of mu that are smooth on the whole line, not {given.mu!r}. "
             "Use engine='nuts', or approximate the prior, e.g. by normal(0, 2.82)."

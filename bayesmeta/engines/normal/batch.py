@@ -30,8 +30,9 @@ from bayesmeta.engines.normal.batch_axis import (
 )
 from bayesmeta.engines.normal.batch_quantiles import mixture_quantiles, tau_exceeds, tau_quantiles
 from bayesmeta.engines.normal.batch_single import single
-from bayesmeta.engines.normal.components import is_point, normals
+from bayesmeta.engines.normal.components import normals
 from bayesmeta.model import GaussianMarginal
+from bayesmeta.priors import fixed_value
 from bayesmeta.values import Array
 
 # Half the number of nodes, doubled as needed.
@@ -133,7 +134,12 @@ def solve_many(
 def _suits(given: GaussianMarginal) -> bool:
     """Return whether an analysis has the plain form: an intercept, a normal or flat prior, a smooth prior of tau."""
     prior, mu = given.tau, given.beta[0]
-    if given.X.shape[1] != 1 or np.any(given.X != 1.0) or prior is None or is_point(prior) or is_point(mu):
+    if (
+        given.X.shape[1] != 1
+        or np.any(given.X != 1.0)
+        or prior is None
+        or any(fixed_value(p) is not None for p in (prior, mu))
+    ):
         return False
     if getattr(mu, "name", "") not in ("normal", "flat") or prior.breaks or getattr(prior, "components", ()):
         return False

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesmeta.errors import ModelError
-from bayesmeta.priors import Prior
+from bayesmeta.priors import Prior, fixed_value
 from bayesmeta.values import Array
 
 MAX_COMPONENTS = 8000
@@ -129,17 +129,12 @@ def components(priors: Sequence[Prior], terms: Sequence[str], fineness: float = 
     )
 
 
-def is_point(prior: Prior) -> bool:
-    """Return whether all of a prior's mass is on one value."""
-    return prior.support[0] == prior.support[1]
-
-
 def is_normal_mixture(prior: Prior) -> bool:
     """Return whether a prior is flat, fixed, normal, Student-t or Cauchy, or a mixture of such."""
     parts = getattr(prior, "components", None)
     if parts:
         return all(is_normal_mixture(part) for part in parts)
-    return is_point(prior) or getattr(prior, "name", "") in CLOSED
+    return fixed_value(prior) is not None or getattr(prior, "name", "") in CLOSED
 
 
 def normals(prior: Prior, term: str, fineness: float = 1.0) -> Normals:

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bayesmeta.engines.normal.components import Components, components, is_point
+from bayesmeta.engines.normal.components import Components, components
 from bayesmeta.errors import ModelError
 from bayesmeta.model import GaussianMarginal
+from bayesmeta.priors import fixed_value
 from bayesmeta.values import Array
 
 LOG_2PI = math.log(2.0 * math.pi)
@@ -124,7 +125,7 @@ def problem(given: GaussianMarginal, fineness: float = 1.0, origin: Array | None
     ModelError
         If a coefficient with a flat prior cannot be told from the others.
     """
-    values = np.array([prior.support[0] if is_point(prior) else np.nan for prior in given.beta])
+    values = np.array([np.nan if (known := fixed_value(prior)) is None else known for prior in given.beta])
     free = np.isnan(values)
     names = tuple(term for term, keep in zip(given.terms, free, strict=True) if keep)
     prior = components([b for b, keep in zip(given.beta, free, strict=True) if keep], names, fineness)

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from bayesmeta.engines.lazy import Lazy
 from bayesmeta.engines.nodes import Rule
-from bayesmeta.engines.normal.components import is_point, log_step, normals
+from bayesmeta.engines.normal.components import log_step, normals
 from bayesmeta.engines.normal.gaussian import CHUNK, Conditional, Problem, condition, true_effect
 from bayesmeta.engines.tau_marginals import TauPosterior, known_heterogeneity, tau_posterior
 from bayesmeta.errors import ModelError, UnknownNameError, unknown
@@ -18,6 +18,7 @@ from bayesmeta.leverage import typical_variance
 from bayesmeta.marginals import Density, NormalMixture, Transformed, known
 from bayesmeta.model import GaussianMarginal
 from bayesmeta.posterior import Marginal
+from bayesmeta.priors import fixed_value
 from bayesmeta.values import Array, IntervalKind
 
 # From here on the likelihood is interpolated between its nodes: to 1e-13, at a cost that does not depend on k.
@@ -139,7 +140,7 @@ class Solution:
         Far out their second moments, ``(C,)`` with the widest first, are a geometric series: one of the distances, by
         the power that remains of a density that falls as their power `exponent`.
         """
-        several = [prior for prior in self.given.beta if not is_point(prior) and len(normals(prior, "")[0]) > 1]
+        several = [prior for prior in self.given.beta if fixed_value(prior) is None and len(normals(prior, "")[0]) > 1]
         if len(several) != 1 or hasattr(several[0], "components"):
             return 0.0
         step = 0.5 * log_step(float(several[0].tail_exponent) - 1.0)
@@ -213,7 +214,9 @@ class Solution:
         priors = [prior for prior, part in zip(self.given.beta, x, strict=True) if part != 0.0]
         if any(not prior.proper for prior in priors):
             return 0.0
-        return min([float(prior.tail_exponent) - 1.0 for prior in priors if not is_point(prior)], default=math.inf)
+        return min(
+            [float(prior.tail_exponent) - 1.0 for prior in priors if fixed_value(prior) is None], default=math.inf
+        )
 
     def notes(self) -> tuple[str, ...]:
         """Return what does not exist in this posterior, and why."""
