@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from bayesmeta.draws import DrawsMarginal
 from bayesmeta.errors import ModelError
 from bayesmeta.marginals import Known
-from bayesmeta.posterior import Marginal, Posterior, single_fit
+from bayesmeta.posterior import Marginal, Posterior, check_single_fit
 
 # A figure of many disagrees by four standard errors once in 16,000 when all is right.
 LIMIT = 4.0
@@ -66,7 +66,7 @@ def agreement(nuts: Posterior, quadrature: Posterior) -> list[AgreementRow]:
         If the two are not of the same model, priors and studies, or the first has no draws.
     """
     for posterior in (nuts, quadrature):
-        single_fit(posterior, "Agreement of two engines")
+        check_single_fit(posterior, "Agreement of two engines")
     if (nuts.model.source_hash, dict(nuts.priors)) != (quadrature.model.source_hash, dict(quadrature.priors)):
         raise ModelError("Agreement is between two engines on one model with the same priors; these differ.")
     if list(nuts.theta) and list(nuts.theta) != list(quadrature.theta):

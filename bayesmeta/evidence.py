@@ -13,7 +13,7 @@ from bayesmeta.errors import DataError, ModelError, unknown
 from bayesmeta.fit import fit, fit_many
 from bayesmeta.marginals import Known, known
 from bayesmeta.marginals.average import Average
-from bayesmeta.posterior import AVERAGE, Diagnostics, Marginal, Posterior, fixed_at, single_fit
+from bayesmeta.posterior import AVERAGE, Diagnostics, Marginal, Posterior, check_single_fit, fixed_at
 from bayesmeta.priors import Point
 from bayesmeta.studies import EffectSizes
 from bayesmeta.values import Array, IntervalKind, frozen_array
@@ -85,8 +85,8 @@ def _difference(first: Posterior, other: Posterior) -> str:
 
 
 def _measure(posterior: Posterior) -> str:
-    """Return what mu is: the measure of estimates, or that of a model of counts, odds or rate ratios by default."""
-    return str(getattr(posterior.data, "measure", None) or posterior.model.measure or "log odds or rate ratios")
+    """Return what mu is: the measure of estimates, or that of a model of counts."""
+    return str(getattr(posterior.data, "measure", None) or posterior.model.own_measure or "not stated")
 
 
 def ratio(log: float) -> float:
@@ -219,7 +219,7 @@ def _marginals(averaged: Averaged) -> dict[str, Marginal]:
             continue
         parts = [f.marginals[name] if v is None else known(v) for f, v in zip(fits, values, strict=True)]
         kind: IntervalKind = "posterior prediction" if name == "theta_new" else "credible"
-        same = values[0] if len(set(values)) == 1 else None
+        same = values[0] if _all_alike(values) else None
         found[name] = Average(averaged.weights, parts, kind=kind) if same is None else known(same, kind)
     return found
 
@@ -329,7 +329,7 @@ def predictive_p(
     ----------
     Meng (1994), Annals of Statistics 22:1142-1160; Roever (2020), J. Stat. Softw. 93(6), section on p-values.
     """
-    single_fit(posterior, "predictive_p")
+    check_single_fit(posterior, "predictive_p")
     _check_parameter(posterior, parameter)
     alternative = alternative or ("two-sided" if parameter == "mu" else "greater")
     if alternative not in ("two-sided", "greater", "less"):

@@ -50,7 +50,7 @@ def _log_null(posterior: Posterior, fixed: Mapping[str, float]) -> float:
     """Return the log Bayes factor of fixed values against a fit or an average."""
     if isinstance(posterior.details, Averaged):
         return _log_null_of_average(posterior.details, fixed)
-    _check_parameters(posterior, fixed)
+    _check_named(posterior, fixed)
     against = log_evidence(posterior)
     # Without a closed form given tau, engines need a density of mu.
     by_density = {n: v for n, v in fixed.items() if n == "mu" and posterior.model.gaussian_marginal is None}
@@ -63,7 +63,7 @@ def _log_null(posterior: Posterior, fixed: Mapping[str, float]) -> float:
     return log_evidence(null) - against + rest
 
 
-def _check_parameters(posterior: Posterior, fixed: Mapping[str, float]) -> None:
+def _check_named(posterior: Posterior, fixed: Mapping[str, float]) -> None:
     for name in fixed:
         if name not in posterior.priors:
             raise unknown(f"parameter of model {posterior.model.name!r}:", name, posterior.priors)
@@ -74,10 +74,12 @@ def _log_null_of_average(averaged: Averaged, fixed: Mapping[str, float]) -> floa
 
     Each model's evidence of the values counts with the model's probability given them, before the data.
     """
-    known = [f.model.name for f in averaged.posteriors for n in fixed if known_value(f, n) is not None]
+    known = [(n, f.model.name) for n in fixed for f in averaged.posteriors if known_value(f, n) is not None]
     if known:
+        name = known[0][0]
+        models = sorted({model for n, model in known if n == name})
         raise ModelError(
-            f"In {joined(sorted(set(known)))} {joined(sorted(fixed))} is known, so the value has a probability of its "
+            f"In {joined(models)} {name} is known, so the value has a probability of its "
             "own beforehand: ask average.details.inclusion_bayes_factor([...]), marking the models you mean."
         )
     weights, evidence = np.log(averaged.prior_weights), np.array([log_evidence(f) for f in averaged.posteriors])
@@ -100,7 +102,7 @@ def _log_prior(posterior: Posterior, fixed: Mapping[str, float]) -> float:
     if isinstance(posterior.details, Averaged):
         each = [_log_prior(f, fixed) for f in posterior.details.posteriors]
         return float(np.logaddexp.reduce(np.log(posterior.details.prior_weights) + each))
-    _check_parameters(posterior, fixed)
+    _check_named(posterior, fixed)
     sei = getattr(posterior.data, "sei", None)
     own = {n: posterior.priors[n] if sei is None else posterior.priors[n].resolve(sei) for n in fixed}
     return math.fsum(float(own[name].logpdf(value)) for name, value in fixed.items())

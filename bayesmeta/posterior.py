@@ -170,7 +170,7 @@ class Posterior:
         return {n[5:-1]: self.marginals[n] for n in self.marginals if n.startswith("beta[")}
 
     def _knows(self, what: str) -> Callable[..., Any]:
-        single_fit(self, what)
+        check_single_fit(self, what)
         ability = getattr(self.details, what, None)
         if ability is None:
             raise ModelError(
@@ -263,11 +263,11 @@ class Posterior:
         ModelError
             If the posterior is an average of models.
         """
-        single_fit(self, "pymc_model()")
+        check_single_fit(self, "pymc_model()")
         return self.model.programs[self.options.get("variant", DEFAULT_VARIANT)](self.data, self.priors)
 
 
-def single_fit(posterior: Posterior, what: str) -> None:
+def check_single_fit(posterior: Posterior, what: str) -> None:
     """Refuse an average of models, whose model and priors are those of its first fit only.
 
     Raises

@@ -7,7 +7,7 @@ from typing import Any
 from bayesmeta.errors import BayesMetaError
 from bayesmeta.fit import fit
 from bayesmeta.marginals.noisy import with_error
-from bayesmeta.posterior import Posterior, single_fit
+from bayesmeta.posterior import Posterior, check_single_fit
 from bayesmeta.studies import EffectSizes
 from bayesmeta.values import Interval
 
@@ -58,7 +58,7 @@ def predictive_check(posterior: Posterior, *, level: float = 0.95) -> tuple[Pred
     ----------
     Marshall & Spiegelhalter (2007), Bayesian Anal. 2:409-444.
     """
-    single_fit(posterior, "predictive_check")
+    check_single_fit(posterior, "predictive_check")
     data = posterior.data
     if not isinstance(data, EffectSizes) or data.k < 2 or posterior.model.gaussian_marginal is None:
         return ()

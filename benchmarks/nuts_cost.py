@@ -1,4 +1,4 @@
-"""What a fit by quadrature costs beside NUTS on the compiled model: shared by the benchmarks of both engines."""
+"""What a fit by quadrature costs beside NUTS, for the benchmarks of normal and of exact likelihoods."""
 
 import time
 from collections.abc import Iterator

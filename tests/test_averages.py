@@ -91,6 +91,19 @@ def test_what_takes_one_model_refuses_an_average(asked):
         asked(bm.model_average(wide_and_narrow()))
 
 
+def test_an_average_is_not_taken_for_its_first_fit_which_knows_mu():
+    """What the first fit's prior fixes is not fixed in the average: it is refused as an average."""
+    with pytest.raises(bm.ModelError, match="an average of several"):
+        prior_posterior_data(bm.model_average([fit("point(0)"), fit()]), "mu")
+
+
+def test_a_value_that_one_fit_knows_is_named_alone():
+    """Of mu and tau only tau is known by one of the fits, and only it is named."""
+    average = bm.model_average([fit(), fit(tau="point(0.2)")])
+    with pytest.raises(bm.ModelError, match="In normal_normal tau is known"):
+        bm.bayes_factor_null(average, mu=0.0, tau=0.0)
+
+
 @pytest.mark.parametrize("ask", [bm.multiverse, bm.sensitivity, bm.tipping_point])
 @pytest.mark.parametrize("averaged", [True, False])
 def test_what_analyses_studies_anew_refuses_a_posterior(ask, averaged):

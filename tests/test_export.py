@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -208,6 +209,12 @@ class TestRScript:
         """A script that would answer another question is not written."""
         with pytest.raises(ModelError, match=words):
             r_script(effects, **options)
+
+    def test_a_single_column_that_varies_is_a_moderator(self, effects):
+        """A line through the origin is no pooled effect."""
+        line = replace(effects, X=np.arange(1.0, effects.k + 1.0)[:, None], terms=("dose",))
+        with pytest.raises(ModelError, match="moderators"):
+            r_script(line)
 
     @pytest.mark.parametrize("method", ["DL", "REML", "PM", "EE"])
     @pytest.mark.parametrize("ci", ["wald", "hksj"])

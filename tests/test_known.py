@@ -16,6 +16,7 @@ from bayesmeta.evidence import known_value
 from bayesmeta.marginals import Known
 from bayesmeta.plots.decisions import decisions_data
 from bayesmeta.plots.prior_posterior import prior_posterior_data
+from bayesmeta.plots.ranks import ranks_data
 from bayesmeta.protocol import Protocol
 from bayesmeta.report.page import page
 from bayesmeta.sensitivity import power_scaling
@@ -56,13 +57,20 @@ def test_with_both_known_everything_is_a_normal_or_a_value(mu, tau):
 
 
 @pytest.mark.parametrize("model", ["normal_normal", "binomial_normal", "robust_t"])
-def test_a_known_tau_is_a_value_of_every_model(model):
+def test_a_known_tau_is_a_value_of_every_kind_of_model(model):
     """Whichever engine integrates, tau and tau squared are what the prior says."""
     post = fit(tau=0.3, data=COUNTS if model == "binomial_normal" else EFFECTS, model=model)
     assert list(post.tau.eti()) == [0.3, 0.3]
     assert list(post["tau2"].eti()) == [0.3**2, 0.3**2]
     assert ("I2" in post.marginals) == (model == "normal_normal")
     assert {"mu", "tau", "tau2"} <= set(post.summary().index)
+
+
+def test_a_known_mean_effect_is_refused_in_words_where_it_is_not_integrated():
+    """Models without a closed form given tau say that they take no known mu, and which does."""
+    for data, model in ((COUNTS, "binomial_normal"), (EFFECTS, "robust_t")):
+        with pytest.raises(ModelError, match=r"takes no known mean effect.*normal_normal"):
+            fit(mu=0.0, data=data, model=model)
 
 
 def test_a_model_without_tau_has_none():
@@ -149,14 +157,14 @@ def test_a_known_mean_effect_is_on_one_side_whatever_tau_is(mu, benefit):
     assert ("fixes the mean effect" in str(found)) == (mu != 0.0)
 
 
-def test_a_known_tau_has_a_tipping_point_that_it_exceeds_or_not():
-    """The probability that tau is beyond its tipping point is 0 or 1."""
+def test_a_known_tau_does_not_exceed_its_tipping_point():
+    """A conclusion that holds at the known tau is overturned by a larger one only."""
     precise = bm.EffectSizes(yi=Y, sei=S / 2, study=EFFECTS.study, measure="OR")
-    for tau, exceeds in ((0.3, 0.0), (0.05, 0.0)):
+    for tau in (0.3, 0.05):
         found = bm.tipping_point(precise, benefit="lower", priors={"tau": f"point({tau})"})
         assert found.conclusion == "benefit"
         assert found.tau_fixed > tau
-        assert found.p_tau_exceeds == exceeds
+        assert found.p_tau_exceeds == 0.0
 
 
 def test_power_scaling_leaves_out_what_the_priors_fix():
@@ -176,6 +184,9 @@ def test_densities_ranks_and_replications_of_known_parameters_are_refused_in_wor
         prior_posterior_data(post, "mu")
     with pytest.raises(ModelError, match=r"tau is known: the prior point\(0.3\) fixes it"):
         prior_posterior_data(fit(tau=0.3), "tau")
+    draws = DrawsMarginal(np.zeros((4, 100)))
+    with pytest.raises(ModelError, match=r"mu is known: .* no ranks"):
+        ranks_data(replace(post, engine="nuts", marginals={"mu": draws}), "mu")
     with pytest.raises(ModelError, match="under a prior that lets it vary"):
         bm.predictive_p(post, "mu", draws=10, seed=1)
     assert prior_posterior_data(post, "tau").posterior.max() > 0

@@ -142,6 +142,16 @@ def test_a_file_of_ones_own_is_about_what_it_states(tmp_path: Path):
         measure_of(post, "OR")
 
 
+def test_a_copy_that_states_its_measure_is_averaged_with_the_model(tmp_path: Path):
+    """A model of counts is about odds ratios whether its file says so or not."""
+    copy = tmp_path / "mine.py"
+    text = load_model("binomial_normal").path.read_text()
+    copy.write_text(text.replace("DATA = TwoByTwo", 'DATA = TwoByTwo\nMEASURE = "OR"', 1))
+    assert load_model(copy).measure == "OR"
+    average = bm.model_average([bm.fit(HALVED, copy), bm.fit(HALVED, "binomial_normal")])
+    assert average.details.weights == pytest.approx([0.5, 0.5], rel=1e-9)
+
+
 def test_plots_and_files_name_the_measure():
     """The axis of mu is the model's; a table or figure for another measure is refused."""
     post = bm.fit(HALVED, "binomial_normal_rr")
@@ -164,10 +174,16 @@ MODERATED = EffectSizes(
 )
 
 
-@pytest.mark.parametrize("ask", [bm.compare, bm.fit, bm.fit_many, bm.sensitivity, bm.sequential, prior_data_conflict])
+def tipping(effects: EffectSizes) -> object:
+    return bm.tipping_point(effects, benefit="lower")
+
+
+@pytest.mark.parametrize(
+    "ask", [bm.compare, bm.fit, bm.fit_many, bm.sensitivity, bm.sequential, prior_data_conflict, tipping]
+)
 def test_moderators_are_not_passed_over(ask):
     """Effects with moderators have no single mean effect: what would ignore them says so."""
-    with pytest.raises((DataError, ModelError), match="moderators"):
+    with pytest.raises(DataError, match="moderators"):
         ask(MODERATED)
 
 

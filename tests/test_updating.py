@@ -53,7 +53,6 @@ def test_a_prediction_known_on_a_grid_keeps_the_chain_rule(model, priors, yi, se
         difference = step.posterior.log_evidence - before.posterior.log_evidence
         predicted = predicted_estimate(before.posterior.theta_new, se)
         assert float(predicted.logpdf(y)) == pytest.approx(difference, abs=1e-8)
-        assert step.log_predictive == pytest.approx(difference, abs=1e-8)
         assert float(predicted.cdf(y)) + float(predicted.sf(y)) == pytest.approx(1.0, abs=1e-12)
         assert predicted.cdf(step.check.low) == pytest.approx(0.025, abs=1e-9)
 

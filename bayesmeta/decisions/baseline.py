@@ -163,7 +163,7 @@ def pooled_baseline(
 
 
 def finer(baseline: Baseline, times: int) -> Baseline:
-    """Return the same distribution of risks on so many times as many nodes, interpolated on each panel."""
+    """Return the same uncertain baseline, which lies at `LEVELS`, on so many times as many nodes of each panel."""
     cuts = np.linspace(-1.0, 1.0, times + 1)
     place = (0.5 * (cuts[:-1] + cuts[1:])[:, None] + _X / times).ravel()
     order = len(_X) - 1

@@ -75,18 +75,19 @@ def possible_events(table: TwoByTwo) -> Array:
 
 
 def _checked(before: Posterior, table: TwoByTwo, x: Array, level: float) -> tuple[Check | None, str]:
-    some = _some(x)
+    some = _table_subset(x)
     likely, own = _likelihoods(before, _tables(table, some)), _likelihoods(before, table)
     width = min(float(own.scale[0]), float(np.min(likely.scale[len(some) // 2])))
     new = before.theta_new
     theta, weight = theta_nodes(new, width, float(own.center[0]))
     if isinstance(new, DrawsMarginal):
-        log = _between(likely, theta, width)
+        log = _interpolated(likely, theta, width)
     elif len(theta) > MOST:
-        return None, "the study says so much more than those before it that its prediction would take minutes"
+        why = "the study says so much more than those before it that its prediction would take minutes"
+        return None, f"{why}: use engine='nuts'"
     else:
         log = likely.loglik(np.tile(theta, (len(some), 1)))
-    log = _every(table, some, log, x)
+    log = _all_tables(table, some, log, x)
     given = np.exp(log - log.max(axis=0))
     given /= given.sum(axis=0)
     chance = given @ weight
@@ -102,7 +103,7 @@ def _likelihoods(before: Posterior, tables: TwoByTwo) -> StudyLikelihoods:
     return before.model.study_likelihoods(tables, before.priors)
 
 
-def _some(x: Array) -> Array:
+def _table_subset(x: Array) -> Array:
     """Return all possible numbers of events, or as many as suffice to interpolate."""
     if len(x) <= TABLES:
         return x
@@ -111,11 +112,11 @@ def _some(x: Array) -> Array:
 
 def _tables(table: TwoByTwo, x: Array) -> TwoByTwo:
     total = table.events_treatment[0] + table.events_control[0]
-    n = (np.full(len(x), float(size[0])) for size in (table.n_treatment, table.n_control))
-    return TwoByTwo(x, next(n), total - x, next(n))
+    n_treatment, n_control = (np.full(len(x), float(n[0])) for n in (table.n_treatment, table.n_control))
+    return TwoByTwo(x, n_treatment, total - x, n_control)
 
 
-def _between(likely: StudyLikelihoods, draws: Array, width: float) -> Array:
+def _interpolated(likely: StudyLikelihoods, draws: Array, width: float) -> Array:
     """Return log likelihoods ``(tables, draws)``, interpolated between values of theta as close as the draws are."""
     inside = np.quantile(draws, np.linspace(0.0, 1.0, POINTS))
     width = min(width, float(np.ptp(inside)) or 1.0)
@@ -127,7 +128,7 @@ def _between(likely: StudyLikelihoods, draws: Array, width: float) -> Array:
     return np.asarray(log[:, :1] if len(at) == 1 else CubicSpline(at, log, axis=1)(draws))
 
 
-def _every(table: TwoByTwo, some: Array, log: Array, x: Array) -> Array:
+def _all_tables(table: TwoByTwo, some: Array, log: Array, x: Array) -> Array:
     """Return log likelihoods of all possible tables from those of some, ``(x, n)``."""
     if len(some) == len(x):
         return log

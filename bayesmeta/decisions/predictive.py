@@ -21,8 +21,8 @@ from bayesmeta.values import Array
 _X, _W = (np.asarray(a) for a in roots_legendre(16))
 # Panels of a predictive density: both tails, and most of them in the middle.
 _LEVELS = np.array([1e-12, 1e-9, 1e-6, 1e-4, 1e-3, 0.01, 0.05, 0.2, 0.35, 0.5])
-# Panels grow with their distance from where an average varies most, by this share of it as long as it may still vary,
-# and by doubling beyond, where tables are certain to 1e-20 and densities fall as powers.
+# Panels widen by this share of their distance from the center. Beyond the second number they double: tables are
+# certain there to 1e-20, and densities fall as powers.
 _GROWTH, _VARIES = 0.1, 60.0
 
 
@@ -95,7 +95,7 @@ def predicted_estimate(theta_new: Marginal, se: float) -> Searched:
     if isinstance(theta_new, DrawsMarginal):
         draws = theta_new.draws.ravel()
         return _mixture(draws, np.full(draws.size, 1.0 / draws.size), se)
-    return with_error(theta_new, se)  # type: ignore[no-any-return]
+    return with_error(theta_new, se)
 
 
 def _mixture(means: Array, weights: Array, se: float) -> NormalMixture:

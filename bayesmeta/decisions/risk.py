@@ -124,6 +124,7 @@ def _refinement(base: Marginal, mapping: RiskMap, baseline: Baseline) -> int:
 
     The nodes of a baseline suffice where the effect moves the difference as much as half the baseline does.
     """
+    # No effect gives the same difference at every baseline.
     parts: Sequence[Any] = base.parts if isinstance(base, Average) else (base,)
     return max([1, *(_times(part, mapping, baseline) for part in parts if 0.0 not in part.atoms)])
 
@@ -182,10 +183,9 @@ class RiskDifference(Searched):
         """Differences with a probability of their own: of effects that have one, no effect whatever the risk is."""
         found: dict[float, float] = {}
         for effect, share in getattr(self.base, "atoms", {}).items():
-            at = self._cut(np.array(effect), self.risk)
-            for value, weight in zip(at.tolist(), self.weight.tolist(), strict=True):
-                if len(self.risk) == 1 or effect == 0.0:
-                    found[value] = found.get(value, 0.0) + share * weight
+            if len(self.risk) == 1 or effect == 0.0:
+                value = float(self._cut(np.array(effect), self.risk[:1])[0])
+                found[value] = found.get(value, 0.0) + share
         return found
 
     def _effect(self, x: Array) -> Array:

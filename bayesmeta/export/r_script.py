@@ -69,7 +69,7 @@ def r_script(
     ModelError
         If the method, interval rule or a prior has no counterpart in R, or there are moderators.
     """
-    if effects.X is not None and effects.X.shape[1] > 1:
+    if effects.moderators:
         raise ModelError("The R script pools effects without moderators. Leave moderators out.")
     if method not in TAU2_ESTIMATORS or method == "HSk":
         raise unknown("method with a counterpart in metafor", method, set(TAU2_ESTIMATORS) - {"HSk"})

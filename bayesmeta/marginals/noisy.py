@@ -109,7 +109,7 @@ class Noisy(Searched):
         )
 
 
-def with_error(marginal: Any, se: float) -> Any:
+def with_error(marginal: Any, se: float) -> Searched:
     """Return the distribution of a quantity plus an independent normal error.
 
     Parameters

@@ -8,7 +8,7 @@ import numpy as np
 from bayesmeta.effects import MEASURES, Measure
 from bayesmeta.errors import ModelError, unknown
 from bayesmeta.plots._style import BAYESIAN, INK, MUTED, bare, natural_axis, new_axes
-from bayesmeta.posterior import Posterior, fixed_at, single_fit
+from bayesmeta.posterior import Posterior, check_single_fit, fixed_at
 from bayesmeta.priors import Prior
 from bayesmeta.values import Array, Interval, frozen_array
 
@@ -53,7 +53,7 @@ def prior_of(posterior: Posterior, quantity: str) -> Prior:
     ModelError
         If there is no parameter of that name, or the posterior is an average of models.
     """
-    single_fit(posterior, "A prior beside its posterior")
+    check_single_fit(posterior, "A prior beside its posterior")
     if quantity not in posterior.priors:
         raise unknown("parameter with a prior:", quantity, posterior.priors)
     prior = posterior.priors[quantity]
@@ -83,12 +83,13 @@ def prior_posterior_data(
     ModelError
         If there is no such parameter, its prior fixes it, or the posterior is an average of models.
     """
+    prior = prior_of(posterior, quantity)
     if fixed_at(posterior, quantity) is not None:
         raise ModelError(
             f"{quantity} is known: the prior {posterior.priors[quantity]!r} fixes it, so there are no densities "
             "to draw."
         )
-    prior, marginal = prior_of(posterior, quantity), posterior[quantity]
+    marginal = posterior[quantity]
     low, high = (float(marginal.ppf(q)) for q in (0.0005, 0.9995))
     if quantity == "tau":
         low = 0.0

@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from bayesmeta.errors import BayesMetaError, ModelError
+from bayesmeta.errors import BayesMetaError, DataError, ModelError
 from bayesmeta.fit import fit, fit_many
 from bayesmeta.model import Model
 from bayesmeta.posterior import Marginal
+from bayesmeta.priors import fixed_value
 from bayesmeta.studies import EffectSizes
 from bayesmeta.values import Array
 
@@ -52,7 +53,7 @@ def batched(model: Model) -> bool:
     return model.gaussian_marginal is not None
 
 
-def exactly(priors: Mapping[str, Any], value: float) -> tuple[float, float]:
+def known_at(priors: Mapping[str, Any], value: float) -> tuple[float, float]:
     """Return the probabilities that mu and that a new study's true effect is exactly one value: that of a known mu.
 
     Parameters
@@ -62,9 +63,8 @@ def exactly(priors: Mapping[str, Any], value: float) -> tuple[float, float]:
     value
         On the analysis scale.
     """
-    mu, tau = priors.get("mu"), priors.get("tau")
-    at = float(mu is not None and mu.support == (value, value))
-    return at, at * float(tau is None or tau.support == (0.0, 0.0))
+    at = float(fixed_value(priors.get("mu")) == value)
+    return at, at * float("tau" not in priors or fixed_value(priors["tau"]) == 0.0)
 
 
 def answers(model: Model, jobs: Sequence[Job], *, level: float = 0.95, progress: bool = False) -> Answers:
@@ -94,7 +94,7 @@ def answers(model: Model, jobs: Sequence[Job], *, level: float = 0.95, progress:
             "use 'normal_normal' or 'binomial_normal', or fit it yourself for the few choices that matter."
         )
     if any(isinstance(job.data, EffectSizes) and job.data.moderators for job in jobs):
-        raise ModelError("Sensitivity over many analyses is for models without moderators: leave moderators= out.")
+        raise DataError("Sensitivity over many analyses is about one mean effect: leave the moderators out.")
     values = {name: np.full(len(jobs), np.nan) for name in (*QUANTITIES, *SIDES, "log_evidence")}
     reasons: dict[int, str] = {}
     # Analyses with the same priors stand together, so that priors without an answer are split off quickly.
@@ -141,7 +141,7 @@ def _together(model: Model, jobs: list[Job], level: float, progress: bool) -> di
         above=np.array([[job.threshold] for job in jobs]),
         progress=progress,
     )
-    exact = np.array([exactly({**model.priors, **job.priors}, job.threshold) for job in jobs])
+    exact = np.array([known_at({**model.priors, **job.priors}, job.threshold) for job in jobs])
     out = {
         "log_evidence": np.asarray(done["log_evidence"]),
         "mu_exactly": exact[:, 0],
@@ -167,7 +167,7 @@ def _alone(model: Model, job: Job, level: float) -> dict[str, Array]:
         out |= _summary(name, posterior[name], level)
         if name != "tau":
             out[f"{name}_above"] = float(posterior[name].sf(job.threshold))
-    out["mu_exactly"], out["theta_new_exactly"] = exactly(posterior.priors, job.threshold)
+    out["mu_exactly"], out["theta_new_exactly"] = known_at(posterior.priors, job.threshold)
     out["log_evidence"] = np.nan if posterior.log_evidence is None else posterior.log_evidence
     return {name: np.array([value]) for name, value in out.items()}
 

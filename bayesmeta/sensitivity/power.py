@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike
 from bayesmeta.engines import ENGINES
 from bayesmeta.errors import ModelError
 from bayesmeta.model import Model, StudyLikelihoods
-from bayesmeta.posterior import Marginal, Posterior, fixed_at, single_fit
+from bayesmeta.posterior import Marginal, Posterior, check_single_fit, fixed_at
 from bayesmeta.priors import Cauchy, HalfNormal, Normal, StudentT, fixed_value
 from bayesmeta.studies import EffectSizes
 from bayesmeta.values import Array
@@ -130,7 +130,7 @@ def power_scaling(posterior: Posterior) -> tuple[PowerScaling, ...]:
     ModelError
         If the prior of mu has no power in closed form, or the posterior is an average of models.
     """
-    single_fit(posterior, "power_scaling")
+    check_single_fit(posterior, "power_scaling")
     if posterior.engine == "nuts":
         return _by_arviz(posterior)
     names = [n for n in _uncertain(posterior) if n in posterior.marginals]

@@ -13,7 +13,7 @@ from bayesmeta.errors import ConvergenceError, DataError, ModelError
 from bayesmeta.model import Model
 from bayesmeta.priors import fill_defaults, fixed_value
 from bayesmeta.sensitivity.events import Direction, Event
-from bayesmeta.sensitivity.many import Job, answers, exactly
+from bayesmeta.sensitivity.many import Job, answers, known_at
 from bayesmeta.studies import EffectSizes, PersonTime, StudyTable, TwoByTwo
 from bayesmeta.values import Array
 
@@ -81,7 +81,7 @@ class Question:
 
     def exactly(self) -> tuple[float, float]:
         """Return the probabilities that the mean effect and that a new study's effect is the threshold itself."""
-        return exactly(self.priors, self.event.threshold)
+        return known_at(self.priors, self.event.threshold)
 
     def under(self, parameter: str, priors: Sequence[Any]) -> Array:
         """Return the event's probability for the mean effect under each prior of one parameter."""

@@ -46,7 +46,8 @@ class TippingPoints:
         The analysis.
     conclusion
         ``"benefit"`` or ``"harm"`` where the credible interval of the mean effect lies on that side of the
-        threshold, else ``"open"``; the tipping points are then None, because there is nothing to overturn.
+        threshold, else ``"open"``; the tipping points are then None, because there is nothing to overturn. Under
+        a known mean effect all but `sceptical_sd` are None, because nothing else can.
     p_mean, p_new
         Probability of benefit for the mean effect and for a new study's true effect.
     sceptical_sd
@@ -73,15 +74,15 @@ class TippingPoints:
     conclusion: Conclusion
     p_mean: float
     p_new: float
-    sceptical_sd: float | None
-    tau_fixed: float | None
-    p_tau_exceeds: float | None
-    tau_scale: float | None
-    studies: tuple[NullStudies, ...]
-    moves: tuple[Move, ...] | None
     critical: CriticalPrior | None
     without: tuple[LeftOut, ...]
-    notes: tuple[str, ...]
+    sceptical_sd: float | None = None
+    tau_fixed: float | None = None
+    p_tau_exceeds: float | None = None
+    tau_scale: float | None = None
+    studies: tuple[NullStudies, ...] = ()
+    moves: tuple[Move, ...] | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def event(self) -> Event:
@@ -154,9 +155,7 @@ def tipping_point(
     without = _without(asked, conclusion, notes)
     critical = _critical(asked, notes)
     if conclusion == "open":
-        return TippingPoints(
-            asked, conclusion, mean, new, None, None, None, None, (), None, critical, without, tuple(notes)
-        )
+        return TippingPoints(asked, conclusion, mean, new, critical, without, notes=tuple(notes))
     held = asked if conclusion == "benefit" else asked.flipped()
     if asked.mu_is_known:
         sd = _tried(_sceptical_sd, held, notes)
@@ -164,9 +163,7 @@ def tipping_point(
             f"The prior {asked.priors['mu']!r} fixes the mean effect: no heterogeneity, and no further or changed "
             "data, can overturn the conclusion."
         )
-        return TippingPoints(
-            asked, conclusion, mean, new, sd, None, None, None, (), None, critical, without, tuple(notes)
-        )
+        return TippingPoints(asked, conclusion, mean, new, critical, without, sceptical_sd=sd, notes=tuple(notes))
     tau_fixed = _tried(_tau_fixed, held, notes) if held.has_tau else None
     return TippingPoints(
         question=asked,
@@ -210,8 +207,8 @@ def _estimates(question: Question) -> EffectSizes:
 def _ladder(question: Question, low: float, high: float) -> Array:
     """Return scales of priors from low to high, so many to a factor of 10."""
     # One by one they take time.
-    share = 4.0 if question.model.gaussian_marginal is None else 8.0
-    return np.geomspace(low, high, max(2, math.ceil(share * math.log10(high / low)) + 1))
+    per_decade = 4.0 if question.model.gaussian_marginal is None else 8.0
+    return np.geomspace(low, high, max(2, math.ceil(per_decade * math.log10(high / low)) + 1))
 
 
 def _sds_of_mu(question: Question) -> Array:

@@ -286,7 +286,12 @@ def integrate(given: StudyLikelihoods, *, tolerance: float = TOLERANCE) -> "Exac
     ConvergenceError
         If the error estimate stays above `tolerance`.
     """
-    if _ends(given.mu) and (given.random_effects != "normal" or fixed_value(given.mu) is not None):
+    if fixed_value(given.mu) is not None:
+        raise ModelError(
+            f"Quadrature of this model takes no known mean effect, and the prior {given.mu!r} fixes it. Use "
+            "engine='nuts', or 'normal_normal', which takes one."
+        )
+    if _ends(given.mu) and given.random_effects != "normal":
         raise ModelError(
             f"Quadrature of this model takes priors of mu that are smooth on the whole line, not {given.mu!r}. "
             "Use engine='nuts', or approximate the prior, e.g. by normal(0, 2.82)."
