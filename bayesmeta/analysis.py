@@ -14,7 +14,7 @@ from bayesmeta.effects import MEASURES
 from bayesmeta.errors import BayesMetaError, ModelError, unknown
 from bayesmeta.fit import fit
 from bayesmeta.model import load_model
-from bayesmeta.posterior import Marginal, Posterior, between
+from bayesmeta.posterior import Posterior, between, side_of_benefit
 from bayesmeta.predictive_check import PredictedStudy, predictive_check
 from bayesmeta.protocol import Alternative, Outcome, Protocol
 from bayesmeta.studies import StudyTable, TwoByTwo
@@ -299,20 +299,15 @@ def _prior_set(
     return PriorSet(alternative.label, alternative.justification, priors, row, posterior)
 
 
-def beyond(marginal: Marginal, threshold: float, benefit: Benefit) -> float:
-    """Return the probability of an effect beyond a threshold, analysis scale, in the direction of benefit."""
-    return between(marginal, *((threshold, None) if benefit == "higher" else (None, threshold)))
-
-
 def _thresholds(plan: Outcome, measure: str, sets: tuple[PriorSet, ...]) -> tuple[ThresholdRow, ...]:
     if plan.benefit is None:
         return ()
     posteriors = [s.posterior for s in sets if s.posterior is not None]
     rows = []
     for threshold in plan.thresholds:
-        at = float(MEASURES[measure].from_natural(threshold))
-        mean = [beyond(p.mu, at, plan.benefit) for p in posteriors]
-        new = [beyond(p.theta_new, at, plan.benefit) for p in posteriors if "theta_new" in p.marginals]
+        side = side_of_benefit(float(MEASURES[measure].from_natural(threshold)), plan.benefit)
+        mean = [between(p.mu, *side) for p in posteriors]
+        new = [between(p.theta_new, *side) for p in posteriors if "theta_new" in p.marginals]
         of_new = (new[0], min(new), max(new)) if new else (None, None, None)
         rows.append(ThresholdRow(threshold, mean[0], of_new[0], min(mean), max(mean), *of_new[1:]))
     return tuple(rows)

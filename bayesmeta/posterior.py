@@ -343,6 +343,19 @@ def between(marginal: Marginal, low: float | None, high: float | None) -> float:
     return max(0.0, float(marginal.cdf(high)) - exactly(marginal, high) - float(marginal.cdf(low)))
 
 
+def side_of_benefit(threshold: float, benefit: str) -> tuple[float | None, float | None]:
+    """Return the bounds, for `between`, of effects beyond a threshold in the direction of benefit.
+
+    Parameters
+    ----------
+    threshold
+        On any scale; the bounds are on the same.
+    benefit
+        ``"lower"`` or ``"higher"``.
+    """
+    return (None, threshold) if benefit == "lower" else (threshold, None)
+
+
 def exactly(marginal: Marginal, value: float) -> float:
     """Return the probability of exactly one value: 0 but for known quantities and averages of models with some."""
     if isinstance(marginal, DrawsMarginal):

@@ -11,7 +11,7 @@ from bayesmeta.fit import fit
 from bayesmeta.frequentist import mantel_haenszel, pool
 from bayesmeta.frequentist.result import PooledFit
 from bayesmeta.model import Model, load_model
-from bayesmeta.posterior import Posterior, between
+from bayesmeta.posterior import Posterior, between, side_of_benefit
 from bayesmeta.studies import EffectSizes, PersonTime, PublishedResult, TwoByTwo
 from bayesmeta.values import Interval
 
@@ -188,7 +188,7 @@ def bayesian_row(
     """
     null = MEASURES[measure].null
     has_tau = "tau" in posterior.marginals
-    side = None if null is None else {"higher": (null, None), "lower": (None, null)}.get(benefit or "")
+    side = None if null is None or benefit is None else side_of_benefit(null, benefit)
     new = posterior.marginals.get("theta_new")
     return Row(
         method=method,

@@ -22,7 +22,7 @@ from bayesmeta.decisions.quantities import (
 from bayesmeta.decisions.risk import impossible, risk_difference, risk_map
 from bayesmeta.decisions.text import aligned, folded
 from bayesmeta.errors import ModelError, unknown
-from bayesmeta.posterior import Marginal, Posterior, between
+from bayesmeta.posterior import Marginal, Posterior, between, side_of_benefit
 from bayesmeta.values import Interval
 from bayesmeta.words import interval_name, level_text
 
@@ -159,8 +159,7 @@ class AbsoluteEffect:
         ModelError
             If no direction of benefit is known.
         """
-        fewer = check_benefit(self.benefit) == "lower"
-        return between(self.risk_difference, *((None, 0.0) if fewer else (0.0, None)))
+        return between(self.risk_difference, *side_of_benefit(0.0, check_benefit(self.benefit)))
 
     def number_needed(self, level: float | None = None) -> NumberNeeded:
         """Return the number needed to treat or harm.

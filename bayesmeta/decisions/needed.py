@@ -8,7 +8,7 @@ from typing import Literal
 from bayesmeta.compare.precision import Printed, figure_error
 from bayesmeta.decisions.quantities import MEAN, Benefit, check_benefit
 from bayesmeta.errors import ModelError
-from bayesmeta.posterior import Marginal, between, exactly
+from bayesmeta.posterior import Marginal, between, exactly, side_of_benefit
 from bayesmeta.values import Interval
 from bayesmeta.words import digits, level_text, number
 
@@ -205,7 +205,7 @@ def number_needed(
     inside = difference.eti(level)
     low, high = (-inside.high, -inside.low) if direction == "lower" else (inside.low, inside.high)
     middle = -difference.median() if direction == "lower" else difference.median()
-    helps = between(difference, *((None, 0.0) if direction == "lower" else (0.0, None)))
+    helps = between(difference, *side_of_benefit(0.0, direction))
     which, value = needed_from(middle)
     return NumberNeeded(
         p_benefit=helps,

@@ -7,7 +7,7 @@ from typing import Any
 from bayesmeta.decisions.events import Event, EventTable, event, exact_notes
 from bayesmeta.decisions.quantities import Benefit, Scale, check_benefit, check_values, quantities
 from bayesmeta.errors import ModelError
-from bayesmeta.posterior import Marginal
+from bayesmeta.posterior import Marginal, side_of_benefit
 
 JUDGEMENT = (
     "These are inputs to a judgement, not a verdict: how sure one may be also depends on risk of bias, indirectness "
@@ -52,16 +52,12 @@ def threshold_table(
     scale, marginals = quantities(source, measure)
     numbers = check_values(scale, thresholds, "thresholds")
     beyond = [quantities(other, measure)[1] for other in others]
-    events = tuple(event(scale, marginals, _beyond(t, direction), others=beyond) for t in numbers)
+    events = tuple(event(scale, marginals, side_of_benefit(t, direction), others=beyond) for t in numbers)
     notes = (
         f"A benefit is {'a smaller' if direction == 'lower' else 'a larger'} {scale.label}.",
         *_notes(scale, marginals, events, others),
     )
     return EventTable("Probability of an effect beyond a threshold, in the direction of benefit", events, notes)
-
-
-def _beyond(threshold: float, benefit: Benefit) -> tuple[float | None, float | None]:
-    return (None, threshold) if benefit == "lower" else (threshold, None)
 
 
 def _notes(

@@ -30,7 +30,7 @@ from bayesmeta.engines import ENGINES
 from bayesmeta.errors import ConvergenceError, ModelError
 from bayesmeta.fit import fit
 from bayesmeta.model import Model, load_model
-from bayesmeta.posterior import Marginal, Posterior, between
+from bayesmeta.posterior import Marginal, Posterior, between, side_of_benefit
 from bayesmeta.priors import fill_defaults
 from bayesmeta.studies import EffectSizes, StudyTable, TwoByTwo
 from bayesmeta.words import DAGGER, DASH, level_text, number, p_value
@@ -120,8 +120,7 @@ class Sequential:
         """The event whose probability is followed, e.g. ``OR < 1``; empty without a direction of benefit."""
         if self.benefit is None or self.threshold is None:
             return ""
-        bounds = (None, self.threshold) if self.benefit == "lower" else (self.threshold, None)
-        return measure_scale(self.measure).words(*bounds)
+        return measure_scale(self.measure).words(*side_of_benefit(self.threshold, self.benefit))
 
     def path(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
         """Return headings and rows of the posterior after each step, on the natural scale."""
@@ -368,7 +367,7 @@ def _beyond(
     if marginal is None or benefit is None or threshold is None:
         return None
     at = scale.from_natural(threshold)
-    return between(marginal, *((None, at) if benefit == "lower" else (at, None)))
+    return between(marginal, *side_of_benefit(at, benefit))
 
 
 def _check(before: Posterior, studies: Studies, i: int, measure: str, level: float) -> tuple[Check | None, str]:
