@@ -267,6 +267,10 @@ def _newton(slope: Callable[[Array], tuple[Array, Array]], start: Array) -> tupl
 NO_TABLE = -1e30
 
 
+# A sum over more tables than this takes gigabytes, and its terms have no ten digits left.
+MOST_TABLES = 5_000_000
+
+
 def hypergeometric_support(
     events_treatment: Array, n_treatment: Array, events_control: Array, n_control: Array
 ) -> tuple[Array, Array]:
@@ -276,9 +280,21 @@ def hypergeometric_support(
     -------
     support, log_weight
         ``(k, J)``; rows with fewer than J possible values are filled up with values of no weight.
+
+    Raises
+    ------
+    ModelError
+        If a study has too many possible tables.
     """
     events = events_treatment + events_control
     low, high = np.maximum(0.0, events - n_control), np.minimum(n_treatment, events)
+    if (high - low).max() > MOST_TABLES:
+        i = int(np.argmax(high - low))
+        raise ModelError(
+            f"The study with {events_treatment[i]:.0f} of {n_treatment[i]:.0f} and {events_control[i]:.0f} of "
+            f"{n_control[i]:.0f} events has {high[i] - low[i] + 1:.0f} possible tables given its totals, and sums go "
+            f"over {MOST_TABLES} at most. Use 'binomial_normal': with so many events both models say the same."
+        )
     length = int((high - low).max()) + 1
     support = np.minimum(low[:, None] + np.arange(length), high[:, None])
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy import integrate, special, stats
 
+import bayesmeta as bm
 from bayesmeta import likelihoods, log_probabilities
 from bayesmeta.errors import ConvergenceError, ModelError
 from bayesmeta.model import load_model
@@ -84,6 +85,14 @@ def test_poisson_baseline_is_integrated_out():
             both = RATES.events_control[i] + RATES.events_treatment[i] + 0.5
             place = np.log(both / (RATES.time_control[i] + RATES.time_treatment[i] * np.exp(THETA[j])))
             assert offered[i, j] == pytest.approx(_integral(log_integrand, [place]), rel=1e-9, abs=1e-9)
+
+
+def test_more_tables_than_can_be_summed_are_refused():
+    """Tables of a billion patients took all memory there is; the study is shown, and a model that takes them."""
+    billion = TwoByTwo([1.2e8, 3.0], [1e9, 10.0], [1.5e8, 4.0], [1e9, 10.0], study=("huge", "small"))
+    with pytest.raises(ModelError, match=r"120000000 of 1000000000 .* has 270000001 possible tables.*binomial_normal"):
+        bm.fit(billion, "hypergeometric_normal")
+    assert bm.fit(billion, "binomial_normal").mu.mean() < 0.0
 
 
 def test_conditional_likelihood_is_fishers_noncentral_hypergeometric():
