@@ -290,3 +290,44 @@ def test_an_average_with_no_effect_has_no_difference_at_its_median(risk):
     assert difference.mode() == 0.0
     with pytest.raises(ModelError, match=r"a probability of exactly 0: .* Use eti"):
         difference.hdi()
+
+
+@pytest.mark.parametrize(
+    ("centre", "sd", "risk"),
+    [
+        (-0.08, 0.05, beta(2, 18)),
+        (-0.08, 0.01, beta(10, 90)),
+        (-0.1, 0.02, uniform(0.05, 0.1)),
+        (0.1, 0.05, beta(18, 2)),
+    ],
+)
+def test_a_cut_risk_difference_is_no_larger_than_the_risk_there_is(centre, sd, risk):
+    """Below 0 P(d <= x) = P(RD <= x) P(b >= -x), above it P(d > x) = P(RD > x) P(b <= 1 - x)."""
+    found = bm.absolute_effect(posterior("RD", centre, sd), risk).risk_difference
+    x = np.array([-0.14, -0.1, -0.0725, -0.03, 0.02, 0.06, 0.12])
+    exact = np.where(x < 0, ndtr((x - centre) / sd) * risk.sf(-x), 1 - ndtr((centre - x) / sd) * risk.cdf(1 - x))
+    assert found.cdf(x) == pytest.approx(exact, abs=1e-6)
+    assert found.sf(x) == pytest.approx(1 - exact, abs=1e-6)
+
+
+@pytest.mark.parametrize(("centre", "sd", "risk"), [(0.3, 0.1, beta(17, 3)), (0.2, 0.01, beta(80, 20))])
+def test_a_cut_risk_ratio_is_averaged_over_the_baseline(centre, sd, risk):
+    """A sum over a million baseline risks says the same, on both sides of where a risk of 1 is reached."""
+    found = bm.absolute_effect(posterior("RR", centre, sd), risk).risk_difference
+    b = risk.ppf((np.arange(1_000_000) + 0.5) / 1_000_000)
+    for x in (0.05, 0.1244, 0.165, 0.2):
+        exact = np.mean(np.where(b + x >= 1, 1.0, ndtr((np.log1p(x / b) - centre) / sd)))
+        assert found.cdf(x) == pytest.approx(exact, abs=1e-6)
+
+
+def test_moments_of_an_average_with_no_effect_are_those_of_its_parts():
+    """Mean and SD of the mixture follow from the parts' own, the one of no effect having none."""
+    effects = bm.EffectSizes(yi=[-1.2, -0.8, -1.1], sei=[0.5, 0.45, 0.6], measure="OR")
+    free = bm.fit(effects, "common_effect", priors={"mu": "normal(0, 2)"})
+    average = bm.model_average([free, bm.fit(effects, "common_effect", priors={"mu": "point(0)"})])
+    share = average.details.weights[0]
+    mu = free.mu.ppf((np.arange(400_000) + 0.5) / 400_000)
+    d = TREATED["OR"](mu, 0.3) - 0.3
+    found = bm.absolute_effect(average, 0.3).risk_difference
+    assert found.mean() == pytest.approx(share * d.mean(), abs=1e-7)
+    assert found.sd() == pytest.approx(math.sqrt(share * np.mean(d**2) - (share * d.mean()) ** 2), abs=1e-6)

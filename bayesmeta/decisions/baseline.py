@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -162,19 +162,23 @@ def pooled_baseline(
     )
 
 
-def finer(baseline: Baseline, times: int) -> Baseline:
-    """Return the same uncertain baseline, which lies at `LEVELS`, on so many times as many nodes of each panel."""
+def finer(baseline: Baseline, times: int) -> tuple[Array, Array, Array]:
+    """Return risks of an uncertain baseline, on so many times as many nodes as `LEVELS` of each panel.
+
+    Returns
+    -------
+    risk, weight, level
+        ``(n,)`` risks in rising order, interpolated on each panel, their probabilities, and that of a lower risk.
+    """
     cuts = np.linspace(-1.0, 1.0, times + 1)
     place = (0.5 * (cuts[:-1] + cuts[1:])[:, None] + _X / times).ravel()
-    order = len(_X) - 1
-    through = np.linalg.solve(
-        np.polynomial.legendre.legvander(_X, order).T, np.polynomial.legendre.legvander(place, order).T
-    )
-    risk = baseline.risk.reshape(-1, len(_X)) @ through
-    share = baseline.weight.reshape(-1, len(_X)).sum(axis=1)
-    weight = share[:, None] * np.tile(0.5 * _W / times, times)
-    low, high = baseline.risk.min(), baseline.risk.max()
-    return replace(baseline, risk=frozen_array(np.clip(risk, low, high).ravel()), weight=frozen_array(weight.ravel()))
+    at_nodes, at_places = (np.polynomial.legendre.legvander(x, len(_X) - 1).T for x in (_X, place))
+    risk = baseline.risk.reshape(-1, len(_X)) @ np.linalg.solve(at_nodes, at_places)
+    half = 0.5 * np.diff(_EDGES)[:, None]
+    weight = half * np.tile(_W / times, times)
+    level = 0.5 * (_EDGES[:-1] + _EDGES[1:])[:, None] + half * place
+    risk = np.clip(risk, baseline.risk.min(), baseline.risk.max())
+    return risk.ravel(), weight.ravel() / weight.sum(), level.ravel()
 
 
 def _per_1000(logit: Marginal, q: float) -> str:

@@ -1,7 +1,7 @@
 """From a relative effect and a baseline risk to the difference in risk, and its exact distribution."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +23,8 @@ type Pair = Callable[[Array, Array], Array]
 NEXT_TO_NOTHING = 1e-9
 # The steps that 64 times as many baseline risks leave are a ten-thousandth of the quartiles of their distribution.
 MOST_TIMES = 64
+# Where risks are cut: what is interpolated between this many times as many nodes errs by less than 1e-6.
+CUT_TIMES = 8
 _QUARTILES = np.array([0.25, 0.5, 0.75])
 
 
@@ -112,8 +114,10 @@ def risk_difference(
         Of the pairing of draws with baseline risks.
     """
     if not isinstance(base, DrawsMarginal):
-        resolved = baseline if baseline.fixed else finer(baseline, _refinement(base, mapping, baseline))
-        return RiskDifference(base, mapping, resolved.risk, resolved.weight, cut, kind)
+        if baseline.fixed:
+            return RiskDifference(base, mapping, baseline.risk, baseline.weight, np.full(1, 0.5), cut, kind)
+        times = max(_refinement(base, mapping, baseline), CUT_TIMES if cut > NEXT_TO_NOTHING else 1)
+        return RiskDifference(base, mapping, *finer(baseline, times), cut, kind)
     risk = _spread(baseline, base.draws.size, seed).reshape(base.draws.shape)
     draws = np.clip(mapping.forward(base.draws, risk), -risk, 1.0 - risk)
     return DrawsMarginal(draws, support=_ends(baseline.risk), kind=kind)
@@ -125,8 +129,13 @@ def _refinement(base: Marginal, mapping: RiskMap, baseline: Baseline) -> int:
     The nodes of a baseline suffice where the effect moves the difference as much as half the baseline does.
     """
     # No effect gives the same difference at every baseline.
-    parts: Sequence[Any] = base.parts if isinstance(base, Average) else (base,)
-    return max([1, *(_times(part, mapping, baseline) for part in parts if 0.0 not in part.atoms)])
+    parts = [part for _, part in _parts(base) if 0.0 not in getattr(part, "atoms", {})]
+    return max([1, *(_times(part, mapping, baseline) for part in parts)])
+
+
+def _parts(base: Marginal) -> list[tuple[float, Marginal]]:
+    """Return the parts of an average with their weights, or what is none with weight 1."""
+    return list(zip(base.weights.tolist(), base.parts, strict=True)) if isinstance(base, Average) else [(1.0, base)]
 
 
 def _times(base: Marginal, mapping: RiskMap, baseline: Baseline) -> int:
@@ -134,8 +143,9 @@ def _times(base: Marginal, mapping: RiskMap, baseline: Baseline) -> int:
     risk: Array = np.interp(_QUARTILES, LEVELS, baseline.risk)
     by_effect = float(np.ptp(mapping.forward(effect, risk[1:2])))
     by_baseline = float(np.ptp(mapping.forward(effect[1:2], risk)))
-    needed = math.inf if by_effect == 0.0 else 0.5 * by_baseline / by_effect
-    return max(1, math.ceil(min(needed, MOST_TIMES)))
+    if 0.5 * by_baseline <= by_effect:
+        return 1
+    return MOST_TIMES if 0.5 * by_baseline >= MOST_TIMES * by_effect else math.ceil(0.5 * by_baseline / by_effect)
 
 
 def _spread(baseline: Baseline, n: int, seed: int | None) -> Array:
@@ -160,8 +170,8 @@ class RiskDifference(Searched):
         The effect on the analysis scale.
     mapping
         Of its measure.
-    risk, weight
-        ``(n,)`` baseline risks and their probabilities.
+    risk, weight, level
+        ``(n,)`` baseline risks, their probabilities, and the probability of a lower one.
     cut
         Probability that a risk was cut.
     """
@@ -170,6 +180,7 @@ class RiskDifference(Searched):
     mapping: RiskMap
     risk: Array
     weight: Array
+    level: Array
     cut: float
     kind: IntervalKind = "credible"
 
@@ -200,7 +211,28 @@ class RiskDifference(Searched):
         value = np.where(effect > 0, 1.0, 0.0) if word == "cdf" else np.where(effect < 0, 1.0, 0.0)
         finite = np.isfinite(effect)
         value[finite] = getattr(self.base, word)(effect[finite])
-        return np.asarray(value @ self.weight)
+        total = value @ self.weight
+        if len(self.risk) > 1 and self.cut > NEXT_TO_NOTHING:
+            total += self._between_nodes(x, word)
+        return np.clip(total, 0.0, 1.0)
+
+    def _between_nodes(self, x: Array, word: str) -> Array:
+        """Return what the sum over baseline risks misses, because at the risk where a difference is cut it jumps.
+
+        The jump lies between two nodes; the sum counts it at one of them.
+        """
+        missed = np.zeros(len(x))
+        for end, outside in ((0.0, -math.inf), (1.0, math.inf)):
+            at = end - x
+            with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+                effect = self.mapping.inverse(x, at)
+            use = (at > self.risk[0]) & (at < self.risk[-1]) & np.isfinite(effect)
+            inside, there = (np.asarray(getattr(self.base, word)(e)) for e in (effect[use], np.array([outside])))
+            counted = (self.risk < at[use][:, None]) @ self.weight
+            lower = np.interp(at[use], self.risk, self.level) - counted
+            # Below the first end a difference is impossible, and beyond the second certain.
+            missed[use] += (lower if end else -lower) * (inside - there)
+        return missed
 
     def _cdf(self, x: Array) -> Array:
         return self._tail(x, "cdf")
@@ -283,9 +315,13 @@ class RiskDifference(Searched):
         return Searched.hdi(self, level)
 
     def _given_effect(self, about: float, power: int) -> float:
-        effect = np.asarray(self.base.ppf(LEVELS))[:, None]
-        value = (self._cut(effect, self.risk) - about) ** power @ self.weight
-        return float(SHARES @ value / SHARES.sum())
+        def moment(part: Marginal) -> float:
+            effect = np.asarray(part.ppf(LEVELS))[:, None]
+            value = (self._cut(effect, self.risk) - about) ** power @ self.weight
+            return float(SHARES @ value / SHARES.sum())
+
+        # The quantile function of an average jumps at its atoms; those of its parts do not.
+        return math.fsum(weight * moment(part) for weight, part in _parts(self.base) if weight > 0.0)
 
     def mean(self) -> float:
         """Return the mean."""
