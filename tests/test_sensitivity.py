@@ -16,7 +16,7 @@ from bayesmeta.sensitivity import mu_ladder, mu_presets, prior_range, tau_ladder
 from bayesmeta.sensitivity.drivers import decompose, logit
 from bayesmeta.sensitivity.events import event_for
 from bayesmeta.sensitivity.question import Question, all_priors
-from bayesmeta.sensitivity.roots import crossing, crossing_one_by_one, first_below
+from bayesmeta.sensitivity.roots import crossing, crossing_one_by_one, first_below, first_below_one_by_one
 from bayesmeta.sensitivity.tipping import _sceptical_sd, _tau_scale, _without
 
 STENTING = data_dir() / "rescue_stenting.csv"
@@ -477,11 +477,12 @@ def test_one_by_one_nothing_is_computed_beyond_the_first_fall():
     assert len(seen) < 20
 
 
+@pytest.mark.parametrize("search", [first_below, first_below_one_by_one])
 @pytest.mark.parametrize("answer", [1, 2, 3, 17, 64, 500])
-def test_first_below_is_the_smallest_whole_number(answer):
+def test_first_below_is_the_smallest_whole_number(answer, search):
     """The smallest whole number below the target is found exactly; None where none is."""
-    assert first_below(lambda n: np.where(n >= answer, 0.0, 1.0), 0.5, 500) == answer
-    assert first_below(lambda n: np.where(n >= 501, 0.0, 1.0), 0.5, 500) is None
+    assert search(lambda n: np.where(n >= answer, 0.0, 1.0), 0.5, 500) == answer
+    assert search(lambda n: np.where(n >= 501, 0.0, 1.0), 0.5, 500) is None
 
 
 def test_a_multiverse_of_one_says_that_nothing_varies(effects):

@@ -8,7 +8,7 @@ import numpy as np
 from bayesmeta.effects import effect_sizes
 from bayesmeta.errors import BayesMetaError
 from bayesmeta.sensitivity.question import Question
-from bayesmeta.sensitivity.roots import first_below
+from bayesmeta.sensitivity.roots import first_below, first_below_one_by_one
 from bayesmeta.studies import EffectSizes, TwoByTwo
 from bayesmeta.values import Array
 
@@ -68,7 +68,9 @@ def _count(question: Question, make: Any, most: int = MOST_STUDIES) -> int | Non
     def curve(n: Array) -> Array:
         return question.probabilities(data=[make(int(i)) for i in n])[0]
 
-    return first_below(curve, question.target, most)
+    # Without a closed form fits are made one by one, and those of many studies take long.
+    search = first_below if question.model.gaussian_marginal is not None else first_below_one_by_one
+    return search(curve, question.target, most)
 
 
 def _with_estimate(question: Question, se: float) -> Any:

@@ -113,3 +113,28 @@ def first_below(curve: Callable[[Array], Array], target: float, most: int) -> in
         high = int(inner[under[0]])
         low = int(inner[under[0] - 1]) if under[0] else low
     return high
+
+
+def first_below_one_by_one(curve: Callable[[Array], Array], target: float, most: int) -> int | None:
+    """Return what `first_below` does, where every value of the curve takes a while, and the longer the further out.
+
+    Parameters
+    ----------
+    curve
+        Maps ``(1,)`` whole numbers to ``(1,)`` values; taken to fall.
+    target, most
+        As there.
+    """
+
+    def below(n: int) -> bool:
+        return bool(curve(np.array([float(n)]))[0] < target)
+
+    low, high = 0, 1
+    while not below(high):
+        if high == most:
+            return None
+        low, high = high, min(2 * high, most)
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if below(middle) else (middle, high)
+    return high
