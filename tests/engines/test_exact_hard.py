@@ -148,5 +148,5 @@ def test_a_prior_of_mu_that_ends_cuts_the_posterior_of_one_that_does_not(prior):
 def test_a_fixed_mu_is_refused_by_name():
     """Quadrature of exact likelihoods says which prior it does not take."""
     data = TwoByTwo([12, 8], [100, 80], [10, 9], [100, 80])
-    with pytest.raises(ModelError, match=r"not point\(0.2\)"):
+    with pytest.raises(ModelError, match=r"the prior point\(0.2\) fixes it"):
         bm.fit(data, "binomial_normal", priors={"mu": "point(0.2)", "tau": "half_normal(0.5)"}, engine="quadrature")
