@@ -4,15 +4,12 @@ The public names are below; everything else is private. Names load on first use,
 ``import bayesmeta`` stays light: no pymc, pytensor, arviz, matplotlib or pandas.
 """
 
-import importlib
-import sys
-from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from bayesmeta.public_names import make_lazy
 from bayesmeta.version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from bayesmeta import conversions as conversions
     from bayesmeta import effects as effects
     from bayesmeta import frequentist as frequentist
     from bayesmeta import plots as plots
@@ -33,14 +30,15 @@ if TYPE_CHECKING:
     from bayesmeta.decisions import three_way as three_way
     from bayesmeta.decisions import threshold_table as threshold_table
     from bayesmeta.decisions import update as update
-    from bayesmeta.divergence import kl_divergence as kl_divergence
+    from bayesmeta.effects import conversions as conversions
     from bayesmeta.effects import effect_sizes as effect_sizes
-    from bayesmeta.evidence import bayes_factor as bayes_factor
-    from bayesmeta.evidence import model_average as model_average
-    from bayesmeta.evidence import predictive_p as predictive_p
+    from bayesmeta.evidence.bayes_factors import bayes_factor as bayes_factor
+    from bayesmeta.evidence.bayes_factors import model_average as model_average
+    from bayesmeta.evidence.bayes_factors import predictive_p as predictive_p
+    from bayesmeta.evidence.divergence import kl_divergence as kl_divergence
+    from bayesmeta.evidence.point_null import bayes_factor_null as bayes_factor_null
     from bayesmeta.fit import fit as fit
     from bayesmeta.fit import fit_many as fit_many
-    from bayesmeta.point_null import bayes_factor_null as bayes_factor_null
     from bayesmeta.posterior import probability as probability
     from bayesmeta.reading import read_studies as read_studies
     from bayesmeta.report import report as report
@@ -52,14 +50,14 @@ if TYPE_CHECKING:
     from bayesmeta.studies import StudyTable as StudyTable
     from bayesmeta.studies import TwoByTwo as TwoByTwo
 
-# Public name -> module that defines it (None: the name is a submodule).
-_PUBLIC: dict[str, str | None] = {
+# Public name -> module that defines it; a leading dot: the name is that module.
+_PUBLIC: dict[str, str] = {
     "BayesMetaError": "errors",
-    "kl_divergence": "divergence",
-    "predictive_p": "evidence",
-    "model_average": "evidence",
-    "bayes_factor_null": "point_null",
-    "bayes_factor": "evidence",
+    "kl_divergence": "evidence.divergence",
+    "predictive_p": "evidence.bayes_factors",
+    "model_average": "evidence.bayes_factors",
+    "bayes_factor_null": "evidence.point_null",
+    "bayes_factor": "evidence.bayes_factors",
     "ConvergenceError": "errors",
     "DataError": "errors",
     "DataWarning": "errors",
@@ -69,7 +67,7 @@ _PUBLIC: dict[str, str | None] = {
     "StudyTable": "studies",
     "TwoByTwo": "studies",
     "compare": "compare",
-    "conversions": None,
+    "conversions": ".effects.conversions",
     "absolute_effect": "decisions",
     "absolute_table": "decisions",
     "baseline_risk": "decisions",
@@ -84,14 +82,14 @@ _PUBLIC: dict[str, str | None] = {
     "threshold_table": "decisions",
     "update": "decisions",
     "effect_sizes": "effects",
-    "effects": None,
+    "effects": ".effects",
     "fit": "fit",
     "fit_many": "fit",
-    "frequentist": None,
+    "frequentist": ".frequentist",
     "list_datasets": "datasets",
     "load_dataset": "datasets",
-    "plots": None,
-    "priors": None,
+    "plots": ".plots",
+    "priors": ".priors",
     "probability": "posterior",
     "read_studies": "reading",
     "report": "report",
@@ -102,34 +100,4 @@ _PUBLIC: dict[str, str | None] = {
 
 __all__ = ["__version__", *sorted(_PUBLIC)]  # noqa: PLE0604  (names are strings, built from the table above)
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _PUBLIC:
-        raise AttributeError(f"module 'bayesmeta' has no attribute {name!r}")
-    module = _PUBLIC[name]
-    if module is None:
-        value: Any = importlib.import_module(f"bayesmeta.{name}")
-    else:
-        value = getattr(importlib.import_module(f"bayesmeta.{module}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return list(__all__)
-
-
-class _Package(ModuleType):
-    """The package itself: a submodule never hides the public function of its name.
-
-    Importing ``bayesmeta.fit`` binds the module as an attribute of the package, so that ``bm.fit(...)``
-    would stop working as soon as anything had imported it.
-    """
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if isinstance(value, ModuleType) and _PUBLIC.get(name) == name:
-            value = getattr(value, name)
-        super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package
+make_lazy(__name__, _PUBLIC)

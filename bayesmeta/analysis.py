@@ -12,10 +12,10 @@ from bayesmeta.compare.run import Data
 from bayesmeta.compare.values import Benefit, Row
 from bayesmeta.effects import MEASURES
 from bayesmeta.errors import BayesMetaError, ModelError, unknown
+from bayesmeta.evidence.predictive_check import PredictedStudy, predictive_check
 from bayesmeta.fit import fit
 from bayesmeta.model import load_model
 from bayesmeta.posterior import Posterior, between, side_of_benefit
-from bayesmeta.predictive_check import PredictedStudy, predictive_check
 from bayesmeta.protocol import Alternative, Outcome, Protocol
 from bayesmeta.studies import StudyTable, TwoByTwo
 

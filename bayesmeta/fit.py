@@ -151,7 +151,7 @@ def fit_many(
     ConvergenceError
         If an analysis does not reach the accuracy asked for.
     """
-    from bayesmeta.engines.normal.batch import Wanted, solve_many
+    from bayesmeta.engines.gaussian.batch.stacks import Wanted, solve_many
 
     loaded = load_model(model)
     if loaded.gaussian_marginal is None:

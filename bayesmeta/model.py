@@ -243,11 +243,12 @@ def data_slots(arrays: Mapping[str, ArrayLike], *, dims: str | tuple[str, ...]) 
 
 
 def code_hash(model: Model) -> str:
-    """Return a hash of a model file's code without its docstrings and layout.
+    """Return a hash of a model file's code without its docstrings, layout and the places it imports from.
 
     Records of long checks carry it, so that a test can tell whether the code they checked is still the same.
     """
     tree = ast.parse(model.path.read_text(encoding="utf-8"))
+    tree.body = [node for node in tree.body if not isinstance(node, ast.Import | ast.ImportFrom)]
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.FunctionDef) and ast.get_docstring(node, clean=False) is not None:
             node.body = node.body[1:]

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bayesmeta.draws import DrawsMarginal
 from bayesmeta.errors import ModelError, unknown
+from bayesmeta.marginals.draws import DrawsMarginal
 from bayesmeta.model import DEFAULT_VARIANT, Model
 from bayesmeta.priors import Prior, fixed_value
 from bayesmeta.values import Array, Interval

@@ -22,8 +22,8 @@ from pathlib import Path
 import numpy as np
 
 import bayesmeta as bm
-from bayesmeta.agreement import LIMIT, agreement
 from bayesmeta.errors import BayesMetaError, DataError
+from bayesmeta.evidence.agreement import LIMIT, agreement
 from bayesmeta.model import Model, code_hash, list_models, load_model
 from bayesmeta.resources import data_dir
 from bayesmeta.studies import EffectSizes, PersonTime, StudyTable, TwoByTwo

@@ -120,9 +120,9 @@ def in_process() -> list[dict[str, object]]:
     import pymc as pm
 
     import bayesmeta as bm
-    from bayesmeta import convergence
     from bayesmeta.engines.sampling.chains import Settings, run
-    from bayesmeta.engines.sampling.program_cache import prepare
+    from bayesmeta.engines.sampling.compiled.program_cache import prepare
+    from bayesmeta.marginals import convergence
     from bayesmeta.model import load_model
 
     space: dict[str, object] = {}

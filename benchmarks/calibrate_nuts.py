@@ -18,9 +18,9 @@ from pathlib import Path
 import numpy as np
 
 from bayesmeta.engines.sampling.chains import Settings, run
-from bayesmeta.engines.sampling.predictive import draw_prior, draw_theta
-from bayesmeta.engines.sampling.program_cache import prepare
-from bayesmeta.engines.sampling.quantities import derive
+from bayesmeta.engines.sampling.compiled.program_cache import prepare
+from bayesmeta.engines.sampling.results.predictive import draw_prior, draw_theta
+from bayesmeta.engines.sampling.results.quantities import derive
 from bayesmeta.model import Model, code_hash, list_models, load_model
 from bayesmeta.studies import EffectSizes, PersonTime, TwoByTwo
 

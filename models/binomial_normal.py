@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import special
 
-from bayesmeta.likelihoods import binomial_logpmf, integrate_baseline, logit_baseline
+from bayesmeta.likelihoods.baselines import binomial_logpmf, integrate_baseline, logit_baseline
 from bayesmeta.model import StudyLikelihoods, data_slots
 from bayesmeta.priors import HalfNormal, Normal, Prior
 from bayesmeta.studies import TwoByTwo

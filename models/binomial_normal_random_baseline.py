@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import special
 
-from bayesmeta.binomial_pairs import binomial_pair_loglik
+from bayesmeta.likelihoods.pairs import binomial_pair_loglik
 from bayesmeta.model import data_slots
 from bayesmeta.priors import HalfNormal, Normal, Prior
 from bayesmeta.studies import TwoByTwo

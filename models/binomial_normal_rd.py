@@ -44,12 +44,12 @@ import numpy as np
 from scipy import special
 
 from bayesmeta.errors import ConvergenceError
-from bayesmeta.likelihoods import asinh_exp, log_sinh, odds_product_baseline, odds_product_loglik
+from bayesmeta.likelihoods.baselines import asinh_exp, log_sinh, odds_product_baseline, odds_product_loglik
+from bayesmeta.likelihoods.cut_normal import symbolic_log_mass
+from bayesmeta.likelihoods.tables import symbolic_look_up, tabulate
 from bayesmeta.model import StudyLikelihoods, data_slots
 from bayesmeta.priors import Cauchy, HalfNormal, Logistic, Normal, Prior, StudentT
 from bayesmeta.studies import TwoByTwo
-from bayesmeta.tabulated import symbolic_look_up, tabulate
-from bayesmeta.truncated import symbolic_log_mass
 from bayesmeta.values import Array
 
 if TYPE_CHECKING:

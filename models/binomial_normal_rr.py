@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import special
 
-from bayesmeta.likelihoods import asinh_exp, log_sinh, odds_product_loglik
+from bayesmeta.likelihoods.baselines import asinh_exp, log_sinh, odds_product_loglik
 from bayesmeta.model import StudyLikelihoods, data_slots
 from bayesmeta.priors import HalfNormal, Normal, Prior
 from bayesmeta.studies import TwoByTwo

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayesmeta.likelihoods import NO_TABLE, hypergeometric_loglik, hypergeometric_support, log_observed
+from bayesmeta.likelihoods.baselines import NO_TABLE, hypergeometric_loglik, hypergeometric_support, log_observed
 from bayesmeta.model import StudyLikelihoods, data_slots
 from bayesmeta.priors import HalfNormal, Normal, Prior
 from bayesmeta.studies import TwoByTwo

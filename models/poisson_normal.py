@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayesmeta.likelihoods import integrate_baseline, log_rate_baseline, poisson_logpmf
+from bayesmeta.likelihoods.baselines import integrate_baseline, log_rate_baseline, poisson_logpmf
 from bayesmeta.model import StudyLikelihoods, data_slots
 from bayesmeta.priors import HalfNormal, Normal, Prior
 from bayesmeta.studies import PersonTime

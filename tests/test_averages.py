@@ -5,10 +5,10 @@ import pytest
 from scipy import stats
 
 import bayesmeta as bm
-from bayesmeta.agreement import agreement
 from bayesmeta.decisions.predictive import predicted_estimate
+from bayesmeta.evidence.agreement import agreement
+from bayesmeta.evidence.predictive_check import predictive_check
 from bayesmeta.plots.prior_posterior import prior_posterior_data
-from bayesmeta.predictive_check import predictive_check
 from bayesmeta.sensitivity import power_scaling
 from bayesmeta.sensitivity.wording import grid_lines
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy import integrate, optimize, stats
 
-from bayesmeta import binomial_pairs
-from bayesmeta.binomial_pairs import binomial_pair_loglik
 from bayesmeta.errors import ConvergenceError
+from bayesmeta.likelihoods import pairs as binomial_pairs
+from bayesmeta.likelihoods.pairs import binomial_pair_loglik
 from bayesmeta.model import load_model
 from bayesmeta.studies import TwoByTwo
 

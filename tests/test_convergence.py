@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from bayesmeta import convergence
+from bayesmeta.marginals import convergence
 
 # (chains, draws, autocorrelation)
 SHAPES = [(4, 1000, 0.5), (4, 1001, -0.5), (4, 2000, 0.0), (3, 77, 0.3), (2, 500, 0.9)]

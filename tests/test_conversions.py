@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from scipy import integrate, stats
 
 import bayesmeta as bm
-from bayesmeta import conversions as cv
 from bayesmeta.effects import compute_effects
-from bayesmeta.standard_errors import decimals
+from bayesmeta.effects import conversions as cv
+from bayesmeta.effects.standard_errors import decimals
 
 se = st.floats(1e-3, 50)
 effect = st.floats(-20, 20)

@@ -10,8 +10,8 @@ from scipy.special import ndtr
 import bayesmeta as bm
 from bayesmeta.decisions.events import between
 from bayesmeta.decisions.quantities import MEAN, NEW
-from bayesmeta.draws import DrawsMarginal
 from bayesmeta.errors import ModelError
+from bayesmeta.marginals.draws import DrawsMarginal
 from bayesmeta.resources import data_dir
 
 

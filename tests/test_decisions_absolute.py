@@ -13,8 +13,8 @@ from scipy.stats import beta, norm, uniform
 import bayesmeta as bm
 from bayesmeta.decisions.quantities import MEAN
 from bayesmeta.decisions.risk import RISK_MAPS
-from bayesmeta.draws import DrawsMarginal
 from bayesmeta.errors import ModelError
+from bayesmeta.marginals.draws import DrawsMarginal
 from bayesmeta.resources import data_dir
 
 # From an effect on the analysis scale and a baseline risk to the risk with treatment, in textbook form.

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from bayesmeta import convergence
-from bayesmeta.draws import DrawsMarginal
 from bayesmeta.errors import ModelError
+from bayesmeta.marginals import convergence
+from bayesmeta.marginals.draws import DrawsMarginal
 from bayesmeta.posterior import Marginal, probability
 
 

@@ -10,8 +10,8 @@ import pytest
 from scipy import integrate, stats
 
 import bayesmeta as bm
-from bayesmeta.divergence import kl_normal
 from bayesmeta.errors import DataError
+from bayesmeta.evidence.divergence import kl_normal
 from bayesmeta.model import load_model
 from bayesmeta.resources import data_dir
 

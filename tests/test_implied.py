@@ -9,8 +9,8 @@ from scipy import stats
 from scipy.integrate import quad
 from scipy.special import ndtr
 
-from bayesmeta.implied import implied
 from bayesmeta.priors import parse_prior
+from bayesmeta.priors.predictive import implied
 
 
 def new_study(mu, tau, level=0.95):

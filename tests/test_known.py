@@ -8,12 +8,12 @@ import pytest
 from scipy import stats
 
 import bayesmeta as bm
-from bayesmeta.agreement import agreement
 from bayesmeta.analysis import analyse
-from bayesmeta.draws import DrawsMarginal
 from bayesmeta.errors import ModelError
-from bayesmeta.evidence import known_value
+from bayesmeta.evidence.agreement import agreement
+from bayesmeta.evidence.bayes_factors import known_value
 from bayesmeta.marginals import Known
+from bayesmeta.marginals.draws import DrawsMarginal
 from bayesmeta.plots.decisions import decisions_data
 from bayesmeta.plots.prior_posterior import prior_posterior_data
 from bayesmeta.plots.ranks import ranks_data

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import bayesmeta as bm
-from bayesmeta.leverage import trace_p, typical_variance
+from bayesmeta.gaussian.leverage import trace_p, typical_variance
 
 
 def exact_trace(w, X):

@@ -9,8 +9,9 @@ import pytest
 from scipy import integrate, special, stats
 
 import bayesmeta as bm
-from bayesmeta import likelihoods, log_probabilities
 from bayesmeta.errors import ConvergenceError, ModelError
+from bayesmeta.likelihoods import baselines as likelihoods
+from bayesmeta.likelihoods import counts as log_probabilities
 from bayesmeta.model import load_model
 from bayesmeta.priors import parse_prior
 from bayesmeta.studies import PersonTime, TwoByTwo

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from bayesmeta.engines import nodes
+from bayesmeta.engines.axes import panels as nodes
 from bayesmeta.errors import ConvergenceError, ModelError
 from bayesmeta.marginals import Density, NormalMixture, Transformed, known
 from bayesmeta.marginals.average import Average

@@ -10,7 +10,7 @@ from scipy.stats import binom, norm
 import bayesmeta as bm
 from bayesmeta.decisions.next_table import check_table
 from bayesmeta.decisions.predictive import check_events
-from bayesmeta.draws import DrawsMarginal
+from bayesmeta.marginals.draws import DrawsMarginal
 from bayesmeta.studies import TwoByTwo
 
 # Half the risk in every study.

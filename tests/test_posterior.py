@@ -8,10 +8,10 @@ import pytest
 from scipy import stats
 
 import bayesmeta as bm
-from bayesmeta import convergence
-from bayesmeta.draws import DrawsMarginal
 from bayesmeta.engines.lazy import Lazy
 from bayesmeta.errors import UnknownNameError
+from bayesmeta.marginals import convergence
+from bayesmeta.marginals.draws import DrawsMarginal
 from bayesmeta.posterior import Diagnostics
 from bayesmeta.words import supported
 

@@ -5,8 +5,8 @@ import pytest
 from scipy.stats import norm
 
 import bayesmeta as bm
+from bayesmeta.evidence.predictive_check import predictive_check
 from bayesmeta.marginals.noisy import with_error
-from bayesmeta.predictive_check import predictive_check
 from bayesmeta.studies import EffectSizes, TwoByTwo
 
 EFFECTS = EffectSizes([0.3, 0.1, 0.5, 0.2, 3.0], [0.2, 0.25, 0.3, 0.2, 0.2], measure="OR")

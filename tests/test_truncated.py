@@ -6,7 +6,7 @@ import pytensor.tensor as pt
 import pytest
 from scipy import special
 
-from bayesmeta.truncated import scaled_erfc, symbolic_log_mass
+from bayesmeta.likelihoods.cut_normal import scaled_erfc, symbolic_log_mass
 
 X = np.concatenate([[0.0], np.geomspace(1e-8, 1e8, 2001)])
 

@@ -12,8 +12,8 @@ from scipy.stats import norm
 
 import bayesmeta as bm
 from bayesmeta.decisions.predictive import check_estimate, check_events, predicted_estimate, predicted_events
-from bayesmeta.draws import DrawsMarginal
 from bayesmeta.errors import BayesMetaError, ModelError
+from bayesmeta.marginals.draws import DrawsMarginal
 from bayesmeta.resources import data_dir
 
 FIRST, LATER = data_dir() / "rescue_stenting.csv", data_dir() / "rescue_stenting_later_cohorts.csv"

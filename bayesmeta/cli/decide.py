@@ -55,7 +55,7 @@ def decide(
     What is not given is taken from the protocol; its sensitivity priors give the range beside each figure (without
     a protocol: half and twice the scale of the prior of tau).
     """
-    from bayesmeta.decisions.inputs import decide as decide_on
+    from bayesmeta.decisions.decide import decide as decide_on
 
     protocol, name, table = _question(file, outcome, measure, benefit, prior)
     plan = protocol.outcomes[name]

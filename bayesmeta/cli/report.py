@@ -68,7 +68,7 @@ def report(
             raise ModelError(f"--out {out} is the input itself, which the report would destroy. Give another name.")
     if engine is not Engine.QUADRATURE:
         # The sampler is imported while the data are read and the deterministic answers computed.
-        from bayesmeta.engines.sampling.warm import warm_up
+        from bayesmeta.engines.sampling.compiled.warm import warm_up
 
         warm_up()
     tables = read_tables(protocol, chosen)

@@ -4,8 +4,8 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from bayesmeta.convergence import decimals
-from bayesmeta.draws import DrawsMarginal
+from bayesmeta.marginals.convergence import decimals
+from bayesmeta.marginals.draws import DrawsMarginal
 from bayesmeta.posterior import Marginal
 from bayesmeta.values import Interval
 from bayesmeta.words import number, probability_text, supported

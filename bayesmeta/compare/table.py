@@ -8,8 +8,8 @@ import numpy as np
 from bayesmeta.compare.caveats import reconstructed
 from bayesmeta.compare.precision import Printed, figure_error
 from bayesmeta.compare.values import Comparison, Row
-from bayesmeta.convergence import decimals
 from bayesmeta.effects import MEASURES
+from bayesmeta.marginals.convergence import decimals
 from bayesmeta.posterior import Marginal, Posterior
 from bayesmeta.studies import EffectSizes, PublishedResult
 from bayesmeta.values import Interval

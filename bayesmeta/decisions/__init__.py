@@ -8,11 +8,11 @@ from bayesmeta.decisions.absolute import nnt as nnt
 from bayesmeta.decisions.baseline import Baseline as Baseline
 from bayesmeta.decisions.baseline import baseline_risk as baseline_risk
 from bayesmeta.decisions.baseline import pooled_baseline as pooled_baseline
+from bayesmeta.decisions.decide import Decision as Decision
+from bayesmeta.decisions.decide import decide as decide
 from bayesmeta.decisions.events import EventTable as EventTable
-from bayesmeta.decisions.inputs import Decision as Decision
-from bayesmeta.decisions.inputs import decide as decide
-from bayesmeta.decisions.needed import NumberNeeded as NumberNeeded
-from bayesmeta.decisions.needed import number_needed as number_needed
+from bayesmeta.decisions.number_needed import NumberNeeded as NumberNeeded
+from bayesmeta.decisions.number_needed import number_needed as number_needed
 from bayesmeta.decisions.thresholds import ranges as ranges
 from bayesmeta.decisions.thresholds import rope as rope
 from bayesmeta.decisions.thresholds import three_way as three_way

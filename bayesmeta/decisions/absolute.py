@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from bayesmeta.compare.precision import Printed, figure_error
 from bayesmeta.decisions.baseline import Baseline, baseline_risk, events_per_1000
 from bayesmeta.decisions.events import Probability
-from bayesmeta.decisions.needed import NumberNeeded, number_needed
+from bayesmeta.decisions.number_needed import NumberNeeded, number_needed
 from bayesmeta.decisions.quantities import (
     ESTIMANDS,
     MEAN,

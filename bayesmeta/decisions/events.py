@@ -7,10 +7,10 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from bayesmeta.compare.precision import probability_error, worst
-from bayesmeta.convergence import decimals
 from bayesmeta.decisions.quantities import Scale, plain
 from bayesmeta.decisions.text import aligned, folded
 from bayesmeta.errors import unknown
+from bayesmeta.marginals.convergence import decimals
 from bayesmeta.posterior import Marginal, between, exactly
 from bayesmeta.words import probability_text
 

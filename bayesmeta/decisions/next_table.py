@@ -18,10 +18,10 @@ from numpy.polynomial.chebyshev import chebpts2
 from scipy.interpolate import CubicSpline
 from scipy.special import gammaln
 
-from bayesmeta.convergence import mcse_mean
 from bayesmeta.decisions.predictive import Check, count_check, half_counted, theta_nodes
-from bayesmeta.draws import DrawsMarginal
 from bayesmeta.errors import BayesMetaError
+from bayesmeta.marginals.convergence import mcse_mean
+from bayesmeta.marginals.draws import DrawsMarginal
 from bayesmeta.model import StudyLikelihoods
 from bayesmeta.posterior import Posterior
 from bayesmeta.studies import TwoByTwo

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from scipy.special import gammaln, ndtr, roots_legendre
 
-from bayesmeta.convergence import mcse_mean
-from bayesmeta.decisions.growing import Studies
-from bayesmeta.draws import DrawsMarginal
+from bayesmeta.decisions.study_orders import Studies
 from bayesmeta.marginals import NormalMixture
+from bayesmeta.marginals.convergence import mcse_mean
+from bayesmeta.marginals.draws import DrawsMarginal
 from bayesmeta.marginals.noisy import with_error
 from bayesmeta.marginals.search import Searched
 from bayesmeta.posterior import Marginal, Posterior

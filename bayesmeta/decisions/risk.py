@@ -9,9 +9,9 @@ import numpy as np
 from scipy.optimize.elementwise import find_root
 
 from bayesmeta.decisions.baseline import LEVELS, SHARES, Baseline, finer
-from bayesmeta.draws import DrawsMarginal
 from bayesmeta.errors import ConvergenceError, ModelError, unknown
 from bayesmeta.marginals.average import Average
+from bayesmeta.marginals.draws import DrawsMarginal
 from bayesmeta.marginals.search import Searched
 from bayesmeta.posterior import Marginal
 from bayesmeta.values import Array, Interval, IntervalKind

@@ -10,8 +10,6 @@ import numpy as np
 from bayesmeta.compare.caveats import reconstructed
 from bayesmeta.compare.precision import Printed, figure_error, written
 from bayesmeta.compare.table import daggered, tau_text
-from bayesmeta.convergence import decimals
-from bayesmeta.decisions.growing import Studies, joined, places, studies_for, take
 from bayesmeta.decisions.next_table import check_table
 from bayesmeta.decisions.predictive import Check, check_estimate, check_events, log_predictive
 from bayesmeta.decisions.quantities import (
@@ -25,10 +23,12 @@ from bayesmeta.decisions.quantities import (
     measure_of,
     measure_scale,
 )
+from bayesmeta.decisions.study_orders import Studies, joined, places, studies_for, take
 from bayesmeta.decisions.text import aligned, folded
 from bayesmeta.engines import ENGINES
 from bayesmeta.errors import ConvergenceError, ModelError
 from bayesmeta.fit import fit
+from bayesmeta.marginals.convergence import decimals
 from bayesmeta.model import Model, load_model
 from bayesmeta.posterior import Marginal, Posterior, between, side_of_benefit
 from bayesmeta.priors import fill_defaults

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesmeta.effects.measure import Measure
-from bayesmeta.standard_errors import refuse
+from bayesmeta.effects.standard_errors import refuse
 from bayesmeta.values import Array
 
 type Rule = tuple[Callable[[Array], NDArray[np.bool_]], str]

@@ -7,8 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesmeta.effects.measure import IDENTITY, LOG, MEASURES, Measure, register
-from bayesmeta.errors import DataError, DataWarning
-from bayesmeta.standard_errors import (
+from bayesmeta.effects.standard_errors import (
     asymmetry,
     quantile,
     refuse,
@@ -17,6 +16,7 @@ from bayesmeta.standard_errors import (
     se_from_variance,
     warn_asymmetric,
 )
+from bayesmeta.errors import DataError, DataWarning
 from bayesmeta.values import Array
 
 register(Measure("GEN", "estimate", ("yi", "sei"), "Effect", "effect", IDENTITY))

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayesmeta.engines.nodes import TO_LEGENDRE, WEIGHTS, Rule
+from bayesmeta.engines.axes.panels import TO_LEGENDRE, WEIGHTS, Rule
 from bayesmeta.engines.observed import observed_groups
 from bayesmeta.engines.versions import versions
 from bayesmeta.marginals.axis import from_axis

@@ -9,18 +9,18 @@ from typing import Any
 
 import numpy as np
 
-from bayesmeta.draws import DrawsMarginal
+from bayesmeta.engines.axes.tau_prior import known_tau, tail_exponent
 from bayesmeta.engines.lazy import Lazy
 from bayesmeta.engines.sampling.chains import Run, Settings, run
-from bayesmeta.engines.sampling.datatree import datatree
-from bayesmeta.engines.sampling.diagnostics import BFMI_LIMIT, diagnose
-from bayesmeta.engines.sampling.fitted import Fitted
-from bayesmeta.engines.sampling.moments import missing_moments
-from bayesmeta.engines.sampling.program_cache import prepare
-from bayesmeta.engines.sampling.quantities import Quantities, derive
-from bayesmeta.engines.tau import known_tau, tail_exponent
+from bayesmeta.engines.sampling.compiled.program_cache import prepare
+from bayesmeta.engines.sampling.results.datatree import datatree
+from bayesmeta.engines.sampling.results.diagnostics import BFMI_LIMIT, diagnose
+from bayesmeta.engines.sampling.results.fitted import Fitted
+from bayesmeta.engines.sampling.results.moments import missing_moments
+from bayesmeta.engines.sampling.results.quantities import Quantities, derive
 from bayesmeta.engines.versions import versions
 from bayesmeta.errors import ModelError, unknown
+from bayesmeta.marginals.draws import DrawsMarginal
 from bayesmeta.model import DEFAULT_VARIANT, GaussianMarginal, Model
 from bayesmeta.posterior import Diagnostics, Posterior
 from bayesmeta.priors import Prior

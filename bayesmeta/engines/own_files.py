@@ -90,7 +90,7 @@ def _same_density(own: Model, ships: Model, data: Any, priors: Mapping[str, Prio
     """Whether two programs have the same variables and the same log density at a few points."""
     if own.data_type is not ships.data_type or not set(ships.priors) <= set(priors):
         return False
-    from bayesmeta.engines.sampling.program_cache import COMPILING
+    from bayesmeta.engines.sampling.compiled.program_cache import COMPILING
 
     with COMPILING:
         mine, theirs = (model.build(data, priors) for model in (own, ships))

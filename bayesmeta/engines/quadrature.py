@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from bayesmeta.engines.exact import solve as exact
-from bayesmeta.engines.normal import solve as normal
-from bayesmeta.engines.normal.components import is_normal_mixture
-from bayesmeta.engines.normal.gaussian import LOG_2PI
+from bayesmeta.engines.counts import solve as exact
+from bayesmeta.engines.gaussian import integrate as normal
+from bayesmeta.engines.gaussian.given_variances import LOG_2PI
 from bayesmeta.errors import ModelError
+from bayesmeta.gaussian.prior_components import is_normal_mixture
 from bayesmeta.model import GaussianMarginal, Model, StudyLikelihoods
 from bayesmeta.posterior import Posterior
 from bayesmeta.priors import Prior

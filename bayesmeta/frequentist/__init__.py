@@ -3,8 +3,9 @@
 Names load on first use, so that ``pool`` costs no import of what it does not need.
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from bayesmeta.public_names import make_lazy
 
 if TYPE_CHECKING:
     from bayesmeta.frequentist.asymmetry import egger as egger
@@ -21,16 +22,16 @@ if TYPE_CHECKING:
     from bayesmeta.frequentist.heterogeneity import Heterogeneity as Heterogeneity
     from bayesmeta.frequentist.heterogeneity import heterogeneity_intervals as heterogeneity_intervals
     from bayesmeta.frequentist.heterogeneity import tau2_interval as tau2_interval
-    from bayesmeta.frequentist.one_step import peto as peto
+    from bayesmeta.frequentist.leave_one_out import cumulative as cumulative
+    from bayesmeta.frequentist.leave_one_out import leave_one_out as leave_one_out
     from bayesmeta.frequentist.permutation import PermutationTest as PermutationTest
     from bayesmeta.frequentist.permutation import permutation_test as permutation_test
+    from bayesmeta.frequentist.pet_peese import pet_peese as pet_peese
+    from bayesmeta.frequentist.peto import peto as peto
     from bayesmeta.frequentist.pool import CI_RULES as CI_RULES
     from bayesmeta.frequentist.pool import pool as pool
-    from bayesmeta.frequentist.precision_effect import pet_peese as pet_peese
     from bayesmeta.frequentist.prediction import prediction_interval as prediction_interval
     from bayesmeta.frequentist.rank_test import begg as begg
-    from bayesmeta.frequentist.refits import cumulative as cumulative
-    from bayesmeta.frequentist.refits import leave_one_out as leave_one_out
     from bayesmeta.frequentist.regression import regress as regress
     from bayesmeta.frequentist.result import PooledFit as PooledFit
     from bayesmeta.frequentist.result import Test as Test
@@ -50,7 +51,7 @@ _PUBLIC: dict[str, str] = {
     "TwoByTwoFit": "two_by_two",
     "baujat": "diagnostics",
     "begg": "rank_test",
-    "cumulative": "refits",
+    "cumulative": "leave_one_out",
     "deeks": "asymmetry_counts",
     "design_matrix": "formula",
     "egger": "asymmetry",
@@ -60,12 +61,13 @@ _PUBLIC: dict[str, str] = {
     "harbord": "asymmetry_counts",
     "heterogeneity_intervals": "heterogeneity",
     "influence": "diagnostics",
-    "leave_one_out": "refits",
+    "leave_one_out": "leave_one_out",
     "mantel_haenszel": "two_by_two",
     "permutation_test": "permutation",
-    "pet_peese": "precision_effect",
+    "pet_peese": "pet_peese",
     "peters": "asymmetry_counts",
-    "peto": "one_step",
+    "peto": "peto",
+    "pool": "pool",
     "pool_many": "batch",
     "prediction_interval": "prediction",
     "regress": "regression",
@@ -73,21 +75,6 @@ _PUBLIC: dict[str, str] = {
     "trim_and_fill": "trim_fill",
 }
 
-__all__ = sorted([*_PUBLIC, "pool"])  # noqa: PLE0605  (names are strings, built from the table above)
+__all__ = sorted(_PUBLIC)  # noqa: PLE0605  (names are strings, built from the table above)
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _PUBLIC:
-        raise AttributeError(f"module 'bayesmeta.frequentist' has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"bayesmeta.frequentist.{_PUBLIC[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return list(__all__)
-
-
-# The module `pool` and the function `pool` share a name: importing the module binds it here, so the
-# function must be bound after it, once.
-from bayesmeta.frequentist.pool import pool as pool  # noqa: E402
+make_lazy(__name__, _PUBLIC)

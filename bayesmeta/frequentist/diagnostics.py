@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from scipy.special import chdtr
 
 from bayesmeta.errors import DataError
+from bayesmeta.frequentist.leave_one_out import LEAVE_ONE_OUT, refit_without, subset
 from bayesmeta.frequentist.pool import CiRule, model_of, pool
-from bayesmeta.frequentist.refits import LEAVE_ONE_OUT, refit_without, subset
 from bayesmeta.frequentist.result import PooledFit
 from bayesmeta.frequentist.small_study import block
 from bayesmeta.studies import EffectSizes

@@ -10,7 +10,7 @@ from scipy.special import ndtr, ndtri
 from bayesmeta.errors import DataError, ModelError, unknown
 from bayesmeta.frequentist.printing import p_text
 from bayesmeta.frequentist.small_study import block, require_one_mean
-from bayesmeta.frequentist.weighted import mean_model
+from bayesmeta.gaussian.weighted import mean_model
 from bayesmeta.studies import EffectSizes
 
 if TYPE_CHECKING:

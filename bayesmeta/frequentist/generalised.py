@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from bayesmeta.errors import DataError
-from bayesmeta.frequentist.weighted import At, MeanAt, Model, RegressionAt, trace_pd, trace_pdpe
+from bayesmeta.gaussian.weighted import At, MeanAt, Model, RegressionAt, trace_pd, trace_pdpe
 from bayesmeta.studies import EffectSizes
 from bayesmeta.values import Array
 

@@ -14,7 +14,7 @@ from bayesmeta.frequentist.generalised import fixed_weights, weighted_fit
 from bayesmeta.frequentist.likelihood import log_likelihood, maximise, search_grid
 from bayesmeta.frequentist.pool import model_of, typical_variance
 from bayesmeta.frequentist.quadratic_forms import cdf
-from bayesmeta.frequentist.weighted import Model, q_root
+from bayesmeta.gaussian.weighted import Model, q_root
 from bayesmeta.studies import EffectSizes
 from bayesmeta.values import Array, Interval
 

@@ -12,7 +12,7 @@ from math import log, pi
 import numpy as np
 
 from bayesmeta.errors import ConvergenceError
-from bayesmeta.frequentist.weighted import At, Model
+from bayesmeta.gaussian.weighted import At, Model
 from bayesmeta.values import Array
 
 _STEP = 0.4

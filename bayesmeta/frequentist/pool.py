@@ -11,7 +11,7 @@ from bayesmeta.errors import ConvergenceError, DataError, ModelError, unknown
 from bayesmeta.frequentist.generalised import fixed_weights, generalised_se, generalised_tau2, weighted_coefficients
 from bayesmeta.frequentist.result import PREDICTION_REFERENCES, PooledFit, PredictionRule, chi2_p
 from bayesmeta.frequentist.tau2 import TAU2_ESTIMATORS
-from bayesmeta.frequentist.weighted import At, Model, mean_model, regression_model
+from bayesmeta.gaussian.weighted import At, Model, mean_model, regression_model
 from bayesmeta.studies import EffectSizes
 from bayesmeta.values import Array
 

@@ -10,7 +10,7 @@ from scipy.special import ndtr
 from bayesmeta.errors import DataError
 from bayesmeta.frequentist.printing import p_text
 from bayesmeta.frequentist.small_study import ASYMMETRY_IS_NOT_BIAS, block, few_studies, require_one_mean
-from bayesmeta.frequentist.weighted import mean_model
+from bayesmeta.gaussian.weighted import mean_model
 from bayesmeta.studies import EffectSizes
 from bayesmeta.values import Array, frozen_array
 

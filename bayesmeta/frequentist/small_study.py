@@ -9,7 +9,7 @@ import numpy as np
 from bayesmeta.errors import DataError, ModelError, unknown
 from bayesmeta.frequentist.pool import CiRule, has_intercept, pool
 from bayesmeta.frequentist.result import quantile, two_sided
-from bayesmeta.frequentist.weighted import regression_model
+from bayesmeta.gaussian.weighted import regression_model
 from bayesmeta.studies import EffectSizes
 from bayesmeta.values import Array, Interval
 

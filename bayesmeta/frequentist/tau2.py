@@ -1,6 +1,6 @@
 r"""Estimators of the between-study variance tau2, one function per published method.
 
-Each takes the model in normal form (:mod:`bayesmeta.frequentist.weighted`) and returns tau2 in the
+Each takes the model in normal form (:mod:`bayesmeta.gaussian.weighted`) and returns tau2 in the
 model's unit; a second function gives its standard error, where there is one. Registering a function is all it
 takes to add an estimator: `pool`, the batch, the property tests and the golden tests read :data:`TAU2_ESTIMATORS`.
 """
@@ -14,7 +14,7 @@ from scipy.special import chdtri
 
 from bayesmeta.errors import ConvergenceError
 from bayesmeta.frequentist.likelihood import maximise
-from bayesmeta.frequentist.weighted import At, Model, mean_model, q_root, regression_model, trace_pd, trace_pdpe
+from bayesmeta.gaussian.weighted import At, Model, mean_model, q_root, regression_model, trace_pd, trace_pdpe
 from bayesmeta.values import Array
 
 type Estimator = Callable[[Model], float]

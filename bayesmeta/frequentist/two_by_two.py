@@ -18,7 +18,7 @@ from bayesmeta.frequentist.association import (
     mantel_haenszel_test,
 )
 from bayesmeta.frequentist.result import PooledFit, Test, chi2_p
-from bayesmeta.frequentist.weighted import mean_model
+from bayesmeta.gaussian.weighted import mean_model
 from bayesmeta.studies import Adjustment, EffectSizes, Exclusion, PersonTime, StudyTable, TwoByTwo
 from bayesmeta.values import Array
 

@@ -29,7 +29,7 @@ class Density(Searched):
     x, mass
         ``(n,)`` nodes and their probabilities.
     lower, upper, left, right
-        ``(P,)`` panels, as in `bayesmeta.engines.nodes.Panels`: each lies on the log axis of
+        ``(P,)`` panels, as in `bayesmeta.engines.axes.panels.Panels`: each lies on the log axis of
         ``(lower, inf)`` or the logit axis of ``(lower, upper)``.
     panel_mass
         ``(P,)`` probability of each panel.

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bayesmeta.agreement import LIMIT, AgreementRow
+from bayesmeta.evidence.agreement import LIMIT, AgreementRow
 from bayesmeta.plots._style import BAYESIAN, FAINT, INK, MUTED, bare, new_axes, text
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def agreement_data(rows: Sequence[AgreementRow]) -> tuple[AgreementLine, ...]:
     Parameters
     ----------
     rows
-        From `bayesmeta.agreement.agreement`.
+        From `bayesmeta.evidence.agreement.agreement`.
     """
     names = dict.fromkeys(row.quantity for row in rows)
     return tuple(AgreementLine(name, tuple(r.z for r in rows if r.quantity == name)) for name in names)
@@ -37,7 +37,7 @@ def agreement(rows: Sequence[AgreementRow], *, ax: "Axes | None" = None) -> "Axe
     Parameters
     ----------
     rows
-        From `bayesmeta.agreement.agreement`.
+        From `bayesmeta.evidence.agreement.agreement`.
     ax
         Axes to draw in; None makes a figure.
     """

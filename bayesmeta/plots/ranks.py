@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.stats import rankdata
 
-from bayesmeta.draws import DrawsMarginal
 from bayesmeta.errors import ModelError, unknown
+from bayesmeta.marginals.draws import DrawsMarginal
 from bayesmeta.plots._style import BAYESIAN, INK, MUTED, bare, new_axes
 from bayesmeta.posterior import Posterior, fixed_at
 from bayesmeta.values import Array, frozen_array

@@ -5,10 +5,10 @@ from dataclasses import replace
 from markupsafe import Markup
 
 from bayesmeta import plots
-from bayesmeta.agreement import LIMIT, AgreementRow, agreement
 from bayesmeta.analysis import OutcomeResult
 from bayesmeta.compare.caveats import reconstructed
 from bayesmeta.compare.table import daggered
+from bayesmeta.evidence.agreement import LIMIT, AgreementRow, agreement
 from bayesmeta.report.figures import inline_svg
 from bayesmeta.report.values import Line, Table
 from bayesmeta.words import number, supported

@@ -7,9 +7,9 @@ from bayesmeta.compare.precision import Printed, probability_error, worst
 from bayesmeta.compare.table import Shown, benefit_words, natural_scale, tau_text
 from bayesmeta.decisions.events import Probability
 from bayesmeta.effects import MEASURES
-from bayesmeta.implied import Implied, implied
 from bayesmeta.plots.prior_posterior import prior_of
 from bayesmeta.posterior import fixed_at
+from bayesmeta.priors.predictive import Implied, implied
 from bayesmeta.report.outcome import p_over_sets
 from bayesmeta.report.values import Line, Table
 from bayesmeta.words import DASH, interval_text, joined, level_text, number

@@ -3,6 +3,7 @@
 from bayesmeta.sensitivity.conflict import Conflict, prior_data_conflict
 from bayesmeta.sensitivity.grid import prior_range, sensitivity
 from bayesmeta.sensitivity.in_words import priors_in_words
+from bayesmeta.sensitivity.multiverse import Multiverse, multiverse
 from bayesmeta.sensitivity.power import PowerScaling, power_scaling
 from bayesmeta.sensitivity.presets import (
     enthusiastic_prior,
@@ -22,7 +23,6 @@ from bayesmeta.sensitivity.reverse_bayes import (
     sufficiently_sceptical_sd,
 )
 from bayesmeta.sensitivity.tipping import TippingPoints, tipping_point
-from bayesmeta.sensitivity.universes import Multiverse, multiverse
 
 __all__ = [
     "Conflict",

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 
 from bayesmeta.effects import find_measure
-from bayesmeta.implied import implied
 from bayesmeta.priors import parse_prior
+from bayesmeta.priors.predictive import implied
 from bayesmeta.words import interval_text, level_text, number, small_number
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.special import ndtr
 
 from bayesmeta.effects import effect_sizes
-from bayesmeta.engines.normal.gaussian import condition, problem
+from bayesmeta.engines.gaussian.given_variances import condition, problem
 from bayesmeta.errors import ConvergenceError, DataError, ModelError
 from bayesmeta.model import Model
 from bayesmeta.priors import fill_defaults, fixed_value

@@ -10,13 +10,13 @@ import numpy as np
 from scipy.special import ndtri
 
 from bayesmeta.effects import effect_sizes
-from bayesmeta.engines.tau import known_tau
+from bayesmeta.engines.axes.tau_prior import known_tau
 from bayesmeta.errors import BayesMetaError, ConvergenceError
 from bayesmeta.frequentist import pool
 from bayesmeta.model import Model, load_model
 from bayesmeta.priors import HalfNormal, Normal
-from bayesmeta.sensitivity.contrary import Move, NullStudies, changed_outcomes, null_studies
 from bayesmeta.sensitivity.events import Event, event_for, need_benefit
+from bayesmeta.sensitivity.fragility import Move, NullStudies, changed_outcomes, null_studies
 from bayesmeta.sensitivity.question import Question, all_priors, data_for
 from bayesmeta.sensitivity.reverse_bayes import CriticalPrior, critical_prior
 from bayesmeta.sensitivity.roots import crossing, crossing_one_by_one

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from bayesmeta.sensitivity.drivers import Driver
-    from bayesmeta.sensitivity.universes import Multiverse
+    from bayesmeta.sensitivity.multiverse import Multiverse
 
 FEW = 3
 

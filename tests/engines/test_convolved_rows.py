@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy import integrate, stats
 
-from bayesmeta.engines.exact.convolved_rows import HALF, convolved, lagrange
-from bayesmeta.engines.exact.kernel import Kernel
-from bayesmeta.engines.exact.search import STEP
+from bayesmeta.engines.counts.grid.search import STEP
+from bayesmeta.engines.counts.random_effect_density import Kernel
+from bayesmeta.engines.counts.true_effects_tables import HALF, convolved, lagrange
 
 
 def test_weights_are_those_of_the_polynomial_through_the_points():

@@ -7,8 +7,8 @@ import pytest
 from scipy import special, stats
 
 import bayesmeta as bm
-from bayesmeta.engines.effect_tails import prior_tails
-from bayesmeta.engines.exact.solve import integrate
+from bayesmeta.engines.axes.tails import prior_tails
+from bayesmeta.engines.counts.solve import integrate
 from bayesmeta.errors import ConvergenceError
 from bayesmeta.model import StudyLikelihoods
 from bayesmeta.priors import parse_prior
@@ -193,7 +193,7 @@ def test_a_true_effect_that_does_not_add_up_is_refused(monkeypatch, wrong):
     """A likelihood divided out that is not the one averaged in would move all of a study's effect elsewhere."""
     from dataclasses import dataclass
 
-    from bayesmeta.engines.exact import solve
+    from bayesmeta.engines.counts import solve
 
     one_study = solve.one_study
 

@@ -9,8 +9,8 @@ import pytest
 from scipy import special, stats
 
 import bayesmeta as bm
-from bayesmeta.engines.exact import solve as exact
-from bayesmeta.engines.exact.draws import draw
+from bayesmeta.engines.counts import solve as exact
+from bayesmeta.engines.counts.draws import draw
 from bayesmeta.errors import ModelError
 from bayesmeta.model import StudyLikelihoods, load_model
 from bayesmeta.priors import parse_prior

@@ -9,13 +9,13 @@ from brute_force import ratio_risks, restricted_arms
 from scipy import integrate, interpolate, special, stats
 
 import bayesmeta as bm
-from bayesmeta.engines.creased import blur as blurring
-from bayesmeta.engines.creased.averages import likelihoods_of
-from bayesmeta.engines.creased.blur import Normal, blur
-from bayesmeta.engines.creased.line import evaluate, first_panels, refine, resolves_logs
+from bayesmeta.engines.counts.kinks import normal_average as blurring
+from bayesmeta.engines.counts.kinks.kinked_functions import evaluate, first_panels, refine, resolves_logs
+from bayesmeta.engines.counts.kinks.normal_average import Normal, blur
+from bayesmeta.engines.counts.kinks.random_effects import likelihoods_of
 from bayesmeta.errors import ConvergenceError, ModelError
+from bayesmeta.likelihoods.cut_normal import log_mass, quantile
 from bayesmeta.studies import TwoByTwo
-from bayesmeta.truncated import log_mass, quantile
 
 
 def difference_risks(t, x):

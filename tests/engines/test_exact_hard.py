@@ -8,9 +8,9 @@ import pytest
 from scipy import special, stats
 
 import bayesmeta as bm
-from bayesmeta.engines.exact.averages import StudentEffects
-from bayesmeta.engines.exact.limited import check_limited
-from bayesmeta.engines.sampling import program_cache
+from bayesmeta.engines.counts.random_effects import StudentEffects
+from bayesmeta.engines.counts.random_effects_cut import check_limited
+from bayesmeta.engines.sampling.compiled import program_cache
 from bayesmeta.errors import ModelError
 from bayesmeta.model import load_model
 from bayesmeta.priors import parse_prior
@@ -115,7 +115,7 @@ def test_a_proper_log_student_t_prior_of_tau_is_not_called_improper_for_risk_dif
 def test_stored_programs_depend_on_all_code_that_model_files_import(monkeypatch):
     """A change of the code of likelihoods, or of the truncated normal, gives programs another key."""
     before = program_cache._package_hash.__wrapped__()
-    changed = {"truncated.py", "likelihoods.py", "binomial_pairs.py", "values.py"}
+    changed = {"cut_normal.py", "baselines.py", "pairs.py", "values.py"}
     real = type(program_cache.PACKAGE).read_bytes
     for name in changed:
         monkeypatch.setattr(

@@ -10,8 +10,8 @@ from scipy import special, stats
 from scipy.integrate import quad
 
 import bayesmeta as bm
-from bayesmeta.engines.exact.kernel import Kernel
-from bayesmeta.engines.exact.solve import integrate
+from bayesmeta.engines.counts.random_effect_density import Kernel
+from bayesmeta.engines.counts.solve import integrate
 from bayesmeta.errors import ConvergenceError
 from bayesmeta.model import StudyLikelihoods
 from bayesmeta.priors import parse_prior

@@ -11,10 +11,10 @@ import pytest
 from made_up import effects
 
 import bayesmeta as bm
-from bayesmeta.agreement import agreement
-from bayesmeta.engines.sampling import program_cache
 from bayesmeta.engines.sampling.chains import Settings, cores_for
+from bayesmeta.engines.sampling.compiled import program_cache
 from bayesmeta.errors import ModelError
+from bayesmeta.evidence.agreement import agreement
 from bayesmeta.resources import data_dir
 
 pytestmark = pytest.mark.nuts

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import bayesmeta as bm
-from bayesmeta.agreement import AgreementRow, agreement
 from bayesmeta.errors import ModelError
+from bayesmeta.evidence.agreement import AgreementRow, agreement
 from bayesmeta.model import code_hash, list_models, load_model
 
 RECORD = Path(__file__).parents[2] / "benchmarks" / "records" / "agreement_nuts.csv"

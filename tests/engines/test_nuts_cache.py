@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 import bayesmeta as bm
-from bayesmeta.engines.sampling import code_store, program_cache
-from bayesmeta.engines.sampling.program import Layout, Program
+from bayesmeta.engines.sampling.compiled import code_store, program_cache
+from bayesmeta.engines.sampling.compiled.program import Layout, Program
 from bayesmeta.model import load_model
 from bayesmeta.resources import PACKAGE, models_dir
 
@@ -90,9 +90,10 @@ def test_sources_of_a_folder_are_those_of_all_its_files(tmp_path):
     model.write_text("import numpy\nfrom bayesmeta.priors import Normal\n")
     found = program_cache.imported_sources([model])
     assert set((PACKAGE / "priors").glob("*.py")) < found
-    model.write_text("def build():\n    import bayesmeta.log_probabilities\n")
+    model.write_text("def build():\n    import bayesmeta.likelihoods.counts\n")
     assert {path.name for path in program_cache.imported_sources([model])} == {
-        "log_probabilities.py",
+        "__init__.py",
+        "counts.py",
         "values.py",
         "errors.py",
     }

@@ -6,9 +6,9 @@ import xarray as xr
 from scipy import integrate, special, stats
 
 import bayesmeta as bm
-from bayesmeta import binomial_pairs
-from bayesmeta.engines.sampling.datatree import _integrated_loglik, marginal_loglik
+from bayesmeta.engines.sampling.results.datatree import _integrated_loglik, marginal_loglik
 from bayesmeta.errors import ModelError
+from bayesmeta.likelihoods import pairs as binomial_pairs
 from bayesmeta.model import StudyLikelihoods, load_model
 from bayesmeta.priors import parse_prior
 

@@ -7,10 +7,10 @@ import pytest
 from made_up import effects
 
 import bayesmeta as bm
-from bayesmeta.agreement import agreement
-from bayesmeta.engines.sampling import program_cache
-from bayesmeta.engines.sampling.program import bind
+from bayesmeta.engines.sampling.compiled import program_cache
+from bayesmeta.engines.sampling.compiled.program import bind
 from bayesmeta.errors import ModelError
+from bayesmeta.evidence.agreement import agreement
 from bayesmeta.model import load_model
 from bayesmeta.resources import models_dir
 

@@ -30,7 +30,7 @@ except KeyboardInterrupt:
 """
 WARM = """
 import sys
-from bayesmeta.engines.sampling.warm import warm_up
+from bayesmeta.engines.sampling.compiled.warm import warm_up
 
 thread = warm_up()
 thread.join()

@@ -7,7 +7,7 @@ from made_up import effects
 import bayesmeta as bm
 from bayesmeta.engines import nuts
 from bayesmeta.engines.sampling.chains import Run, run
-from bayesmeta.engines.sampling.diagnostics import diagnose, judge
+from bayesmeta.engines.sampling.results.diagnostics import diagnose, judge
 
 pytestmark = pytest.mark.nuts
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy import integrate, stats
 
 import bayesmeta as bm
-from bayesmeta.engines.normal.solve import integrate as solve
+from bayesmeta.engines.gaussian.integrate import integrate as solve
 from bayesmeta.model import GaussianMarginal
 from bayesmeta.priors import Flat, HalfNormal, Normal
 

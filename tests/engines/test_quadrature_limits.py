@@ -8,7 +8,7 @@ import pytest
 from scipy import integrate, special, stats
 
 import bayesmeta as bm
-from bayesmeta.engines.normal.solve import integrate as solve
+from bayesmeta.engines.gaussian.integrate import integrate as solve
 from bayesmeta.model import GaussianMarginal
 from bayesmeta.priors import Flat, HalfNormal, parse_prior
 

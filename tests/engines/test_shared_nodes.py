@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 from scipy import stats
 from scipy.special import logsumexp
 
-from bayesmeta.engines.exact.convolve import convolve, mode_and_width
-from bayesmeta.engines.exact.curves import tabulate
-from bayesmeta.engines.exact.shared_nodes import total
-from bayesmeta.likelihoods import hypergeometric_loglik, hypergeometric_support
+from bayesmeta.engines.counts.average_laplace import convolve, mode_and_width
+from bayesmeta.engines.counts.average_shared import total
+from bayesmeta.engines.counts.loglik_tables import tabulate
+from bayesmeta.likelihoods.baselines import hypergeometric_loglik, hypergeometric_support
 from bayesmeta.model import StudyLikelihoods
 from bayesmeta.priors import HalfNormal, Normal
 

@@ -11,9 +11,9 @@ from scipy.interpolate import CubicSpline
 from scipy.special import log_expit, logsumexp
 
 import bayesmeta as bm
-from bayesmeta.engines.exact.axis import Stretched
-from bayesmeta.engines.exact.draws import draw
-from bayesmeta.engines.exact.solve import integrate
+from bayesmeta.engines.counts.draws import draw
+from bayesmeta.engines.counts.grid.mu_axis import Stretched
+from bayesmeta.engines.counts.solve import integrate
 from bayesmeta.model import StudyLikelihoods
 from bayesmeta.priors import parse_prior
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy import integrate, stats
 
-from bayesmeta.engines.sampling import program_cache
-from bayesmeta.engines.sampling.predictive import draw_prior, draw_theta
+from bayesmeta.engines.sampling.compiled import program_cache
+from bayesmeta.engines.sampling.results.predictive import draw_prior, draw_theta
 from bayesmeta.errors import ModelError
 from bayesmeta.model import code_hash, list_models, load_model
 from bayesmeta.studies import EffectSizes, TwoByTwo

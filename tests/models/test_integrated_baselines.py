@@ -5,8 +5,8 @@ import pytest
 from scipy import integrate, special, stats
 
 import bayesmeta as bm
-from bayesmeta import tabulated
 from bayesmeta.errors import ConvergenceError
+from bayesmeta.likelihoods import tables as tabulated
 from bayesmeta.model import load_model
 from bayesmeta.studies import TwoByTwo
 

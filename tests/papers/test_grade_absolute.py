@@ -7,7 +7,7 @@ import pytest
 
 import bayesmeta as bm
 from bayesmeta.decisions.absolute import change_words
-from bayesmeta.decisions.needed import interval_words, needed_from, pieces_of, whole
+from bayesmeta.decisions.number_needed import interval_words, needed_from, pieces_of, whole
 from bayesmeta.marginals import NormalMixture
 
 

@@ -11,10 +11,10 @@ from matplotlib.figure import Figure
 from scipy.stats import halfnorm, norm
 
 import bayesmeta as bm
-from bayesmeta.agreement import AgreementRow
 from bayesmeta.compare.table import table_rows
-from bayesmeta.draws import DrawsMarginal
 from bayesmeta.errors import ModelError
+from bayesmeta.evidence.agreement import AgreementRow
+from bayesmeta.marginals.draws import DrawsMarginal
 from bayesmeta.plots import PLOTS
 from bayesmeta.plots._style import ratio_ticks
 from bayesmeta.plots.agreement import agreement_data

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bayesmeta.engines.sampling.program import Bound
+from bayesmeta.engines.sampling.compiled.program import Bound
 from bayesmeta.errors import ConvergenceError
 from bayesmeta.values import Array
 

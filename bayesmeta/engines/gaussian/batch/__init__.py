@@ -1,0 +1,1 @@
+"""Thousands of small normal analyses at once."""

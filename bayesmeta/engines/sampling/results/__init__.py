@@ -1,0 +1,1 @@
+"""What chains of draws become: summaries, diagnostics, predictions and the ArviZ tree."""

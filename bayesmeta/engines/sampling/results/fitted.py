@@ -1,0 +1,40 @@
+"""Fitted values of a sampled regression: coefficients at any place of the moderators."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from bayesmeta.engines.sampling.results.quantities import Draws, coefficients, stratified_normal
+from bayesmeta.marginals.draws import DrawsMarginal
+from bayesmeta.model import GaussianMarginal
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fitted:
+    """What a sampled posterior of a normal model says at design rows.
+
+    Parameters
+    ----------
+    given
+        The normal model.
+    draws
+        Name to ``(chains, draws, *shape)``.
+    seed
+        Of the true effects of new studies.
+    """
+
+    given: GaussianMarginal
+    draws: Draws
+    seed: int
+
+    def linear(self, x: ArrayLike) -> DrawsMarginal:
+        """Return the posterior of ``x' beta``."""
+        return DrawsMarginal(coefficients(self.draws, self.given.terms) @ self.given.row(x))
+
+    def predicted(self, x: ArrayLike) -> DrawsMarginal:
+        """Return the posterior predictive distribution of a new study's true effect at design row `x`."""
+        center = coefficients(self.draws, self.given.terms) @ self.given.row(x)
+        if self.given.tau is not None:
+            center = center + self.draws["tau"] * stratified_normal(center.shape, np.random.default_rng([self.seed, 4]))
+        return DrawsMarginal(center, kind="posterior prediction")

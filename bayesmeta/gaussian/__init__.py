@@ -1,0 +1,1 @@
+"""What both schools stand on: weighted least squares given the variances."""

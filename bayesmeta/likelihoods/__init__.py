@@ -1,0 +1,1 @@
+"""Parts that models of counts are made of: baselines integrated out, counts, tables, cut normals."""
