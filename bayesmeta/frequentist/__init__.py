@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from bayesmeta.frequentist.asymmetry_counts import harbord as harbord
     from bayesmeta.frequentist.asymmetry_counts import peters as peters
     from bayesmeta.frequentist.batch import pool_many as pool_many
+    from bayesmeta.frequentist.counts_fit import TwoByTwoFit as TwoByTwoFit
     from bayesmeta.frequentist.diagnostics import baujat as baujat
     from bayesmeta.frequentist.diagnostics import influence as influence
     from bayesmeta.frequentist.excess import excess_significance as excess_significance
@@ -34,10 +35,9 @@ if TYPE_CHECKING:
     from bayesmeta.frequentist.rank_test import begg as begg
     from bayesmeta.frequentist.regression import regress as regress
     from bayesmeta.frequentist.result import PooledFit as PooledFit
-    from bayesmeta.frequentist.result import Test as Test
+    from bayesmeta.frequentist.significance import Test as Test
     from bayesmeta.frequentist.tau2 import TAU2_ESTIMATORS as TAU2_ESTIMATORS
     from bayesmeta.frequentist.trim_fill import trim_and_fill as trim_and_fill
-    from bayesmeta.frequentist.two_by_two import TwoByTwoFit as TwoByTwoFit
     from bayesmeta.frequentist.two_by_two import mantel_haenszel as mantel_haenszel
 
 # Public name -> module of this package that defines it.
@@ -47,8 +47,8 @@ _PUBLIC: dict[str, str] = {
     "PermutationTest": "permutation",
     "PooledFit": "result",
     "TAU2_ESTIMATORS": "tau2",
-    "Test": "result",
-    "TwoByTwoFit": "two_by_two",
+    "Test": "significance",
+    "TwoByTwoFit": "counts_fit",
     "baujat": "diagnostics",
     "begg": "rank_test",
     "cumulative": "leave_one_out",

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from bayesmeta.frequentist.result import Test, chi2_p
+from bayesmeta.frequentist.significance import Test, chi2_p
 from bayesmeta.values import Array
 
 

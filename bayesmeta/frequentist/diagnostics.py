@@ -9,7 +9,8 @@ from scipy.special import chdtr
 
 from bayesmeta.errors import DataError
 from bayesmeta.frequentist.leave_one_out import LEAVE_ONE_OUT, refit_without, subset
-from bayesmeta.frequentist.pool import CiRule, model_of, pool
+from bayesmeta.frequentist.normal_form import model_of
+from bayesmeta.frequentist.pool import CiRule, pool
 from bayesmeta.frequentist.result import PooledFit
 from bayesmeta.frequentist.small_study import block
 from bayesmeta.studies import EffectSizes

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bayesmeta.errors import DataError
+from bayesmeta.studies import EffectSizes
 from bayesmeta.values import Array
 
 type Columns = list[tuple[str, Array]]
@@ -142,3 +143,23 @@ def _require(name: str, missing: NDArray[np.bool_]) -> None:
             f"Moderator {name!r} has no value for study number {int(np.flatnonzero(missing)[0]) + 1}: "
             "fill it in or drop the study."
         )
+
+
+def check_design(effects: EffectSizes) -> None:
+    """Raise a DataError naming the first column of ``effects.X`` that the columns before it determine."""
+    X = effects.X
+    assert X is not None
+    largest = np.abs(X).max(axis=0)
+    for j, term in enumerate(effects.terms):
+        if not largest[j] > 0:
+            raise DataError(f"Moderator {term!r} is 0 for every study: its coefficient does not exist. Remove it.")
+        before, column = X[:, :j] / largest[:j], X[:, j] / largest[j]
+        coefficients = np.linalg.lstsq(before, column, rcond=None)[0] if j else np.empty(0)
+        residual = column - before @ coefficients
+        # A column is lost when what it adds is at the level of rounding of what it repeats.
+        if np.linalg.norm(residual) <= 1e-10 * np.linalg.norm(column):
+            blamed = [effects.terms[i] for i in np.flatnonzero(np.abs(coefficients) > 1e-8)]
+            raise DataError(
+                f"Moderator {term!r} is collinear with {', '.join(map(repr, blamed or effects.terms[:j]))}: "
+                f"its coefficient cannot be estimated. Remove {term!r} or what it repeats."
+            )

@@ -12,7 +12,7 @@ from scipy.special import chdtri
 from bayesmeta.errors import ConvergenceError, ModelError, unknown
 from bayesmeta.frequentist.generalised import fixed_weights, weighted_fit
 from bayesmeta.frequentist.likelihood import log_likelihood, maximise, search_grid
-from bayesmeta.frequentist.pool import model_of, typical_variance
+from bayesmeta.frequentist.normal_form import model_of, typical_variance
 from bayesmeta.frequentist.quadratic_forms import cdf
 from bayesmeta.gaussian.weighted import Model, q_root
 from bayesmeta.studies import EffectSizes

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesmeta.errors import ModelError
-from bayesmeta.frequentist.pool import has_intercept, pool
+from bayesmeta.frequentist.normal_form import has_intercept
+from bayesmeta.frequentist.pool import pool
 from bayesmeta.frequentist.result import PooledFit
 from bayesmeta.studies import EffectSizes
 from bayesmeta.values import Array

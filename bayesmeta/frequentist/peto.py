@@ -5,15 +5,8 @@ from dataclasses import replace
 import numpy as np
 
 from bayesmeta.errors import DataError, ModelError
-from bayesmeta.frequentist.two_by_two import (
-    UNINFORMATIVE,
-    TwoByTwoFit,
-    cells_of,
-    chosen,
-    common_fit,
-    contribution_note,
-    exclusions,
-)
+from bayesmeta.frequentist.counts_fit import TwoByTwoFit, common_fit
+from bayesmeta.frequentist.two_by_two import UNINFORMATIVE, cells_of, chosen, contribution_note, exclusions
 from bayesmeta.studies import EffectSizes, StudyTable, TwoByTwo
 
 _PETO = "Yusuf, Peto, Lewis, Collins & Sleight (1985), Prog. Cardiovasc. Dis. 27:335-371."

@@ -1,5 +1,6 @@
 """Pooling of effect sizes: inverse-variance weights, any tau2 estimator, any rule for the interval."""
 
+from dataclasses import replace
 from math import isfinite
 from typing import Literal
 
@@ -8,10 +9,14 @@ from numpy.typing import ArrayLike
 
 from bayesmeta.effects import find_measure
 from bayesmeta.errors import ConvergenceError, DataError, ModelError, unknown
-from bayesmeta.frequentist.generalised import fixed_weights, generalised_se, generalised_tau2, weighted_coefficients
-from bayesmeta.frequentist.result import PREDICTION_REFERENCES, PooledFit, PredictionRule, chi2_p
+from bayesmeta.frequentist.formula import check_design
+from bayesmeta.frequentist.generalised import fixed_weights, generalised_tau2, weighted_coefficients
+from bayesmeta.frequentist.normal_form import has_intercept, normal_form, typical_variance
+from bayesmeta.frequentist.prediction import PREDICTION_REFERENCES, PredictionRule
+from bayesmeta.frequentist.result import PooledFit
+from bayesmeta.frequentist.significance import chi2_p
 from bayesmeta.frequentist.tau2 import TAU2_ESTIMATORS
-from bayesmeta.gaussian.weighted import At, Model, mean_model, regression_model
+from bayesmeta.gaussian.weighted import At, Model
 from bayesmeta.studies import EffectSizes
 from bayesmeta.values import Array
 
@@ -94,7 +99,7 @@ def pool(
     _require_finite(method, beta, vcov)
     common = method in COMMON_EFFECT
     i2, h2 = _i2_h2(model, null, tau2, common=common)
-    return PooledFit(
+    fit = PooledFit(
         method=method,
         ci_rule=rule,
         level=level,
@@ -119,6 +124,17 @@ def pool(
         notes=() if df > 0 else _SINGLE,
         fixed_weights=fixed,
     )
+    return replace(fit, R2=_explained(fit)) if fit.p > 1 and intercept else fit
+
+
+def _explained(fit: PooledFit) -> float:
+    """Return the percent of the heterogeneity without moderators that the moderators explain."""
+    null = pool(replace(fit.effects, X=None, terms=()), method=fit.method)
+    if not fit.predicts:
+        return max(0.0, 100.0 * (1.0 - fit.H2 / null.H2)) if null.H2 > 0 else 0.0
+    if not null.tau2 or fit.tau2 is None:
+        return 0.0
+    return max(0.0, 100.0 * (null.tau2 - fit.tau2) / null.tau2)
 
 
 def _tau2(method: str, model: Model, weights: Array | None) -> float:
@@ -127,20 +143,6 @@ def _tau2(method: str, model: Model, weights: Array | None) -> float:
     if weights is None:
         raise ModelError("method='GENQ' needs weights=[...], one positive number per study (1/v gives DL, all 1 HE).")
     return generalised_tau2(model, weights[model.order])
-
-
-def tau2_standard_error(fit: PooledFit) -> float | None:
-    """Return the standard error of ``fit.tau2``, or None where the method has none."""
-    if fit.tau2 is None or not fit.predicts:
-        return None
-    model = model_of(fit.effects)
-    tau2 = fit.tau2 / model.scale / model.scale
-    if fit.method == "GENQ" and fit.fixed_weights is not None:
-        return generalised_se(model, fit.fixed_weights[model.order], tau2) * model.scale**2
-    estimator = TAU2_ESTIMATORS.get(fit.method)
-    if estimator is None or estimator.standard_error is None:
-        return None
-    return estimator.standard_error(model, tau2) * model.scale**2
 
 
 def _coefficients(model: Model, null: At, tau2: float, rule: str) -> tuple[Array, Array]:
@@ -180,31 +182,10 @@ def _check(method: str, ci: str, level: float, prediction: str) -> str:
     return rule
 
 
-def has_intercept(effects: EffectSizes) -> bool:
-    """Return whether the first column of the design is a column of ones."""
-    assert effects.X is not None
-    return bool((effects.X[:, 0] == 1.0).all())
-
-
-def model_of(effects: EffectSizes) -> Model:
-    """Return the normal form of `effects`."""
-    return _normal_form(effects, has_intercept(effects))
-
-
-def _normal_form(effects: EffectSizes, intercept: bool) -> Model:
-    X, vi = effects.X, effects.sei * effects.sei
-    assert X is not None
-    if X.shape[1] == 1 and intercept:
-        return mean_model(effects.yi, vi)
-    return regression_model(effects.yi, vi, X, intercept=intercept)
-
-
 def _model(effects: EffectSizes, rule: str, intercept: bool) -> Model:
     assert effects.X is not None
     k, p = effects.X.shape
     if p > 1 or not intercept:
-        from bayesmeta.frequentist.regression import check_design
-
         check_design(effects)
     if k == p == 1:
         if rule != "wald":
@@ -217,7 +198,7 @@ def _model(effects: EffectSizes, rule: str, intercept: bool) -> Model:
             f"{k} studies cannot support {p} coefficients ({', '.join(effects.terms)}): "
             f"there must be more studies than coefficients. Use fewer moderators."
         )
-    return _normal_form(effects, intercept)
+    return normal_form(effects, intercept)
 
 
 def _factor(at: At, model: Model, rule: str) -> float:
@@ -233,18 +214,6 @@ def _factor(at: At, model: Model, rule: str) -> float:
             "so their scatter says nothing about precision. Use ci='adhoc' (never narrower than Wald) or ci='wald'."
         )
     return factor
-
-
-def hksj_vcov(effects: EffectSizes, tau2: float) -> Array:
-    """Return the Hartung-Knapp-Sidik-Jonkman covariance of the coefficients at `tau2`."""
-    model = model_of(effects)
-    at = model.at(tau2 / model.scale / model.scale)
-    return np.asarray(at.bread * (model.scale**2 * at.Q / model.df))
-
-
-def typical_variance(model: Model, null: At) -> float:
-    """Return Higgins and Thompson's typical sampling variance, ``(k - p) / tr P`` at tau2 = 0."""
-    return model.df / null.trP
 
 
 def _i2_h2(model: Model, null: At, tau2: float, *, common: bool) -> tuple[float, float]:

@@ -1,20 +1,54 @@
 """Prediction intervals for the true effect of a new study, by named rule."""
 
+from dataclasses import dataclass
 from math import sqrt
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from bayesmeta.errors import DataError, unknown
-from bayesmeta.frequentist.result import PREDICTION_REFERENCES, PooledFit, Predictions, quantile
+from bayesmeta.frequentist.normal_form import hksj_vcov
+from bayesmeta.frequentist.significance import quantile
 from bayesmeta.values import Array, Interval
 
 if TYPE_CHECKING:
-    from bayesmeta.frequentist.result import PredictionRule
+    import pandas as pd
+
+    from bayesmeta.frequentist.result import PooledFit
+
+type PredictionRule = Literal["metafor", "hts", "hksj", "riley"]
+
+PREDICTION_REFERENCES: dict[str, str] = {
+    "metafor": "the quantile of the confidence interval, with sqrt(se^2 + tau2)",
+    "hts": "Higgins, Thompson & Spiegelhalter (2009), J. R. Stat. Soc. A 172:137-159: t with k - p - 1 df",
+    "riley": "Riley, Higgins & Deeks (2011), BMJ 342:d549: t with k - p - 1 df",
+    "hksj": "Partlett & Riley (2017), Stat. Med. 36:301-317: t with k - p df and the Hartung-Knapp standard error",
+}
 
 
-def prediction_interval(fit: PooledFit, rule: "PredictionRule" = "metafor") -> Interval | None:
+@dataclass(frozen=True, slots=True, eq=False)
+class Predictions:
+    """Predicted effects at rows of moderator values, each field ``(n,)``; prediction limits are None without tau2."""
+
+    estimate: Array
+    se: Array
+    ci_low: Array
+    ci_high: Array
+    prediction_low: Array | None
+    prediction_high: Array | None
+    level: float
+    rule: str
+
+    def to_frame(self) -> "pd.DataFrame":
+        """Return a pandas DataFrame, one row a prediction."""
+        import pandas as pd
+
+        names = ("estimate", "se", "ci_low", "ci_high", "prediction_low", "prediction_high")
+        return pd.DataFrame({name: getattr(self, name) for name in names})
+
+
+def prediction_interval(fit: "PooledFit", rule: PredictionRule = "metafor") -> Interval | None:
     r"""Return the prediction interval of a random-effects fit, or None where the rule has no interval.
 
     Every rule is :math:`\hat\mu \pm c \sqrt{se^2 + \hat\tau^2}`.
@@ -53,15 +87,13 @@ def _describe(rule: str, df: int | None) -> str:
     return f"{rule} ({'normal' if df is None else f't, {df} df'})"
 
 
-def _reference_distribution(fit: PooledFit, rule: str, tau2: float) -> tuple[int | None, Array]:
+def _reference_distribution(fit: "PooledFit", rule: str, tau2: float) -> tuple[int | None, Array]:
     if rule == "hksj":
-        from bayesmeta.frequentist.pool import hksj_vcov
-
         return fit.Q_df, hksj_vcov(fit.effects, tau2)
     return (fit.Q_df - 1 if rule in ("hts", "riley") else fit.df), fit.vcov
 
 
-def predict_rows(fit: PooledFit, X: ArrayLike) -> Predictions:
+def predict_rows(fit: "PooledFit", X: ArrayLike) -> Predictions:
     """Return the predictions of `fit` at rows `X`; see :meth:`PooledFit.predict`."""
     rows = np.atleast_2d(np.asarray(X, dtype=float))
     if rows.shape[1] == fit.p - 1 and fit.intercept:

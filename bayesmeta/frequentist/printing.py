@@ -1,8 +1,14 @@
 """The text printed for each classical result: one readable block."""
 
+from math import exp
+from typing import TYPE_CHECKING
+
 from bayesmeta.effects import is_ratio
-from bayesmeta.frequentist.result import PREDICTION_REFERENCES, PooledFit, natural
+from bayesmeta.frequentist.prediction import PREDICTION_REFERENCES
 from bayesmeta.values import Interval
+
+if TYPE_CHECKING:
+    from bayesmeta.frequentist.result import PooledFit
 
 _CI_TEXT = {"wald": "Wald", "hksj": "Hartung-Knapp-Sidik-Jonkman", "adhoc": "Hartung-Knapp, never below Wald", "t": "t"}
 
@@ -12,7 +18,7 @@ def p_text(p: float) -> str:
     return "< 0.0001" if p < 1e-4 else f"= {p:.4f}"
 
 
-def fit_text(fit: PooledFit) -> str:
+def fit_text(fit: "PooledFit") -> str:
     """Return the block that ``print(fit)`` shows."""
     kind = "Meta-regression" if fit.p > 1 or not fit.intercept else "Pooled effect"
     scale = " (log scale; natural scale in brackets)" if is_ratio(fit.measure) else ""
@@ -29,14 +35,14 @@ def fit_text(fit: PooledFit) -> str:
     return "\n".join(lines)
 
 
-def _pair(fit: PooledFit, interval: Interval) -> str:
+def _pair(fit: "PooledFit", interval: Interval) -> str:
     text = f"{interval.low:.4f} to {interval.high:.4f}"
     if is_ratio(fit.measure):
         text += f" [{natural(fit.measure, interval.low):.3f} to {natural(fit.measure, interval.high):.3f}]"
     return text
 
 
-def _coefficients(fit: PooledFit) -> list[str]:
+def _coefficients(fit: "PooledFit") -> list[str]:
     lines = []
     letter = "z" if fit.df is None else f"t({fit.df})"
     for term, b, se, interval, statistic, p in zip(
@@ -56,7 +62,7 @@ def _coefficients(fit: PooledFit) -> list[str]:
     return lines
 
 
-def _heterogeneity(fit: PooledFit) -> list[str]:
+def _heterogeneity(fit: "PooledFit") -> list[str]:
     residual = "residual " if fit.p > 1 else ""
     lines = []
     if fit.tau2 is None or not fit.predicts:
@@ -74,7 +80,12 @@ def _heterogeneity(fit: PooledFit) -> list[str]:
     return lines
 
 
-def _moderators(fit: PooledFit) -> str:
+def _moderators(fit: "PooledFit") -> str:
     test = f"chi-squared({fit.QM_df})" if fit.df is None else f"F({fit.QM_df}, {fit.df})"
     explained = "" if fit.R2 is None else f"; R2 = {fit.R2:.1f}%"
     return f"  Test of moderators: {test} = {fit.QM:.4f}, p {p_text(fit.QM_p)}{explained}"
+
+
+def natural(measure: str, value: float) -> float:
+    """Return `value` on the natural scale: exponentiated for ratio measures, unchanged otherwise."""
+    return exp(value) if is_ratio(measure) else value

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 
 from bayesmeta.errors import DataError, ModelError
-from bayesmeta.frequentist.result import Test, chi2_p
-from bayesmeta.frequentist.two_by_two import REFERENCES, TwoByTwoFit, common_fit, random_about
+from bayesmeta.frequentist.counts_fit import REFERENCES, TwoByTwoFit, common_fit, random_about
+from bayesmeta.frequentist.significance import Test, chi2_p
 from bayesmeta.studies import Adjustment, EffectSizes, Exclusion, PersonTime
 from bayesmeta.values import Array
 

@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-import numpy as np
 from numpy.typing import ArrayLike
 
 from bayesmeta.errors import DataError
 from bayesmeta.frequentist.formula import design_matrix
 from bayesmeta.frequentist.pool import CiRule, pool
-from bayesmeta.frequentist.result import PooledFit, PredictionRule
+from bayesmeta.frequentist.prediction import PredictionRule
+from bayesmeta.frequentist.result import PooledFit
 from bayesmeta.studies import EffectSizes
 
 
@@ -71,23 +71,3 @@ def with_moderators(
     else:
         X, terms = design_matrix("~ " + " + ".join(moderators), moderators, effects.k)
     return replace(effects, X=X, terms=terms)
-
-
-def check_design(effects: EffectSizes) -> None:
-    """Raise a DataError naming the first column of ``effects.X`` that the columns before it determine."""
-    X = effects.X
-    assert X is not None
-    largest = np.abs(X).max(axis=0)
-    for j, term in enumerate(effects.terms):
-        if not largest[j] > 0:
-            raise DataError(f"Moderator {term!r} is 0 for every study: its coefficient does not exist. Remove it.")
-        before, column = X[:, :j] / largest[:j], X[:, j] / largest[j]
-        coefficients = np.linalg.lstsq(before, column, rcond=None)[0] if j else np.empty(0)
-        residual = column - before @ coefficients
-        # A column is lost when what it adds is at the level of rounding of what it repeats.
-        if np.linalg.norm(residual) <= 1e-10 * np.linalg.norm(column):
-            blamed = [effects.terms[i] for i in np.flatnonzero(np.abs(coefficients) > 1e-8)]
-            raise DataError(
-                f"Moderator {term!r} is collinear with {', '.join(map(repr, blamed or effects.terms[:j]))}: "
-                f"its coefficient cannot be estimated. Remove {term!r} or what it repeats."
-            )

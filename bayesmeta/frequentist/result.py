@@ -1,85 +1,28 @@
 """The result of a classical pooled analysis: one frozen value for every method."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
-from math import exp, log, sqrt
-from typing import TYPE_CHECKING, Literal
+from math import log, sqrt
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import chdtrc, fdtrc, ndtr, ndtri, stdtr, stdtrit
+from scipy.special import fdtrc
 
-from bayesmeta.effects import is_ratio
 from bayesmeta.errors import ModelError, unknown
+from bayesmeta.frequentist.heterogeneity import tau2_interval
+from bayesmeta.frequentist.likelihood import log_likelihood
+from bayesmeta.frequentist.normal_form import model_of
+from bayesmeta.frequentist.prediction import PredictionRule, Predictions, predict_rows, prediction_interval
+from bayesmeta.frequentist.printing import fit_text
+from bayesmeta.frequentist.significance import Test, chi2_p, quantile, two_sided
+from bayesmeta.frequentist.tau2 import tau2_standard_error
 from bayesmeta.studies import EffectSizes
 from bayesmeta.values import Array, Interval
 
 if TYPE_CHECKING:
     import pandas as pd
-
-type PredictionRule = Literal["metafor", "hts", "hksj", "riley"]
-
-PREDICTION_REFERENCES: dict[str, str] = {
-    "metafor": "the quantile of the confidence interval, with sqrt(se^2 + tau2)",
-    "hts": "Higgins, Thompson & Spiegelhalter (2009), J. R. Stat. Soc. A 172:137-159: t with k - p - 1 df",
-    "riley": "Riley, Higgins & Deeks (2011), BMJ 342:d549: t with k - p - 1 df",
-    "hksj": "Partlett & Riley (2017), Stat. Med. 36:301-317: t with k - p df and the Hartung-Knapp standard error",
-}
-
-
-def quantile(level: float, df: int | None) -> float:
-    """Return the two-sided critical value at `level`: normal when `df` is None, else Student's t."""
-    upper = 0.5 + level / 2.0
-    return float(ndtri(upper) if df is None else stdtrit(df, upper))
-
-
-def two_sided(statistic: float, df: int | None) -> float:
-    """Return the two-sided p-value of a normal (`df` None) or t statistic."""
-    return float(2.0 * (ndtr(-abs(statistic)) if df is None else stdtr(df, -abs(statistic))))
-
-
-def chi2_p(statistic: float, df: int) -> float:
-    """Return the upper tail of chi-squared; 1 when there are no degrees of freedom."""
-    return float(chdtrc(df, max(statistic, 0.0))) if df > 0 else 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Test:
-    """A test: chi-squared with `df` degrees of freedom, or F with `df` and `df2`."""
-
-    name: str
-    statistic: float
-    df: int
-    p_value: float
-    reference: str
-    df2: int | None = None
-
-    def __str__(self) -> str:
-        df = f"chi-squared({self.df})" if self.df2 is None else f"F({self.df}, {self.df2})"
-        p = "< 0.0001" if self.p_value < 1e-4 else f"= {self.p_value:.4f}"
-        return f"{self.name}: {df} = {self.statistic:.4f}, p {p}"
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Predictions:
-    """Predicted effects at rows of moderator values, each field ``(n,)``; prediction limits are None without tau2."""
-
-    estimate: Array
-    se: Array
-    ci_low: Array
-    ci_high: Array
-    prediction_low: Array | None
-    prediction_high: Array | None
-    level: float
-    rule: str
-
-    def to_frame(self) -> "pd.DataFrame":
-        """Return a pandas DataFrame, one row a prediction."""
-        import pandas as pd
-
-        names = ("estimate", "se", "ci_low", "ci_high", "prediction_low", "prediction_high")
-        return pd.DataFrame({name: getattr(self, name) for name in names})
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,6 +56,9 @@ class PooledFit:
         What a reader must know: studies that contribute nothing, corrections made, rules that fell away.
     fixed_weights
         ``(k,)`` weights that were given instead of estimated, largest 1.
+    R2
+        Percent of the heterogeneity (of Q/df under a common effect) that the moderators explain, at least 0; 0 where
+        there is no heterogeneity to explain, None without moderators or without an intercept.
     """
 
     method: str
@@ -138,6 +84,7 @@ class PooledFit:
     intercept: bool = True
     notes: tuple[str, ...] = ()
     fixed_weights: Array | None = None
+    R2: float | None = None
 
     # ------------------------------------------------------------------ the pooled effect
 
@@ -264,32 +211,12 @@ class PooledFit:
         DataError
             If the number of columns does not fit.
         """
-        from bayesmeta.frequentist.prediction import predict_rows
 
         return predict_rows(self, X)
 
     @cached_property
-    def R2(self) -> float | None:
-        """Percent of the heterogeneity (of Q/df under a common effect) that the moderators explain, at least 0.
-
-        0 where there is no heterogeneity to explain; None without moderators or without an intercept.
-        """
-        if self.p == 1 or not self.intercept:
-            return None
-        from bayesmeta.frequentist.pool import pool
-
-        null = pool(replace(self.effects, X=None, terms=()), method=self.method)
-        if not self.predicts:
-            return max(0.0, 100.0 * (1.0 - self.H2 / null.H2)) if null.H2 > 0 else 0.0
-        if not null.tau2 or self.tau2 is None:
-            return 0.0
-        return max(0.0, 100.0 * (null.tau2 - self.tau2) / null.tau2)
-
-    @cached_property
     def log_likelihood(self) -> float:
         """Log-likelihood at the estimates; the restricted one for ``"REML"``."""
-        from bayesmeta.frequentist.likelihood import log_likelihood
-        from bayesmeta.frequentist.pool import model_of
 
         model, restricted = model_of(self.effects), self.method == "REML"
         value = log_likelihood(model, (self.tau2 or 0.0) / model.scale / model.scale, restricted=restricted)
@@ -310,16 +237,15 @@ class PooledFit:
     @cached_property
     def tau2_se(self) -> float | None:
         """Standard error of tau2, where the method has one."""
-        from bayesmeta.frequentist.pool import tau2_standard_error
-
-        return tau2_standard_error(self)
+        if self.tau2 is None or not self.predicts:
+            return None
+        return tau2_standard_error(self.effects, self.method, self.tau2, self.fixed_weights)
 
     @cached_property
     def tau2_ci(self) -> Interval | None:
         """Q-profile confidence interval of tau2; None for a common-effect method or fewer than two studies."""
         if self.tau2 is None or not self.predicts or self.Q_df < 1:
             return None
-        from bayesmeta.frequentist.heterogeneity import tau2_interval
 
         return tau2_interval(self.effects, method="qprofile", level=self.level)
 
@@ -332,7 +258,6 @@ class PooledFit:
         tau2 = self._spread()
         if tau2 is None or not self.intercept or self.k < 2:
             return None
-        from bayesmeta.frequentist.prediction import prediction_interval
 
         return prediction_interval(self, self.prediction_rule)
 
@@ -367,11 +292,5 @@ class PooledFit:
         )
 
     def __str__(self) -> str:
-        from bayesmeta.frequentist.printing import fit_text
 
         return fit_text(self)
-
-
-def natural(measure: str, value: float) -> float:
-    """Return `value` on the natural scale: exponentiated for ratio measures, unchanged otherwise."""
-    return exp(value) if is_ratio(measure) else value

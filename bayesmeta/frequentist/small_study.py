@@ -7,8 +7,9 @@ from typing import Literal
 import numpy as np
 
 from bayesmeta.errors import DataError, ModelError, unknown
-from bayesmeta.frequentist.pool import CiRule, has_intercept, pool
-from bayesmeta.frequentist.result import quantile, two_sided
+from bayesmeta.frequentist.normal_form import has_intercept
+from bayesmeta.frequentist.pool import CiRule, pool
+from bayesmeta.frequentist.significance import quantile, two_sided
 from bayesmeta.gaussian.weighted import regression_model
 from bayesmeta.studies import EffectSizes
 from bayesmeta.values import Array, Interval

@@ -13,8 +13,11 @@ import numpy as np
 from scipy.special import chdtri
 
 from bayesmeta.errors import ConvergenceError
+from bayesmeta.frequentist.generalised import generalised_se
 from bayesmeta.frequentist.likelihood import maximise
+from bayesmeta.frequentist.normal_form import model_of
 from bayesmeta.gaussian.weighted import At, Model, mean_model, q_root, regression_model, trace_pd, trace_pdpe
+from bayesmeta.studies import EffectSizes
 from bayesmeta.values import Array
 
 type Estimator = Callable[[Model], float]
@@ -260,3 +263,17 @@ def maximum_likelihood(model: Model) -> float:
 def restricted_maximum_likelihood(model: Model) -> float:
     """Return the global maximum of the restricted likelihood; standard error from the expected information."""
     return maximise(model, restricted=True)
+
+
+def tau2_standard_error(
+    effects: EffectSizes, method: str, tau2: float, fixed_weights: Array | None = None
+) -> float | None:
+    """Return the standard error of an estimate of tau2, or None where the method has none."""
+    model = model_of(effects)
+    tau2 = tau2 / model.scale / model.scale
+    if method == "GENQ" and fixed_weights is not None:
+        return generalised_se(model, fixed_weights[model.order], tau2) * model.scale**2
+    estimator = TAU2_ESTIMATORS.get(method)
+    if estimator is None or estimator.standard_error is None:
+        return None
+    return estimator.standard_error(model, tau2) * model.scale**2

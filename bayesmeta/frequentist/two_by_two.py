@@ -3,7 +3,7 @@ r"""Pooling counts by Mantel-Haenszel: the common effect and Review Manager's ra
 Cells are ``a, b`` (events, non-events under treatment) and ``c, d`` (under control), ``N = a + b + c + d``.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -17,39 +17,16 @@ from bayesmeta.frequentist.association import (
     homogeneity_tests,
     mantel_haenszel_test,
 )
-from bayesmeta.frequentist.result import PooledFit, Test, chi2_p
-from bayesmeta.gaussian.weighted import mean_model
+from bayesmeta.frequentist.counts_fit import REFERENCES, TwoByTwoFit, common_fit, random_about
+from bayesmeta.frequentist.rates import mantel_haenszel_rates
+from bayesmeta.frequentist.significance import Test
 from bayesmeta.studies import Adjustment, EffectSizes, Exclusion, PersonTime, StudyTable, TwoByTwo
 from bayesmeta.values import Array
 
 type Cells = tuple[Array, Array, Array, Array]
 type Measure = Literal["OR", "RR", "RD", "IRR", "IRD"]
 
-_MH = "Mantel & Haenszel (1959), J. Natl. Cancer Inst. 22:719-748"
-REFERENCES: dict[str, str] = {
-    "OR": f"{_MH}; variance: Robins, Breslow & Greenland (1986), Biometrics 42:311-323.",
-    "RR": f"{_MH}; Greenland & Robins (1985), Biometrics 41:55-68.",
-    "RD": "Greenland & Robins (1985), Biometrics 41:55-68; "
-    "variance: Sato, Greenland & Robins (1989), Biometrics 45:1323-1324.",
-    "IRR": "Rothman, Greenland & Lash (2008), Modern Epidemiology, 3rd ed., ch. 15.",
-    "IRD": "Rothman, Greenland & Lash (2008), Modern Epidemiology, 3rd ed., ch. 15.",
-}
-_RANDOM = (
-    "Review Manager's random effects: Q about the Mantel-Haenszel estimate; "
-    "DerSimonian & Laird (1986), Control. Clin. Trials 7:177-188."
-)
 UNINFORMATIVE = "with no event in either arm, or only events in both"
-
-
-@dataclass(frozen=True, eq=False)
-class TwoByTwoFit(PooledFit):
-    """A pooled estimate from counts, with the tests that go with them.
-
-    ``k`` and ``weights`` are for all tables; `effects` and ``Q`` rest on the studies whose own effect can be
-    estimated. `tests` holds the tests of association and homogeneity that the measure has.
-    """
-
-    tests: tuple[Test, ...] = ()
 
 
 def mantel_haenszel(
@@ -107,8 +84,6 @@ def mantel_haenszel(
     if isinstance(counts, StudyTable):
         counts = counts.person_time() if measure in ("IRR", "IRD") else counts.two_by_two()
     if isinstance(counts, PersonTime) or measure in ("IRR", "IRD"):
-        from bayesmeta.frequentist.rates import mantel_haenszel_rates
-
         return mantel_haenszel_rates(counts, measure, random=random, level=level, correct=correct)
     if not isinstance(counts, TwoByTwo):
         raise ModelError(f"measure={measure!r} needs 2x2 counts (TwoByTwo); for person-time use 'IRR' or 'IRD'.")
@@ -209,44 +184,6 @@ def _common(counts: TwoByTwo, measure: str, level: float, add: float, correct: b
     return replace(fit, notes=tuple(notes), tests=tuple(t for t in tests if t is not None))
 
 
-def common_fit(
-    method: str,
-    measure: str,
-    study: tuple[str, ...],
-    b: float,
-    variance: float,
-    weights: Array,
-    effects: EffectSizes,
-    level: float,
-    reference: str,
-) -> TwoByTwoFit:
-    """Return the result of a common-effect method from its estimate; Q is taken about `b`."""
-    df = effects.k - 1
-    # One study cannot disagree with itself: what is left of its Q is rounding.
-    q = float(((effects.yi - b) ** 2 / effects.sei**2).sum()) if df > 0 else 0.0
-    return TwoByTwoFit(
-        method=method,
-        ci_rule="wald",
-        level=level,
-        measure=measure,
-        study=study,
-        terms=("intercept",),
-        beta=np.array([b]),
-        vcov=np.array([[variance]]),
-        df=None,
-        tau2=None,
-        Q=q,
-        Q_df=df,
-        Q_p=chi2_p(q, df),
-        I2=max(0.0, 100.0 * (q - df) / q) if q > 0 else 0.0,
-        H2=q / df if df > 0 else 1.0,
-        weights=100.0 * weights / weights.sum(),
-        effects=effects,
-        reference=reference,
-        predicts=False,
-    )
-
-
 def _random(counts: TwoByTwo, measure: str, level: float) -> TwoByTwoFit:
     # A study without events has no odds or risk ratio, but it does have a risk difference.
     useless = uninformative(cells_of(counts)) if measure != "RD" else np.zeros(counts.k, dtype=bool)
@@ -262,41 +199,6 @@ def _random(counts: TwoByTwo, measure: str, level: float) -> TwoByTwoFit:
     if effects.adjusted:
         notes.append(f"0.5 was added to all four cells of {', '.join(a.study for a in effects.adjusted)}.")
     return replace(fit, notes=(*notes, *fit.notes))
-
-
-def random_about(
-    center: float, study: tuple[str, ...], used: NDArray[np.bool_], effects: EffectSizes, level: float
-) -> TwoByTwoFit:
-    """Return DerSimonian-Laird pooling with Q taken about `center` instead of the inverse-variance mean."""
-    model = mean_model(effects.yi, effects.sei**2)
-    df, null = model.df, model.at(0.0)
-    q = float(((effects.yi - center) ** 2 / effects.sei**2).sum()) if df > 0 else 0.0
-    tau2 = max(0.0, (q - df) / null.trP) * model.scale**2 if df > 0 else 0.0
-    at = model.at(tau2 / model.scale**2)
-    weights = np.zeros(len(study))
-    weights[used] = 1.0 / (effects.sei**2 + tau2)
-    return TwoByTwoFit(
-        method="MH random",
-        ci_rule="wald",
-        level=level,
-        measure=effects.measure,
-        study=study,
-        terms=("intercept",),
-        beta=at.beta * model.scale + model.shift,
-        vcov=at.bread * model.scale**2,
-        df=None,
-        tau2=tau2,
-        Q=q,
-        Q_df=df,
-        Q_p=chi2_p(q, df),
-        I2=max(0.0, 100.0 * (q - df) / q) if q > 0 else 0.0,
-        H2=q / df if df > 0 else 1.0,
-        weights=100.0 * weights / weights.sum(),
-        effects=effects,
-        reference=_RANDOM,
-        predicts=df > 0,
-        notes=() if df > 0 else ("A single study can be pooled: tau2 cannot be estimated and is taken as 0.",),
-    )
 
 
 def corrected_effects(counts: TwoByTwo, measure: str, used: NDArray[np.bool_]) -> tuple[EffectSizes, Cells]:

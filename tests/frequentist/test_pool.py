@@ -15,7 +15,7 @@ import bayesmeta as bm
 from bayesmeta.errors import ConvergenceError, DataError, ModelError
 from bayesmeta.frequentist import TAU2_ESTIMATORS, pool, prediction_interval
 from bayesmeta.frequentist.likelihood import log_likelihood
-from bayesmeta.frequentist.pool import model_of
+from bayesmeta.frequentist.normal_form import model_of
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "metafor_rma.json").read_text())["datasets"]
 RULES = {"z": "wald", "knha": "hksj", "adhoc": "adhoc", "t": "t"}
