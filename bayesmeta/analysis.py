@@ -288,7 +288,7 @@ def _prior_set(
     priors = {**primary, **named}
     effects = comparison.effects
     data = effects.counts if model.data_type is TwoByTwo else effects
-    deterministic = model.gaussian_marginal is not None or model.study_likelihoods is not None
+    deterministic = model.abilities.deterministic
     engine, options = ("quadrature", {}) if deterministic else ("nuts", sampling)
     asked = {**protocol.priors.texts(), **named}
     try:

@@ -12,7 +12,7 @@ from bayesmeta.effects import find_measure
 from bayesmeta.engines import ENGINES
 from bayesmeta.engines.own_files import check_copy
 from bayesmeta.errors import DataError, ModelError, unknown
-from bayesmeta.model import GaussianMarginal, Model, load_model
+from bayesmeta.model import Gaussian, Model, load_model
 from bayesmeta.posterior import Posterior, check_seed
 from bayesmeta.priors import fill_defaults
 from bayesmeta.studies import EffectSizes, PersonTime, StudyTable, TwoByTwo
@@ -67,11 +67,11 @@ def fit(
     data = _data_for(loaded, data)
     chosen = loaded.with_priors(fill_defaults(data, loaded.priors, priors))
     if engine == "auto":
-        offers = loaded.gaussian_marginal is not None or loaded.study_likelihoods is not None
+        offers = loaded.abilities.deterministic
         engine = "quadrature" if offers else "nuts"
     if engine not in ENGINES:
         raise unknown("engine", engine, ["auto", *ENGINES])
-    if engine == "quadrature" and loaded.gaussian_marginal is None and loaded.study_likelihoods is None:
+    if engine == "quadrature" and not loaded.abilities.deterministic:
         raise ModelError(f"Model {loaded.name!r} offers no quadrature. Use engine='nuts'.")
     check_copy(loaded, data, chosen)
     return ENGINES[engine](loaded, data, chosen, seed=seed, **options)
@@ -154,8 +154,8 @@ def fit_many(
     from bayesmeta.engines.gaussian.batch.stacks import Wanted, solve_many
 
     loaded = load_model(model)
-    if loaded.gaussian_marginal is None:
-        raise ModelError(f"Model {loaded.name!r} has no closed form given tau, so it cannot be batched. Use fit.")
+    if not loaded.abilities.batched:
+        raise ModelError(f"Model {loaded.name!r} has no closed form given tau alone, so it cannot be batched. Use fit.")
     sets = _many_data(data)
     several = [priors] if priors is None or isinstance(priors, Mapping) else list(priors)
     m = max(len(sets), len(several))
@@ -204,10 +204,10 @@ def _rows(thresholds: ArrayLike, m: int, name: str) -> Array:
     return values
 
 
-def _marginal(model: Model, data: Any, priors: Mapping[str, Any] | None) -> GaussianMarginal:
-    assert model.gaussian_marginal is not None
+def _marginal(model: Model, data: Any, priors: Mapping[str, Any] | None) -> Gaussian:
+    assert model.gaussian is not None
     checked = _data_for(model, data)
-    return model.gaussian_marginal(checked, model.with_priors(fill_defaults(checked, model.priors, priors)))
+    return model.gaussian(checked, model.with_priors(fill_defaults(checked, model.priors, priors)))
 
 
 def _many_data(data: Any) -> list[Any]:

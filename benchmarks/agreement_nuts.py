@@ -143,7 +143,7 @@ def figures(model: Model, data, priors: dict[str, str]) -> dict[str, object]:
     row: dict[str, object] = {key: f"{found[key]:.5g}" for key in FIELDS if key in found}
     row["priors"] = "; ".join(f"{key} ~ {prior!r}" for key, prior in nuts.priors.items())
     row |= {"ok": nuts.diagnostics.ok, "remedies": "; ".join(nuts.diagnostics.remedies)}
-    if model.gaussian_marginal is None and model.study_likelihoods is None:
+    if not model.abilities.deterministic:
         return row
     computed = bm.fit(data, model=model, engine="quadrature", priors=priors)
     rows = agreement(nuts, computed)
@@ -162,7 +162,7 @@ def slow(model: str, data) -> int:
     """Return 0 for an analysis that takes seconds, else how many numbers its program goes through."""
     loaded = load_model(model)
     size = 0 if loaded.inputs is None else sum(np.size(value) for value in loaded.inputs(data).values())
-    return size if (data.k > MANY and loaded.gaussian_marginal is None) or size > LONG else 0
+    return size if (data.k > MANY and loaded.gaussian is None) or size > LONG else 0
 
 
 def rows_kept() -> list[dict[str, str]]:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bayesmeta.model import GaussianMarginal, data_slots
+from bayesmeta.model import Gaussian, data_slots, independent_studies
 from bayesmeta.priors import Normal, Prior
 from bayesmeta.studies import EffectSizes
 from bayesmeta.values import Array
@@ -45,9 +45,9 @@ def build(data: EffectSizes, priors: Mapping[str, Prior]) -> "pm.Model":
     return model
 
 
-def gaussian_marginal(data: EffectSizes, priors: Mapping[str, Prior]) -> GaussianMarginal:
+def gaussian(data: EffectSizes, priors: Mapping[str, Prior]) -> Gaussian:
     """Return y, v and X; there is no tau."""
-    return GaussianMarginal(
+    return independent_studies(
         study=data.study,
         y=data.yi,
         v=data.vi,

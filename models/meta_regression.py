@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayesmeta.model import GaussianMarginal, data_slots
+from bayesmeta.model import Gaussian, data_slots, independent_studies
 from bayesmeta.priors import HalfNormal, Normal, Prior
 from bayesmeta.studies import EffectSizes
 from bayesmeta.values import Array
@@ -73,10 +73,10 @@ def non_centred(data: EffectSizes, priors: Mapping[str, Prior]) -> "pm.Model":
 VARIANTS = {"non_centred": non_centred}
 
 
-def gaussian_marginal(data: EffectSizes, priors: Mapping[str, Prior]) -> GaussianMarginal:
+def gaussian(data: EffectSizes, priors: Mapping[str, Prior]) -> Gaussian:
     """Return y, v and X: theta integrates out analytically."""
     assert data.X is not None
-    return GaussianMarginal(
+    return independent_studies(
         study=data.study,
         y=data.yi,
         v=data.vi,

@@ -142,7 +142,7 @@ def _bayesian(
     if model.data_type is PersonTime:
         said = f"model {model.name!r} takes events and person-time: use bm.fit(table.person_time(), {model.name!r})"
         return Absent(method, said, without)
-    if engine == "quadrature" and model.gaussian_marginal is None and model.study_likelihoods is None:
+    if engine == "quadrature" and not model.abilities.deterministic:
         return Absent(method, f"model {model.name!r} offers no quadrature", without)
     try:
         posterior = _posterior(model, engine, effects, counts, plan)
@@ -159,7 +159,7 @@ def _bayesian(
 def _engine_for(model: Model, engine: str) -> str:
     if engine != "auto":
         return engine
-    return "nuts" if model.gaussian_marginal is None and model.study_likelihoods is None else "quadrature"
+    return "nuts" if not model.abilities.deterministic else "quadrature"
 
 
 def _posterior(model: Model, engine: str, effects: EffectSizes, counts: TwoByTwo | None, plan: Plan) -> Posterior:

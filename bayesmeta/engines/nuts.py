@@ -21,7 +21,7 @@ from bayesmeta.engines.sampling.results.quantities import Quantities, derive
 from bayesmeta.engines.versions import versions
 from bayesmeta.errors import ModelError, unknown
 from bayesmeta.marginals.draws import DrawsMarginal
-from bayesmeta.model import DEFAULT_VARIANT, GaussianMarginal, Model
+from bayesmeta.model import DEFAULT_VARIANT, Gaussian, Model
 from bayesmeta.posterior import Diagnostics, Posterior
 from bayesmeta.priors import Prior
 from bayesmeta.values import Array
@@ -93,11 +93,11 @@ def sample(
     """
     # What is wrong with a prior of tau is wrong with it for every engine.
     known_tau(priors.get("tau"))
-    if model.gaussian_marginal is not None:
-        _check_proper(model.gaussian_marginal(data, priors))
+    if model.gaussian is not None:
+        _check_proper(model.gaussian(data, priors))
     seed = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed
     if thin is None:
-        thin = THIN_SCALARS if variant == DEFAULT_VARIANT and model.gaussian_marginal is not None else THIN
+        thin = THIN_SCALARS if variant == DEFAULT_VARIANT and model.gaussian is not None else THIN
     settings = Settings(draws=draws, tune=tune, thin=thin, chains=chains, target_accept=target_accept, seed=seed)
     _check(settings, model, variant)
     attempts = [_attempt(model, data, priors, settings, variant, progress)]
@@ -112,7 +112,7 @@ def sample(
     return _posterior(model, data, priors, min(attempts, key=_badness), tuple(tried))
 
 
-def _check_proper(given: GaussianMarginal) -> None:
+def _check_proper(given: Gaussian) -> None:
     """Refuse an improper posterior: a sampler would return numbers for it all the same."""
     if given.tau is not None and known_tau(given.tau) is None:
         tail_exponent(given.tau, len(given.y), sum(not prior.proper for prior in given.beta))
@@ -202,9 +202,7 @@ def _posterior(
         seed=seed,
         options=MappingProxyType(options),
         versions=versions(*PACKAGES),
-        details=None
-        if model.gaussian_marginal is None
-        else Fitted(model.gaussian_marginal(data, priors), attempt.run.draws, seed),
+        details=None if model.gaussian is None else Fitted(model.gaussian(data, priors), attempt.run.draws, seed),
     )
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import pymc as pm
 
 # Functions that restate the model that ``build`` samples.
-RESTATING = ("gaussian_marginal", "study_likelihoods", "marginal_loglik", "theta_given", "baseline_given")
+RESTATING = ("gaussian", "gaussian_marginal", "study_likelihoods", "marginal_loglik", "theta_given", "baseline_given")
 BUILD = "build"
 POINTS = 4
 _CHECKED: set[str] = set()

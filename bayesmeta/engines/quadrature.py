@@ -11,7 +11,7 @@ from bayesmeta.engines.gaussian import integrate as normal
 from bayesmeta.engines.gaussian.given_variances import LOG_2PI
 from bayesmeta.errors import ModelError
 from bayesmeta.gaussian.prior_components import is_normal_mixture
-from bayesmeta.model import GaussianMarginal, Model, StudyLikelihoods
+from bayesmeta.model import Gaussian, Model, StudyLikelihoods
 from bayesmeta.posterior import Posterior
 from bayesmeta.priors import Prior
 from bayesmeta.values import Array
@@ -44,8 +44,8 @@ def solve(
         If the error estimate stays above the tolerance.
     """
     options: dict[str, Any] = {} if tolerance is None else {"tolerance": tolerance}
-    if model.gaussian_marginal is not None:
-        given = model.gaussian_marginal(data, priors)
+    if model.gaussian is not None:
+        given = model.gaussian(data, priors)
         mu = given.beta[0]
         if given.terms == ("mu",) and not is_normal_mixture(mu) and mu.support == (-math.inf, math.inf):
             return exact.solve(model, data, priors, _likelihoods(given), seed=seed, **options)
@@ -55,7 +55,7 @@ def solve(
     raise ModelError(f"Model {model.name!r} offers no quadrature. Use engine='nuts'.")
 
 
-def _likelihoods(given: GaussianMarginal) -> StudyLikelihoods:
+def _likelihoods(given: Gaussian) -> StudyLikelihoods:
     """Return a normal model in the form that takes any prior of mu: two dimensions, mu and tau, instead of one."""
 
     def loglik(theta: Array) -> Array:

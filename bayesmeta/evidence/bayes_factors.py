@@ -371,9 +371,9 @@ def _check_parameter(posterior: Posterior, parameter: str) -> None:
 
 def _replicates(null: Posterior, draws: int, rng: np.random.Generator) -> tuple[Array, Array]:
     """Return ``(draws, k)`` predicted effects of the same studies, and their standard errors."""
-    if null.model.gaussian_marginal is None:
+    if null.model.gaussian is None:
         raise ModelError(f"Model {null.model.name!r} has no normal likelihood to predict data sets from.")
-    given = null.model.gaussian_marginal(null.data, null.priors)
+    given = null.model.gaussian(null.data, null.priors)
     sample = null.to_datatree(draws, int(rng.integers(2**31)))["posterior"].to_dataset().isel(chain=0)
 
     def drawn(name: str) -> Array:

@@ -53,7 +53,7 @@ def _log_null(posterior: Posterior, fixed: Mapping[str, float]) -> float:
     _check_named(posterior, fixed)
     against = log_evidence(posterior)
     # Without a closed form given tau, engines need a density of mu.
-    by_density = {n: v for n, v in fixed.items() if n == "mu" and posterior.model.gaussian_marginal is None}
+    by_density = {n: v for n, v in fixed.items() if n == "mu" and not posterior.model.abilities.closed_form}
     points = {name: Point(value) for name, value in fixed.items() if name not in by_density}
     null = posterior
     if points:

@@ -60,7 +60,7 @@ def predictive_check(posterior: Posterior, *, level: float = 0.95) -> tuple[Pred
     """
     check_single_fit(posterior, "predictive_check")
     data = posterior.data
-    if not isinstance(data, EffectSizes) or data.k < 2 or posterior.model.gaussian_marginal is None:
+    if not isinstance(data, EffectSizes) or data.k < 2 or not posterior.model.abilities.closed_form:
         return ()
     return tuple(_predicted(posterior, data, i, level) for i in range(data.k))
 

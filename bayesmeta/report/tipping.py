@@ -19,7 +19,7 @@ def tipping_sentences(result: OutcomeResult) -> tuple[str, ...]:
     """
     posterior, comparison = result.posterior, result.comparison
     model = posterior.model
-    if result.plan.benefit is None or MEASURES[comparison.measure].null is None or model.gaussian_marginal is None:
+    if result.plan.benefit is None or MEASURES[comparison.measure].null is None or not model.abilities.closed_form:
         return ()
     marked = reconstructed(comparison.effects)
     try:
@@ -41,7 +41,7 @@ def scaling_sentences(result: OutcomeResult) -> tuple[str, ...]:
 
     Left out for a quadrature in two dimensions, where the eight further posteriors would take seconds.
     """
-    if result.posterior.engine == "quadrature" and result.posterior.model.gaussian_marginal is None:
+    if result.posterior.engine == "quadrature" and not result.posterior.model.abilities.closed_form:
         return ()
     try:
         return tuple(power_lines(power_scaling(result.posterior)))

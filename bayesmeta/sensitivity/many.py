@@ -50,7 +50,7 @@ class Answers:
 
 def batched(model: Model) -> bool:
     """Return whether the model's analyses are computed together."""
-    return model.gaussian_marginal is not None
+    return model.abilities.batched
 
 
 def known_at(priors: Mapping[str, Any], value: float) -> tuple[float, float]:
@@ -88,7 +88,7 @@ def answers(model: Model, jobs: Sequence[Job], *, level: float = 0.95, progress:
     """
     if not 0.0 < level < 1.0:
         raise ModelError(f"level is {level!r}; it is a probability strictly between 0 and 1, e.g. 0.95.")
-    if model.gaussian_marginal is None and model.study_likelihoods is None:
+    if not model.abilities.deterministic:
         raise ModelError(
             f"Model {model.name!r} offers no quadrature, and sampling it for every choice would take hours: "
             "use 'normal_normal' or 'binomial_normal', or fit it yourself for the few choices that matter."

@@ -227,7 +227,7 @@ def scaled_prior(prior: Any, alpha: float) -> Any:
 
 def _scaled_likelihood(model: Model, data: Any, alpha: float) -> tuple[Model, Any]:
     """Return model and data whose likelihood of the studies' data, given their true effects, has the power alpha."""
-    if isinstance(data, EffectSizes) and model.gaussian_marginal is not None:
+    if isinstance(data, EffectSizes) and model.abilities.closed_form:
         # N(y; theta, v) ** alpha is N(y; theta, v / alpha) up to a constant.
         return model, replace(data, sei=data.sei / math.sqrt(alpha), counts=None)
     likelihoods = model.study_likelihoods

@@ -92,8 +92,8 @@ class Question:
 
         For models whose true effects integrate out analytically.
         """
-        assert self.model.gaussian_marginal is not None
-        given = self.model.gaussian_marginal(self.data, self.priors)
+        assert self.model.gaussian is not None
+        given = self.model.gaussian(self.data, self.priors)
         posed = problem(given)
         at = condition(posed, np.asarray(tau, dtype=float))
         mean, variance = at.combination(posed.to_gamma(np.ones(1)))

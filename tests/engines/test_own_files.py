@@ -32,7 +32,7 @@ def copy(folder, name, *changes):
 def test_another_likelihood_in_build_alone_is_refused(tmp_path, engine):
     """The closed form, and the other programs, would answer for the model that was copied."""
     path = copy(tmp_path, "normal_normal", (NORMAL, HEAVY))
-    with pytest.raises(ModelError, match=r"edited.py: build was edited, but centred, gaussian_marginal and"):
+    with pytest.raises(ModelError, match=r"edited.py: build was edited, but centred, gaussian and"):
         bm.fit(DATA, path, engine=engine)
 
 

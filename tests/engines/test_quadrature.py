@@ -11,7 +11,7 @@ from scipy import integrate, stats
 
 import bayesmeta as bm
 from bayesmeta.engines.gaussian.integrate import integrate as solve
-from bayesmeta.model import GaussianMarginal
+from bayesmeta.model import independent_studies
 from bayesmeta.priors import Flat, HalfNormal, Normal
 
 RNG = np.random.default_rng(20)
@@ -160,7 +160,7 @@ def test_coefficients_agree_with_generalised_least_squares_integrated_by_scipy()
             limit=200,
         )[0]
 
-    given = GaussianMarginal(tuple("abcdefghij"), YI, v, X, ("intrcpt", "year"), (Flat(), Flat()), tau)
+    given = independent_studies(tuple("abcdefghij"), YI, v, X, ("intrcpt", "year"), (Flat(), Flat()), tau)
     solved = solve(given)
     z = expect(lambda b, V: 1.0)
     assert solved.log_normaliser == pytest.approx(math.log(z), abs=1e-9)

@@ -9,7 +9,7 @@ from scipy import integrate, special, stats
 
 import bayesmeta as bm
 from bayesmeta.engines.gaussian.integrate import integrate as solve
-from bayesmeta.model import GaussianMarginal
+from bayesmeta.model import independent_studies
 from bayesmeta.priors import Flat, HalfNormal, parse_prior
 
 RNG = np.random.default_rng(20)
@@ -114,7 +114,7 @@ def test_improper_posteriors_are_refused_with_the_condition(k, mu, tau, need):
 
 def test_more_flat_coefficients_than_studies_are_refused():
     """Two flat coefficients cannot be told apart by one study."""
-    given = GaussianMarginal(
+    given = independent_studies(
         ("a",), np.zeros(1), np.ones(1), np.ones((1, 2)), ("intrcpt", "x"), (Flat(), Flat()), HalfNormal(1.0)
     )
     with pytest.raises(bm.ModelError, match="cannot tell apart the 2 coefficient"):

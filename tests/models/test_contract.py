@@ -64,12 +64,12 @@ def test_program_depends_on_data_through_its_slots_only(name, variant, make):
     assert program_cache._same(*graphs)
 
 
-@pytest.mark.parametrize("name", [n for n in list_models() if load_model(n).gaussian_marginal])
-def test_gaussian_marginal_is_the_program(name, make):
+@pytest.mark.parametrize("name", [n for n in list_models() if load_model(n).gaussian])
+def test_gaussian_is_the_program(name, make):
     """The normal form offered to quadrature has the log density of the PyMC program, up to the parametrisation."""
     model = load_model(name)
     data = make(EffectSizes)
-    gaussian = model.gaussian_marginal(data, model.priors)
+    gaussian = model.gaussian(data, model.priors)
     logp = model.build(data, model.priors).compile_logp(mode="FAST_COMPILE", jacobian=False)
     rng = np.random.default_rng(3)
     for _ in range(3):

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from bayesmeta.errors import ModelError
 from bayesmeta.gaussian.prior_components import Components, components
-from bayesmeta.model import GaussianMarginal
+from bayesmeta.model import Gaussian
 from bayesmeta.priors import fixed_value
 from bayesmeta.values import Array
 
@@ -110,7 +110,7 @@ class Conditional:
         return self.mean @ c, np.maximum(np.einsum("i,ncij,j->nc", c, self.cov, c), 0.0)
 
 
-def problem(given: GaussianMarginal, fineness: float = 1.0, origin: Array | None = None) -> Problem:
+def problem(given: Gaussian, fineness: float = 1.0, origin: Array | None = None) -> Problem:
     """Return the data of `given` in safe coordinates.
 
     Parameters

@@ -25,7 +25,7 @@ from bayesmeta.engines.gaussian.given_variances import (
 from bayesmeta.engines.gaussian.solution import Solution, marginals, thetas
 from bayesmeta.engines.versions import versions
 from bayesmeta.errors import ConvergenceError
-from bayesmeta.model import GaussianMarginal, Model
+from bayesmeta.model import Gaussian, Model
 from bayesmeta.posterior import Diagnostics, Posterior
 from bayesmeta.priors import Prior
 from bayesmeta.values import Array
@@ -40,7 +40,7 @@ def solve(
     model: Model,
     data: Any,
     priors: Mapping[str, Prior],
-    given: GaussianMarginal,
+    given: Gaussian,
     *,
     seed: int | None = None,
     tolerance: float = TOLERANCE,
@@ -65,7 +65,7 @@ def solve(
     )
 
 
-def integrate(given: GaussianMarginal, *, tolerance: float = TOLERANCE) -> Solution:
+def integrate(given: Gaussian, *, tolerance: float = TOLERANCE) -> Solution:
     """Return the solved posterior of ``y ~ N(X beta, diag(v) + tau^2 I)``.
 
     Raises
@@ -86,7 +86,9 @@ def integrate(given: GaussianMarginal, *, tolerance: float = TOLERANCE) -> Solut
     else:
         assert given.tau is not None
         exponent = tail_exponent(given.tau, posed.k, posed.components.n_flat)
-        given = replace(given, tau=gathered(given.tau))
+        prior = gathered(given.tau)
+        assert prior is not None
+        given = given.with_priors({given.components[0].name: prior})
         posed, rule, change = _rule(given, posed, exponent, tolerance)
         mass, tau = rule.masses().ravel(), rule.x.ravel()
         at = condition(posed, tau, rule.extra.reshape(tau.size, -1))
@@ -101,9 +103,7 @@ def integrate(given: GaussianMarginal, *, tolerance: float = TOLERANCE) -> Solut
     return solved
 
 
-def _rule(
-    given: GaussianMarginal, posed: Problem, exponent: float, tolerance: float
-) -> tuple[Problem, nodes.Rule, float]:
+def _rule(given: Gaussian, posed: Problem, exponent: float, tolerance: float) -> tuple[Problem, nodes.Rule, float]:
     """Return the problem without idle components, the panels of tau and the last change."""
     prior = given.tau
     assert prior is not None
@@ -142,7 +142,7 @@ def _rule(
     return posed, rule, change
 
 
-def _recentred(given: GaussianMarginal, posed: Problem, rule: nodes.Rule) -> Problem | None:
+def _recentred(given: Gaussian, posed: Problem, rule: nodes.Rule) -> Problem | None:
     """Return the problem measured from the posterior mean when the data's own fit is too far from it to keep digits."""
     mass = rule.masses().ravel()
     at = condition(posed, rule.x.ravel(), rule.extra.reshape(rule.x.size, -1))
@@ -154,7 +154,7 @@ def _recentred(given: GaussianMarginal, posed: Problem, rule: nodes.Rule) -> Pro
     return problem(given, origin=posed.origin[posed.free] + np.linalg.solve(posed.R, mean))
 
 
-def _scale_error(given: GaussianMarginal, posed: Problem, at: Conditional, logg: Array) -> float:
+def _scale_error(given: Gaussian, posed: Problem, at: Conditional, logg: Array) -> float:
     """Return how much more components for a Student-t prior would change the log likelihood of tau."""
     if not any("student_t" in repr(prior) or "cauchy" in repr(prior) for prior in given.beta):
         return 0.0

@@ -16,7 +16,7 @@ from bayesmeta.errors import ModelError, UnknownNameError, unknown
 from bayesmeta.gaussian.leverage import typical_variance
 from bayesmeta.gaussian.prior_components import log_step, normals
 from bayesmeta.marginals import Density, NormalMixture, Transformed, known
-from bayesmeta.model import GaussianMarginal
+from bayesmeta.model import Gaussian
 from bayesmeta.posterior import Marginal
 from bayesmeta.priors import fixed_value
 from bayesmeta.values import Array, IntervalKind
@@ -45,7 +45,7 @@ class Solution:
         Largest relative change when every panel was last cut in two.
     """
 
-    given: GaussianMarginal
+    given: Gaussian
     problem: Problem
     rule: Rule | None
     tau: Array

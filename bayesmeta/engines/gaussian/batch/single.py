@@ -6,11 +6,11 @@ import numpy as np
 
 from bayesmeta.engines.gaussian.integrate import integrate
 from bayesmeta.errors import ModelError
-from bayesmeta.model import GaussianMarginal
+from bayesmeta.model import Gaussian
 from bayesmeta.values import Array
 
 
-def single(given: GaussianMarginal, quantiles: Array, above: Array, tau_above: Array) -> dict[str, float | Array]:
+def single(given: Gaussian, quantiles: Array, above: Array, tau_above: Array) -> dict[str, float | Array]:
     """Return the summaries of one analysis, by name.
 
     Raises

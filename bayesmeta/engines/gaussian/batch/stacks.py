@@ -31,7 +31,7 @@ from bayesmeta.engines.gaussian.batch.axis import (
 from bayesmeta.engines.gaussian.batch.quantiles import mixture_quantiles, tau_exceeds, tau_quantiles
 from bayesmeta.engines.gaussian.batch.single import single
 from bayesmeta.gaussian.prior_components import normals
-from bayesmeta.model import GaussianMarginal
+from bayesmeta.model import Gaussian
 from bayesmeta.priors import fixed_value
 from bayesmeta.values import Array
 
@@ -96,9 +96,7 @@ class Summaries:
     nodes: Array
 
 
-def solve_many(
-    given: Sequence[GaussianMarginal], wanted: Wanted, tolerance: float, progress: bool = False
-) -> Summaries:
+def solve_many(given: Sequence[Gaussian], wanted: Wanted, tolerance: float, progress: bool = False) -> Summaries:
     """Return the summaries of many analyses, each to `tolerance` by its own error estimate.
 
     Parameters
@@ -131,7 +129,7 @@ def solve_many(
     return out
 
 
-def _suits(given: GaussianMarginal) -> bool:
+def _suits(given: Gaussian) -> bool:
     """Return whether an analysis has the plain form: an intercept, a normal or flat prior, a smooth prior of tau."""
     prior, mu = given.tau, given.beta[0]
     if (
@@ -151,7 +149,7 @@ def _suits(given: GaussianMarginal) -> bool:
     return not slow and (prior.support[0] > 0.0 or prior.origin_exponent > -0.8)
 
 
-def _stacks(given: Sequence[GaussianMarginal], index: NDArray[np.intp]) -> list[Stack]:
+def _stacks(given: Sequence[Gaussian], index: NDArray[np.intp]) -> list[Stack]:
     """Return the plain analyses in stacks of similar numbers of studies, padded with studies that say nothing."""
     sizes = np.array([len(given[i].y) for i in index], dtype=int)
     stacks = []
@@ -289,9 +287,7 @@ def _write(
     out.log_evidence[rows] = np.where(proper, logz, np.nan)
 
 
-def _one_by_one(
-    given: Sequence[GaussianMarginal], left: list[int], out: Summaries, wanted: Wanted, progress: bool
-) -> None:
+def _one_by_one(given: Sequence[Gaussian], left: list[int], out: Summaries, wanted: Wanted, progress: bool) -> None:
     """Fill `out` for the analyses that need the adaptive engine."""
     from rich.progress import track
 

@@ -16,7 +16,7 @@ from bayesmeta.engines.sampling.results.predictive import draw_prior, replicate
 from bayesmeta.engines.sampling.results.quantities import Quantities, coefficients, draw_baselines
 from bayesmeta.errors import ConvergenceError, ModelError
 from bayesmeta.likelihoods.cut_normal import LEAST_TAU, log_mass
-from bayesmeta.model import GaussianMarginal, Model, StudyLikelihoods, resolved
+from bayesmeta.model import Gaussian, Model, StudyLikelihoods, resolved
 from bayesmeta.priors import Prior
 from bayesmeta.values import Array
 
@@ -114,8 +114,8 @@ def _stats(run: Run, options: Mapping[str, Any]) -> "xr.Dataset":
 
 def marginal_loglik(model: Model, data: Any, priors: Mapping[str, Prior], draws: Mapping[str, Array]) -> Array | None:
     """Return ``(chains, draws, k)`` log p(data_i | mu, tau, ...), or None where the model does not say it."""
-    if model.gaussian_marginal is not None:
-        return _gaussian_loglik(model.gaussian_marginal(data, priors), draws)
+    if model.gaussian is not None:
+        return _gaussian_loglik(model.gaussian(data, priors), draws)
     if model.study_likelihoods is not None:
         return _integrated_loglik(model.study_likelihoods(data, priors), draws)
     if model.marginal_loglik is not None:
@@ -135,7 +135,7 @@ def _stated_loglik(model: Model, data: Any, draws: Mapping[str, Array]) -> Array
     return loglik
 
 
-def _gaussian_loglik(gaussian: GaussianMarginal, draws: Mapping[str, Array]) -> Array:
+def _gaussian_loglik(gaussian: Gaussian, draws: Mapping[str, Array]) -> Array:
     prediction = coefficients(draws, gaussian.terms) @ gaussian.X.T
     tau2 = 0.0 if gaussian.tau is None else draws["tau"][..., None] ** 2
     variance = gaussian.v + tau2

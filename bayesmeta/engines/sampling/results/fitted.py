@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike
 
 from bayesmeta.engines.sampling.results.quantities import Draws, coefficients, stratified_normal
 from bayesmeta.marginals.draws import DrawsMarginal
-from bayesmeta.model import GaussianMarginal
+from bayesmeta.model import Gaussian
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -24,7 +24,7 @@ class Fitted:
         Of the true effects of new studies.
     """
 
-    given: GaussianMarginal
+    given: Gaussian
     draws: Draws
     seed: int
 

@@ -23,9 +23,9 @@ def missing_moments(model: Model, data: Any, priors: Mapping[str, Prior]) -> dic
     ----------
     Röver (2020), J. Stat. Softw. 93(6), section 2.
     """
-    if model.gaussian_marginal is None:
+    if model.gaussian is None:
         return {}
-    given = model.gaussian_marginal(data, priors)
+    given = model.gaussian(data, priors)
     if given.tau is None or known_tau(given.tau) is not None:
         return {}
     flat = [term for term, prior in zip(given.terms, given.beta, strict=True) if not prior.proper]

@@ -48,7 +48,7 @@ def draw_theta(
     draws
         Name to ``(..., *shape)``.
     """
-    gaussian = None if model.gaussian_marginal is None else model.gaussian_marginal(data, priors)
+    gaussian = None if model.gaussian is None else model.gaussian(data, priors)
     likelihoods = None if model.study_likelihoods is None else model.study_likelihoods(data, priors)
     if gaussian is not None and gaussian.terms != ("mu",):
         center = _coefficients(gaussian.terms, draws) @ gaussian.X.T

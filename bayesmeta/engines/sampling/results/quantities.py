@@ -14,7 +14,7 @@ from scipy import special
 from bayesmeta.engines.sampling.chains import Run
 from bayesmeta.gaussian.leverage import typical_variance
 from bayesmeta.likelihoods.cut_normal import quantile
-from bayesmeta.model import GaussianMarginal, Model, StudyLikelihoods
+from bayesmeta.model import Gaussian, Model, StudyLikelihoods
 from bayesmeta.priors import Prior
 from bayesmeta.values import Array
 
@@ -89,7 +89,7 @@ def coefficients(draws: Draws, terms: tuple[str, ...]) -> Array:
     return draws["mu"][..., None] if terms == ("mu",) else draws["coefficients"]
 
 
-def _theta_given_rest(gaussian: GaussianMarginal, draws: Draws, rng: np.random.Generator) -> Array:
+def _theta_given_rest(gaussian: Gaussian, draws: Draws, rng: np.random.Generator) -> Array:
     """Draw theta from its normal conditional given the coefficients and tau."""
     prediction = coefficients(draws, gaussian.terms) @ gaussian.X.T
     if gaussian.tau is None:
@@ -126,7 +126,7 @@ def derive(model: Model, data: Any, priors: Mapping[str, Prior], run: Run, seed:
     """
     # A stream of its own: the sampler's chains use the seed itself.
     rng = np.random.default_rng([seed, 1])
-    gaussian = model.gaussian_marginal(data, priors) if model.gaussian_marginal else None
+    gaussian = model.gaussian(data, priors) if model.gaussian else None
     likelihoods = model.study_likelihoods(data, priors) if model.study_likelihoods else None
     draws = run.draws
     vectors = {
@@ -140,9 +140,7 @@ def derive(model: Model, data: Any, priors: Mapping[str, Prior], run: Run, seed:
     )
 
 
-def _theta(
-    model: Model, data: Any, gaussian: GaussianMarginal | None, draws: Draws, rng: np.random.Generator
-) -> Array | None:
+def _theta(model: Model, data: Any, gaussian: Gaussian | None, draws: Draws, rng: np.random.Generator) -> Array | None:
     if "theta" in draws:
         return draws["theta"]
     if model.theta_given is not None:
@@ -154,7 +152,7 @@ def _theta(
 def _scalars(
     model: Model,
     draws: Draws,
-    gaussian: GaussianMarginal | None,
+    gaussian: Gaussian | None,
     likelihoods: StudyLikelihoods | None,
     rng: np.random.Generator,
 ) -> dict[str, Array]:

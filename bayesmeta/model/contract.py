@@ -1,10 +1,6 @@
-"""The model contract, and the loader that reads a model file from ``models/`` or from a user's path."""
+"""The model contract: what a model file says, as one value."""
 
 import ast
-import hashlib
-import importlib.util
-import re
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -16,60 +12,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from bayesmeta.errors import ModelError, unknown
+from bayesmeta.gaussian.statement import Gaussian
+from bayesmeta.model.abilities import Abilities
 from bayesmeta.priors import Prior, parse_prior
-from bayesmeta.resources import models_dir
 from bayesmeta.studies import PersonTime, TwoByTwo
 from bayesmeta.values import Array
 
 if TYPE_CHECKING:
     import pymc as pm
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class GaussianMarginal:
-    """What a model offers when the studies' true effects integrate out analytically.
-
-    ``y ~ N(X beta, diag(v) + tau^2 I)``.
-
-    Parameters
-    ----------
-    study
-        ``(k,)`` labels.
-    y, v
-        ``(k,)`` effects and sampling variances.
-    X
-        ``(k, p)`` design matrix.
-    terms
-        ``(p,)`` names of the coefficients; ``("mu",)`` for an intercept alone.
-    beta
-        ``(p,)`` priors of the coefficients.
-    tau
-        Prior of tau, or None for a common-effect model (tau = 0).
-    """
-
-    study: tuple[str, ...]
-    y: Array
-    v: Array
-    X: Array
-    terms: tuple[str, ...]
-    beta: tuple[Prior, ...]
-    tau: Prior | None
-
-    def row(self, x: ArrayLike) -> Array:
-        """Return `x` as ``(p,)`` values of the design's columns.
-
-        Raises
-        ------
-        ModelError
-            If it does not have one finite value for each coefficient.
-        """
-        values = np.asarray(x, dtype=float).ravel()
-        if values.shape != (len(self.terms),) or not np.isfinite(values).all():
-            raise ModelError(
-                f"x needs {len(self.terms)} finite value(s), one for each of {', '.join(self.terms)}; "
-                f"got {values.tolist()}."
-            )
-        return values
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -142,7 +92,7 @@ class Model:
     data_type: type
     priors: Mapping[str, Prior]
     build: Callable[[Any, Mapping[str, Prior]], "pm.Model"]
-    gaussian_marginal: Callable[[Any, Mapping[str, Prior]], GaussianMarginal] | None = None
+    gaussian: Callable[[Any, Mapping[str, Prior]], Gaussian] | None = None
     study_likelihoods: Callable[[Any, Mapping[str, Prior]], StudyLikelihoods] | None = None
     variants: Mapping[str, Callable[[Any, Mapping[str, Prior]], "pm.Model"]] = field(default_factory=dict)
     inputs: Callable[[Any], Mapping[str, ArrayLike]] | None = None
@@ -160,6 +110,17 @@ class Model:
     def programs(self) -> Mapping[str, Callable[[Any, Mapping[str, Prior]], "pm.Model"]]:
         """The PyMC programs by variant: ``"default"`` is ``build``."""
         return {DEFAULT_VARIANT: self.build, **self.variants}
+
+    @property
+    def abilities(self) -> Abilities:
+        """What can be asked of the model."""
+        return Abilities(
+            closed_form=self.gaussian is not None,
+            study_likelihoods=self.study_likelihoods is not None,
+            random_effects=self.random_effects is not None,
+            replicates=self.simulate is not None,
+            scales=tuple(name for name in self.priors if name not in COEFFICIENTS),
+        )
 
     @property
     def own_measure(self) -> str | None:
@@ -215,6 +176,12 @@ class Model:
         return MappingProxyType(chosen)
 
 
+# Parameters that are no scale of random effects and no correlation of them.
+COEFFICIENTS = ("mu", "intercept", "beta")
+DEFAULT_VARIANT = "default"
+"""Name of the PyMC program that is a model's ``build``."""
+
+
 @lru_cache
 def _attributes(path: Path, source_hash: str) -> frozenset[str]:
     """Return the names of all attributes that a model file's code uses."""
@@ -240,109 +207,3 @@ def data_slots(arrays: Mapping[str, ArrayLike], *, dims: str | tuple[str, ...]) 
     import pymc as pm
 
     return {name: pm.Data(name, np.asarray(values), dims=dims) for name, values in arrays.items()}
-
-
-def code_hash(model: Model) -> str:
-    """Return a hash of a model file's code without its docstrings, layout and the places it imports from.
-
-    Records of long checks carry it, so that a test can tell whether the code they checked is still the same.
-    """
-    tree = ast.parse(model.path.read_text(encoding="utf-8"))
-    tree.body = [node for node in tree.body if not isinstance(node, ast.Import | ast.ImportFrom)]
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.FunctionDef) and ast.get_docstring(node, clean=False) is not None:
-            node.body = node.body[1:]
-    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()[:16]
-
-
-def list_models() -> list[str]:
-    """Return the names of the models that ship with bayesmeta."""
-    return sorted(p.stem for p in models_dir().glob("*.py") if not p.stem.startswith("_"))
-
-
-def load_model(model: "str | Path | Model") -> Model:
-    """Return a model by name, or from a user's own file by path.
-
-    Raises
-    ------
-    ModelError
-        If the name is unknown, or the file lacks something the contract requires.
-    """
-    if isinstance(model, Model):
-        return model
-    if not isinstance(model, str | Path):
-        raise ModelError(f"The model is {model!r}: give a name such as 'normal_normal', or the path of a .py file.")
-    path = Path(model)
-    if path.suffix == ".py":
-        if not path.is_file():
-            raise ModelError(f"Model file {str(path)!r} does not exist. Give a path to a .py file, or a model name.")
-    else:
-        path = models_dir() / f"{model}.py"
-        if not re.fullmatch(r"[A-Za-z]\w*", str(model)) or not path.is_file():
-            raise unknown("model", str(model), list_models())
-    return _load(path.resolve())
-
-
-_LOADED: dict[tuple[Path, str], Model] = {}
-
-
-def _load(path: Path) -> Model:
-    source = path.read_bytes()
-    digest = hashlib.sha256(source).hexdigest()
-    key = (path, digest)
-    if key not in _LOADED:
-        _LOADED[key] = _from_module(_import(path, digest), path, digest)
-    return _LOADED[key]
-
-
-def _import(path: Path, digest: str) -> ModuleType:
-    name = f"_bayesmeta_model_{path.stem}_{digest[:12]}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise ModelError(f"Model file {str(path)!r} cannot be imported as Python.")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-    except SyntaxError as error:
-        raise ModelError(f"Model file {path.name}, line {error.lineno}: {error.msg}.") from error
-    return module
-
-
-DEFAULT_VARIANT = "default"
-"""Name of the PyMC program that is a model's ``build``."""
-
-REQUIRED = ("DATA", "PRIORS", "build")
-
-
-def _from_module(module: ModuleType, path: Path, digest: str) -> Model:
-    missing = [name for name in REQUIRED if not hasattr(module, name)]
-    if not module.__doc__:
-        missing.insert(0, "a docstring")
-    if missing:
-        raise ModelError(
-            f"Model file {path.name} lacks {', '.join(missing)}. A model file needs a docstring, "
-            "DATA, PRIORS and build(data, priors); models/README.md has the contract."
-        )
-    return Model(
-        name=path.stem,
-        path=path,
-        source_hash=digest,
-        docstring=module.__doc__ or "",
-        data_type=module.DATA,
-        priors=MappingProxyType({name: parse_prior(prior) for name, prior in module.PRIORS.items()}),
-        build=module.build,
-        gaussian_marginal=getattr(module, "gaussian_marginal", None),
-        study_likelihoods=getattr(module, "study_likelihoods", None),
-        variants=MappingProxyType(dict(getattr(module, "VARIANTS", {}))),
-        inputs=getattr(module, "inputs", None),
-        tables=getattr(module, "tables", None),
-        theta_given=getattr(module, "theta_given", None),
-        baseline_given=getattr(module, "baseline_given", None),
-        random_effects=getattr(module, "RANDOM_EFFECTS", None),
-        marginal_loglik=getattr(module, "marginal_loglik", None),
-        simulate=getattr(module, "simulate", None),
-        shapes=getattr(module, "shapes", None),
-        measure=getattr(module, "MEASURE", None),
-        module=module,
-    )

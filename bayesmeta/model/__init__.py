@@ -1,0 +1,19 @@
+"""A model is one readable file: what it says (`contract`), what can be asked of it (`abilities`), how it is read."""
+
+from bayesmeta.gaussian.statement import Component as Component
+from bayesmeta.gaussian.statement import Correlation as Correlation
+from bayesmeta.gaussian.statement import Effect as Effect
+from bayesmeta.gaussian.statement import Gaussian as Gaussian
+from bayesmeta.gaussian.statement import independent_studies as independent_studies
+from bayesmeta.model.abilities import Abilities as Abilities
+from bayesmeta.model.contract import DEFAULT_VARIANT as DEFAULT_VARIANT
+from bayesmeta.model.contract import Model as Model
+from bayesmeta.model.contract import StudyLikelihoods as StudyLikelihoods
+from bayesmeta.model.contract import data_slots as data_slots
+from bayesmeta.model.contract import resolved as resolved
+from bayesmeta.model.loader import code_hash as code_hash
+from bayesmeta.model.loader import list_models as list_models
+from bayesmeta.model.loader import load_model as load_model
+
+# Its name while a statement could hold one scale only; model files written then say it.
+GaussianMarginal = independent_studies

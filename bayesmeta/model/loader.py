@@ -1,0 +1,118 @@
+"""Reads a model file from ``models/`` or from a user's path."""
+
+import ast
+import hashlib
+import importlib.util
+import re
+import sys
+from pathlib import Path
+from types import MappingProxyType, ModuleType
+
+from bayesmeta.errors import ModelError, unknown
+from bayesmeta.model.contract import Model
+from bayesmeta.priors import parse_prior
+from bayesmeta.resources import models_dir
+
+
+def list_models() -> list[str]:
+    """Return the names of the models that ship with bayesmeta."""
+    return sorted(p.stem for p in models_dir().glob("*.py") if not p.stem.startswith("_"))
+
+
+def load_model(model: "str | Path | Model") -> Model:
+    """Return a model by name, or from a user's own file by path.
+
+    Raises
+    ------
+    ModelError
+        If the name is unknown, or the file lacks something the contract requires.
+    """
+    if isinstance(model, Model):
+        return model
+    if not isinstance(model, str | Path):
+        raise ModelError(f"The model is {model!r}: give a name such as 'normal_normal', or the path of a .py file.")
+    path = Path(model)
+    if path.suffix == ".py":
+        if not path.is_file():
+            raise ModelError(f"Model file {str(path)!r} does not exist. Give a path to a .py file, or a model name.")
+    else:
+        path = models_dir() / f"{model}.py"
+        if not re.fullmatch(r"[A-Za-z]\w*", str(model)) or not path.is_file():
+            raise unknown("model", str(model), list_models())
+    return _load(path.resolve())
+
+
+_LOADED: dict[tuple[Path, str], Model] = {}
+
+
+def _load(path: Path) -> Model:
+    source = path.read_bytes()
+    digest = hashlib.sha256(source).hexdigest()
+    key = (path, digest)
+    if key not in _LOADED:
+        _LOADED[key] = _from_module(_import(path, digest), path, digest)
+    return _LOADED[key]
+
+
+def _import(path: Path, digest: str) -> ModuleType:
+    name = f"_bayesmeta_model_{path.stem}_{digest[:12]}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise ModelError(f"Model file {str(path)!r} cannot be imported as Python.")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except SyntaxError as error:
+        raise ModelError(f"Model file {path.name}, line {error.lineno}: {error.msg}.") from error
+    return module
+
+
+REQUIRED = ("DATA", "PRIORS", "build")
+
+
+def _from_module(module: ModuleType, path: Path, digest: str) -> Model:
+    missing = [name for name in REQUIRED if not hasattr(module, name)]
+    if not module.__doc__:
+        missing.insert(0, "a docstring")
+    if missing:
+        raise ModelError(
+            f"Model file {path.name} lacks {', '.join(missing)}. A model file needs a docstring, "
+            "DATA, PRIORS and build(data, priors); models/README.md has the contract."
+        )
+    return Model(
+        name=path.stem,
+        path=path,
+        source_hash=digest,
+        docstring=module.__doc__ or "",
+        data_type=module.DATA,
+        priors=MappingProxyType({name: parse_prior(prior) for name, prior in module.PRIORS.items()}),
+        build=module.build,
+        # The name that the statement had while it could hold one scale only.
+        gaussian=getattr(module, "gaussian", None) or getattr(module, "gaussian_marginal", None),
+        study_likelihoods=getattr(module, "study_likelihoods", None),
+        variants=MappingProxyType(dict(getattr(module, "VARIANTS", {}))),
+        inputs=getattr(module, "inputs", None),
+        tables=getattr(module, "tables", None),
+        theta_given=getattr(module, "theta_given", None),
+        baseline_given=getattr(module, "baseline_given", None),
+        random_effects=getattr(module, "RANDOM_EFFECTS", None),
+        marginal_loglik=getattr(module, "marginal_loglik", None),
+        simulate=getattr(module, "simulate", None),
+        shapes=getattr(module, "shapes", None),
+        measure=getattr(module, "MEASURE", None),
+        module=module,
+    )
+
+
+def code_hash(model: Model) -> str:
+    """Return a hash of a model file's code without its docstrings, layout and the places it imports from.
+
+    Records of long checks carry it, so that a test can tell whether the code they checked is still the same.
+    """
+    tree = ast.parse(model.path.read_text(encoding="utf-8"))
+    tree.body = [node for node in tree.body if not isinstance(node, ast.Import | ast.ImportFrom)]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.FunctionDef) and ast.get_docstring(node, clean=False) is not None:
+            node.body = node.body[1:]
+    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()[:16]
