@@ -21,6 +21,7 @@ from bayesmeta.frequentist.small_study import (
     interval_text,
     statistic_text,
 )
+from bayesmeta.frequentist.tau2 import DEFAULT_ESTIMATOR
 from bayesmeta.studies import EffectSizes
 from bayesmeta.values import Array, Interval, frozen_array
 
@@ -174,7 +175,7 @@ def egger(
     *,
     predictor: str = "sei",
     model: LineModel = "lm",
-    method: str = "REML",
+    method: str = DEFAULT_ESTIMATOR,
     ci: CiRule = "wald",
     level: float = 0.95,
 ) -> AsymmetryTest:

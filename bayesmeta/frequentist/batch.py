@@ -15,7 +15,7 @@ from scipy.special import chdtrc, chdtri, ndtr, ndtri, stdtr, stdtrit
 
 from bayesmeta.errors import ConvergenceError, ModelError, unknown
 from bayesmeta.frequentist.batch_rows import Moments, Rows, matrix, moments, normal_rows, take
-from bayesmeta.frequentist.tau2 import TAU2_ESTIMATORS
+from bayesmeta.frequentist.tau2 import DEFAULT_ESTIMATOR, TAU2_ESTIMATORS
 from bayesmeta.values import Array
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def pool_many(
     yi: ArrayLike,
     vi: ArrayLike,
     *,
-    method: str = "DL",
+    method: str = DEFAULT_ESTIMATOR,
     ci: str = "wald",
     level: float = 0.95,
     group: ArrayLike | None = None,

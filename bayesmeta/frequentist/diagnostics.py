@@ -13,6 +13,7 @@ from bayesmeta.frequentist.normal_form import model_of
 from bayesmeta.frequentist.pool import CiRule, pool
 from bayesmeta.frequentist.result import PooledFit
 from bayesmeta.frequentist.small_study import block
+from bayesmeta.frequentist.tau2 import DEFAULT_ESTIMATOR
 from bayesmeta.studies import EffectSizes
 from bayesmeta.values import Array, frozen_array
 
@@ -140,7 +141,7 @@ _COLUMNS = (
 )
 
 
-def influence(effects: EffectSizes, *, method: str = "REML", ci: CiRule = "wald") -> Influence:
+def influence(effects: EffectSizes, *, method: str = DEFAULT_ESTIMATOR, ci: CiRule = "wald") -> Influence:
     r"""Refit without each study and say how far the study moves the result; tau2 is estimated anew each time.
 
     Parameters
@@ -264,7 +265,7 @@ class Baujat:
         return block(title, lines, caution=self.caution, reference=self.reference)
 
 
-def baujat(effects: EffectSizes, *, method: str = "REML", ci: CiRule = "wald") -> Baujat:
+def baujat(effects: EffectSizes, *, method: str = DEFAULT_ESTIMATOR, ci: CiRule = "wald") -> Baujat:
     """Return each study's contribution to heterogeneity and its influence on the result.
 
     Parameters

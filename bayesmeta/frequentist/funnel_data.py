@@ -10,6 +10,7 @@ from scipy.special import ndtr, ndtri
 from bayesmeta.errors import ModelError
 from bayesmeta.frequentist.pool import pool
 from bayesmeta.frequentist.small_study import ASYMMETRY_IS_NOT_BIAS, block, check_level, few_studies, require_one_mean
+from bayesmeta.frequentist.tau2 import DEFAULT_ESTIMATOR
 from bayesmeta.studies import EffectSizes
 from bayesmeta.values import Array, frozen_array
 
@@ -102,7 +103,7 @@ class Funnel:
 def funnel(
     effects: EffectSizes,
     *,
-    method: str = "REML",
+    method: str = DEFAULT_ESTIMATOR,
     level: float = 0.95,
     contours: Sequence[float] = (0.90, 0.95, 0.99),
     null: float = 0.0,

@@ -11,6 +11,7 @@ from bayesmeta.errors import ConvergenceError, DataError, ModelError
 from bayesmeta.frequentist.pool import CiRule, pool
 from bayesmeta.frequentist.result import PooledFit
 from bayesmeta.frequentist.small_study import block, require_one_mean
+from bayesmeta.frequentist.tau2 import DEFAULT_ESTIMATOR
 from bayesmeta.studies import EffectSizes
 from bayesmeta.values import Array, Interval, frozen_array
 
@@ -172,7 +173,9 @@ def refit_without(effects: EffectSizes, i: int, *, method: str, ci: CiRule, leve
         raise type(error)(f"Without study {effects.study[i]!r}: {error}") from None
 
 
-def leave_one_out(effects: EffectSizes, *, method: str = "REML", ci: CiRule = "wald", level: float = 0.95) -> Refits:
+def leave_one_out(
+    effects: EffectSizes, *, method: str = DEFAULT_ESTIMATOR, ci: CiRule = "wald", level: float = 0.95
+) -> Refits:
     """Pool again without each study in turn.
 
     Parameters
@@ -208,7 +211,7 @@ def cumulative(
     effects: EffectSizes,
     *,
     order: Literal["precision", "given"] | ArrayLike = "given",
-    method: str = "REML",
+    method: str = DEFAULT_ESTIMATOR,
     ci: CiRule = "wald",
     level: float = 0.95,
 ) -> Refits:

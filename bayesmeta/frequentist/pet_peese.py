@@ -17,6 +17,7 @@ from bayesmeta.frequentist.small_study import (
     require_one_mean,
     statistic_text,
 )
+from bayesmeta.frequentist.tau2 import DEFAULT_ESTIMATOR
 from bayesmeta.studies import EffectSizes
 from bayesmeta.values import Interval
 
@@ -151,7 +152,7 @@ def pet_peese(
     *,
     threshold: float = 0.10,
     model: LineModel = "lm",
-    method: str = "REML",
+    method: str = DEFAULT_ESTIMATOR,
     ci: CiRule = "wald",
     level: float = 0.95,
 ) -> PetPeese:

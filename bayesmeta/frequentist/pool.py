@@ -15,7 +15,7 @@ from bayesmeta.frequentist.normal_form import has_intercept, normal_form, typica
 from bayesmeta.frequentist.prediction import PREDICTION_REFERENCES, PredictionRule
 from bayesmeta.frequentist.result import PooledFit
 from bayesmeta.frequentist.significance import chi2_p
-from bayesmeta.frequentist.tau2 import TAU2_ESTIMATORS
+from bayesmeta.frequentist.tau2 import DEFAULT_ESTIMATOR, TAU2_ESTIMATORS
 from bayesmeta.gaussian.weighted import At, Model
 from bayesmeta.studies import EffectSizes
 from bayesmeta.values import Array
@@ -39,7 +39,7 @@ _ROUNDING = 16.0 * float(np.finfo(float).eps)
 def pool(
     effects: EffectSizes,
     *,
-    method: str = "DL",
+    method: str = DEFAULT_ESTIMATOR,
     ci: CiRule = "wald",
     level: float = 0.95,
     prediction: PredictionRule = "metafor",
@@ -54,7 +54,8 @@ def pool(
     effects
         ``k`` effects on the analysis scale (log for ratio measures) with standard errors.
     method
-        Estimator of tau2, a key of ``TAU2_ESTIMATORS``; ``"EE"`` or ``"FE"`` for tau2 = 0.
+        Estimator of tau2, a key of ``TAU2_ESTIMATORS``, ``"REML"`` where none is named as in every classical
+        function; ``"DL"`` for DerSimonian-Laird, ``"EE"`` or ``"FE"`` for tau2 = 0.
     ci
         ``"wald"``, ``"hksj"``, ``"adhoc"`` or ``"t"``; see ``CI_RULES``.
     level

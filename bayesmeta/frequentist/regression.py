@@ -10,6 +10,7 @@ from bayesmeta.frequentist.formula import design_matrix
 from bayesmeta.frequentist.pool import CiRule, pool
 from bayesmeta.frequentist.prediction import PredictionRule
 from bayesmeta.frequentist.result import PooledFit
+from bayesmeta.frequentist.tau2 import DEFAULT_ESTIMATOR
 from bayesmeta.studies import EffectSizes
 
 
@@ -18,7 +19,7 @@ def regress(
     moderators: str | Mapping[str, ArrayLike] | None = None,
     *,
     data: Mapping[str, ArrayLike] | None = None,
-    method: str = "REML",
+    method: str = DEFAULT_ESTIMATOR,
     ci: CiRule = "wald",
     level: float = 0.95,
     prediction: PredictionRule = "metafor",

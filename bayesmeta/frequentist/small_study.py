@@ -10,6 +10,7 @@ from bayesmeta.errors import DataError, ModelError, unknown
 from bayesmeta.frequentist.normal_form import has_intercept
 from bayesmeta.frequentist.pool import CiRule, pool
 from bayesmeta.frequentist.significance import quantile, two_sided
+from bayesmeta.frequentist.tau2 import DEFAULT_ESTIMATOR
 from bayesmeta.gaussian.weighted import regression_model
 from bayesmeta.studies import EffectSizes
 from bayesmeta.values import Array, Interval
@@ -130,7 +131,7 @@ def fit_line(
     name: str,
     *,
     model: LineModel = "lm",
-    method: str = "REML",
+    method: str = DEFAULT_ESTIMATOR,
     ci: CiRule = "wald",
     what: str = "This test",
 ) -> Line:

@@ -20,6 +20,10 @@ from bayesmeta.gaussian.weighted import At, Model, mean_model, q_root, regressio
 from bayesmeta.studies import EffectSizes
 from bayesmeta.values import Array
 
+DEFAULT_ESTIMATOR = "REML"
+"""Estimator of tau2 wherever none is named: the one that is nearly unbiased for tau2 over the widest range of designs
+(Langan et al. 2019, Res. Synth. Methods 10:83-98), and the default of metafor and of Review Manager on the web."""
+
 type Estimator = Callable[[Model], float]
 type StandardError = Callable[[Model, float], float]
 

@@ -11,6 +11,7 @@ from bayesmeta.errors import ConvergenceError, DataError, ModelError, unknown
 from bayesmeta.frequentist.pool import CiRule, pool
 from bayesmeta.frequentist.result import PooledFit
 from bayesmeta.frequentist.small_study import block, interval_text, require_one_mean, sqrt_or_none
+from bayesmeta.frequentist.tau2 import DEFAULT_ESTIMATOR
 from bayesmeta.studies import EffectSizes
 from bayesmeta.values import Array, frozen_array
 
@@ -105,7 +106,7 @@ def trim_and_fill(
     *,
     estimator: str = "L0",
     side: Side | None = None,
-    method: str = "REML",
+    method: str = DEFAULT_ESTIMATOR,
     ci: CiRule = "wald",
     level: float = 0.95,
 ) -> TrimAndFill:

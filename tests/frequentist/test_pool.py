@@ -161,14 +161,16 @@ def test_genq_with_inverse_variance_weights_is_dl_and_with_equal_weights_he():
     effects = effects_of(GOLDEN["bcg_rr"])
     dl = pool(effects, method="GENQ", weights=1 / effects.vi)
     he = pool(effects, method="GENQ", weights=np.ones(effects.k))
-    assert (dl.tau2, dl.tau2_se) == pytest.approx((pool(effects).tau2, pool(effects).tau2_se), rel=1e-13)
+    assert (dl.tau2, dl.tau2_se) == pytest.approx(
+        (pool(effects, method="DL").tau2, pool(effects, method="DL").tau2_se), rel=1e-13
+    )
     want = pool(effects, method="HE")
     assert (he.tau2, he.tau2_se) == pytest.approx((want.tau2, want.tau2_se), rel=1e-13)
 
 
 def test_result_is_frozen_and_prints_its_rules():
     """A fit cannot be changed, and prints estimate, intervals, heterogeneity and reference in one block."""
-    fit = pool(bm.EffectSizes(yi=[0.1, 0.5, -0.3], sei=[0.1, 0.2, 0.3], measure="OR"))
+    fit = pool(bm.EffectSizes(yi=[0.1, 0.5, -0.3], sei=[0.1, 0.2, 0.3], measure="OR"), method="DL")
     with pytest.raises(FrozenInstanceError):
         fit.tau2 = 1.0
     text = str(fit)

@@ -1,5 +1,6 @@
 """The public face of the classical analysis."""
 
+import inspect
 import subprocess
 import sys
 
@@ -42,3 +43,13 @@ def test_estimators_are_callable_and_cite_their_paper(name):
     estimator = TAU2_ESTIMATORS[name]
     assert estimator([0.1, 0.9, 0.3], [0.01, 0.02, 0.03]) >= 0.0
     assert any(part.strip("(),.").isdigit() for part in estimator.reference.split())
+
+
+def test_one_estimator_where_none_is_named():
+    """Classical functions that take an estimator of tau2 take the same one where none is named."""
+    functions = [getattr(frequentist, name) for name in frequentist.__all__]
+    signatures = [inspect.signature(f).parameters for f in functions if inspect.isfunction(f)]
+    defaults = [p["method"].default for p in signatures if "method" in p]
+    estimators = [d for d in defaults if d in TAU2_ESTIMATORS]
+    assert len(estimators) >= 10
+    assert set(estimators) == {"REML"}
