@@ -62,19 +62,18 @@ class Components:
             self.flat,
         )
 
-    def transformed(self, R: Array, origin: Array) -> "Components":
-        """Return the same prior for ``gamma = R (beta - origin)``.
+    def transformed(self, S: Array, origin: Array) -> "Components":
+        """Return the same prior for gamma, where ``beta = origin + S gamma``.
 
         The evidence does not change: the Jacobian goes into ``half_logdet``.
         """
-        if len(R) == 0:
+        if len(S) == 0:
             return self
-        S = np.linalg.inv(R)
         shift = self.weighted - np.einsum("cij,j->ci", self.precision, origin)
         quadratic = (
             self.quadratic - 2.0 * self.weighted @ origin + np.einsum("i,cij,j->c", origin, self.precision, origin)
         )
-        jacobian = math.log(abs(float(np.linalg.det(S)))) if len(R) > 1 else math.log(abs(float(S[0, 0])))
+        jacobian = math.log(abs(float(np.linalg.det(S)))) if len(S) > 1 else math.log(abs(float(S[0, 0])))
         return Components(
             self.log_weight,
             S.T @ self.precision @ S,

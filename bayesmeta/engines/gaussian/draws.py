@@ -27,7 +27,7 @@ def draw(solution: Solution, n: int, rng: np.random.Generator) -> dict[str, Arra
     root = np.linalg.cholesky(cov)
     gamma = mean + np.einsum("nij,nj->ni", root, rng.standard_normal(mean.shape))
     beta = np.tile(posed.origin, (n, 1))
-    beta[:, posed.free] += np.linalg.solve(posed.R, gamma.T).T
+    beta[:, posed.free] += gamma @ posed.S.T
     fitted = gamma @ posed.Z.T
     tau2 = (tau**2)[:, None]
     kept = tau2 / (posed.v + tau2)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import solve_triangular
 
 from bayesmeta.errors import ModelError
 from bayesmeta.gaussian.prior_components import Components, components
@@ -26,8 +27,8 @@ class Problem:
     """The data in coordinates that keep every digit.
 
     Effects are measured from `origin` (a fitted value), and the design is orthonormalised,
-    ``X = Z R``, so neither effects of 1e8 nor a moderator like the year of publication cost accuracy.
-    Inside, coefficients are ``gamma = R (beta - origin)``.
+    ``Z = X S``, so neither effects of 1e8 nor a moderator like the year of publication cost accuracy.
+    Inside, coefficients are gamma, with ``beta = origin + S gamma``.
 
     Parameters
     ----------
@@ -37,8 +38,8 @@ class Problem:
         ``(k,)`` sampling variances.
     Z
         ``(k, p)`` design.
-    R
-        ``(p, p)`` with ``X = Z R``.
+    S
+        ``(p, p)`` with ``Z = X S``.
     origin
         ``(q,)`` coefficients that effects are measured from, those with a fixed value included.
     free
@@ -52,7 +53,7 @@ class Problem:
     r: Array
     v: Array
     Z: Array
-    R: Array
+    S: Array
     origin: Array
     free: NDArray[np.bool_]
     components: Components
@@ -71,9 +72,7 @@ class Problem:
 
     def to_gamma(self, x: Array) -> Array:
         """Return ``(p,)`` c with ``c' gamma = x' (beta - origin)`` for ``(q,)`` x."""
-        if self.p == 1:
-            return np.asarray(x[self.free] / self.R[0])
-        return np.asarray(np.linalg.solve(self.R.T, x[self.free]))
+        return np.asarray(x[self.free] @ self.S)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -134,17 +133,17 @@ def problem(given: Gaussian, fineness: float = 1.0, origin: Array | None = None)
     _check_identified(X[:, prior.flat], [n for n, f in zip(names, prior.flat, strict=True) if f])
     p = X.shape[1]
     if p == 1 and np.ptp(X) == 0.0:
-        R, Z = X[:1].copy(), np.ones_like(X)
+        S, Z = 1.0 / X[:1], np.ones_like(X)
         # A study's own effect: differences of neighbouring doubles are exact, a mean would round.
         near = np.array([y[np.argmin(np.abs(y - np.average(y, weights=1.0 / given.v)))] / X[0, 0]])
     else:
-        Z, R = _orthonormal(X)
+        Z, S = _orthonormal(X, _tightness(prior))
         w = 1.0 / np.sqrt(given.v)
         near = np.linalg.lstsq(X * w[:, None], y * w, rcond=None)[0]
     origin = near if origin is None else origin
     whole = values.copy()
     whole[free] = origin
-    return Problem(y - X @ origin, given.v, Z, R, whole, free, prior.transformed(R, origin), given.terms, given.study)
+    return Problem(y - X @ origin, given.v, Z, S, whole, free, prior.transformed(S, origin), given.terms, given.study)
 
 
 def _check_identified(X: Array, names: list[str]) -> None:
@@ -159,8 +158,17 @@ def _check_identified(X: Array, names: list[str]) -> None:
         )
 
 
-def _orthonormal(X: Array) -> tuple[Array, Array]:
-    """Return Z, R with ``X = Z R`` and R well conditioned, whatever the units of the columns."""
+def _tightness(prior: Components) -> Array:
+    """Return ``(p,)`` the largest precision that a component of the prior gives each coefficient, 0 where flat."""
+    return np.asarray(np.diagonal(prior.precision, axis1=1, axis2=2).max(axis=0))
+
+
+def _orthonormal(X: Array, tightness: Array) -> tuple[Array, Array]:
+    """Return Z and S with ``Z = X S``, and Z well conditioned whatever the units of the columns.
+
+    Each column of Z is made of the columns of X whose priors are no tighter: gamma then has the flat coefficients
+    on axes of their own, and what a large tau leaves of the data there is not added to a proper prior's precision.
+    """
     k, p = X.shape
     if p == 0:
         return X, np.zeros((0, 0))
@@ -168,9 +176,13 @@ def _orthonormal(X: Array) -> tuple[Array, Array]:
     # A column of zeros, as of a level that no study has any more, leaves its coefficient the prior.
     scale = np.where(largest > 0.0, largest, 1.0)
     if k < p or np.linalg.matrix_rank(X / scale) < p:
-        return X / scale, np.diag(scale)
-    Q, R = np.linalg.qr(X / scale)
-    return Q * math.sqrt(k), R * scale / math.sqrt(k)
+        return X / scale, np.diag(1.0 / scale)
+    order = np.argsort(tightness * scale**-2.0, kind="stable")
+    Q, R = np.linalg.qr((X / scale)[:, order])
+    S = np.empty((p, p))
+    # Zeros of the triangle stay zeros: an inverse of R as it stands would leave rounding there.
+    S[order] = solve_triangular(R, np.eye(p)) * math.sqrt(k)
+    return Q * math.sqrt(k), S / scale[:, None]
 
 
 def condition(problem: Problem, tau: Array, sums: Array | None = None) -> Conditional:
@@ -191,9 +203,12 @@ def condition(problem: Problem, tau: Array, sums: Array | None = None) -> Condit
         mean = c * cov[..., 0]
         fitted = (mean * c)[..., 0]
     else:
-        cov = np.linalg.inv(A)
-        cov = 0.5 * (cov + np.swapaxes(cov, -1, -2))
-        logA = np.linalg.slogdet(A)[1]
+        # Rows in units of their own: precisions of a flat and of a proper prior differ by any factor at a large tau.
+        unit = 1.0 / np.sqrt(np.diagonal(A, axis1=-2, axis2=-1))
+        pair = unit[..., :, None] * unit[..., None, :]
+        cov = np.linalg.inv(A * pair)
+        cov = 0.5 * pair * (cov + np.swapaxes(cov, -1, -2))
+        logA = np.linalg.slogdet(A * pair)[1] - 2.0 * np.log(unit).sum(axis=-1)
         mean = np.einsum("ncij,ncj->nci", cov, c)
         fitted = np.einsum("nci,nci->nc", mean, c)
     rss = M[:, None, -2] - fitted + prior.quadratic[None]

@@ -151,7 +151,7 @@ def _recentred(given: Gaussian, posed: Problem, rule: nodes.Rule) -> Problem | N
     spread = np.einsum("nc,ncii->i", weight, at.cov) + np.einsum("nc,nci->i", weight, (at.mean - mean) ** 2)
     if posed.p == 0 or float(np.max(mean**2 / spread)) < FAR_SQUARED:
         return None
-    return problem(given, origin=posed.origin[posed.free] + np.linalg.solve(posed.R, mean))
+    return problem(given, origin=posed.origin[posed.free] + posed.S @ mean)
 
 
 def _scale_error(given: Gaussian, posed: Problem, at: Conditional, logg: Array) -> float:

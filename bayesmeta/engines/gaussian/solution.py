@@ -188,7 +188,7 @@ class Solution:
             )
         if study is not None and study not in posed.study:
             raise unknown("study", study, posed.study)
-        rows = np.einsum("nc,ncij->nij", self.weights, self.at.cov)[:, :, 0] / posed.R[0, 0]
+        rows = np.einsum("nc,ncij->nij", self.weights, self.at.cov)[:, :, 0] * posed.S[0, 0]
         own = 0.0
         i = -1
         if study is not None:
