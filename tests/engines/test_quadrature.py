@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from drawn import examples
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import integrate, stats
 
@@ -38,7 +39,7 @@ studies = st.integers(2, 6).flatmap(
 )
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(studies, st.floats(-50, 50), st.floats(1e-6, 1e6))
 def test_moves_and_stretches_with_the_data(data, shift, scale):
     """Moving all effects moves mu; changing the unit of data and priors changes every answer by that unit."""
@@ -50,7 +51,7 @@ def test_moves_and_stretches_with_the_data(data, shift, scale):
     assert list(other.tau.eti()) == pytest.approx([scale * x for x in post.tau.eti()], rel=1e-8)
 
 
-@settings(max_examples=15, deadline=None)
+@examples(15)
 @given(studies)
 def test_flat_mu_and_fixed_tau_give_the_classical_estimate(data):
     """With tau fixed and mu flat, the posterior is the inverse-variance estimate with its standard error."""

@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from drawn import examples
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 from scipy.special import logsumexp
@@ -38,7 +39,7 @@ def tables(given, reach):
     return tabulate(given, -ends, ends)
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(
     y=st.lists(st.floats(-3.0, 3.0), min_size=1, max_size=5),
     log_s=st.lists(st.floats(-4.0, 1.0), min_size=5, max_size=5),

@@ -4,7 +4,8 @@ from functools import cache
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from drawn import examples
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 from scipy.interpolate import CubicSpline
@@ -31,7 +32,7 @@ def solved(mu, tau):
     return integrate(StudyLikelihoods(STUDIES, loglik, Y, S, parse_prior(mu), parse_prior(tau)))
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(
     place=st.floats(-1e3, 1e3),
     width=st.floats(1e-3, 1e3),

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from drawn import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 import bayesmeta as bm
@@ -154,7 +155,7 @@ def test_one_giant_study_loses_no_digits():
     assert pytest.approx(result.hat[1], rel=1e-12) == 1.0 / (1e14 + 2.0)
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(st.integers(2, 15), st.integers(0, 10**6), st.floats(0, 12), st.sampled_from(["DL", "EE", "PM", "REML"]))
 def test_diagnostics_are_finite_on_hard_data(k, seed, spread, method):
     """Twelve orders of magnitude of variance, from two studies on: finite values everywhere."""

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from drawn import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 import bayesmeta as bm
@@ -242,7 +243,7 @@ def test_moderators_as_mapping_matrix_and_formula_agree():
     assert list(by_formula.to_frame()["term"]) == ["intercept", "dose"]
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(seed=st.integers(0, 2**32 - 1))
 @pytest.mark.parametrize("method", sorted(TAU2_ESTIMATORS))
 def test_regression_is_finite_and_invariant(method, seed):

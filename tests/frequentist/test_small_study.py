@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from drawn import examples
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -205,7 +206,7 @@ def test_studies_without_information_are_left_out_by_name():
         assert "Study 1" in str(test)
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(st.integers(3, 12), st.integers(0, 10**6), st.floats(-5, 5), st.floats(0.01, 100))
 def test_egger_is_invariant(k, seed, shift, scale):
     """Moving all effects changes no test; stretching effects and errors changes neither; mirroring flips its sign."""
@@ -218,7 +219,7 @@ def test_egger_is_invariant(k, seed, shift, scale):
     assert fq.egger(bm.EffectSizes(-yi, sei)).statistic == pytest.approx(-base, rel=1e-9, abs=1e-12)
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(st.integers(2, 40), st.integers(0, 10**6), st.floats(0, 6))
 def test_tests_of_asymmetry_never_return_nan(k, seed, spread):
     """Over twelve orders of magnitude of variance a test gives finite numbers or an error that says what to do."""

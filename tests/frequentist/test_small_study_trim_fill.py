@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from drawn import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 import bayesmeta as bm
@@ -70,7 +71,7 @@ def test_equals_metafor_when_the_side_is_estimated_too(name, key):
     assert listed(result.filled_yi) == pytest.approx(listed(expected["yi_filled"]), rel=tolerance)
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(st.integers(3, 25), st.integers(0, 10**6), st.sampled_from(["L0", "R0", "Q0"]), st.sampled_from(["EE", "DL"]))
 def test_mirroring_the_data_mirrors_the_result(k, seed, estimator, method):
     """Changing every sign changes the side and the sign of the filled effect, and nothing else."""

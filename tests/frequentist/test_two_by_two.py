@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from drawn import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 import bayesmeta as bm
@@ -205,7 +206,7 @@ def test_impossible_person_time_is_refused(columns, message):
 tables = st.integers(1, 6).flatmap(lambda k: st.lists(st.tuples(*[st.integers(1, 30)] * 4), min_size=k, max_size=k))
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(rows=tables)
 def test_swapping_arms_flips_the_sign(rows):
     """Treatment and control exchanged: log ratios and differences change sign, standard errors do not."""

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from drawn import examples
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import integrate, stats
 
@@ -119,7 +120,7 @@ number = st.floats(-1e6, 1e6, allow_nan=False)
 size = st.floats(1e-8, 1e8)
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(loc=number, scale=size, df=size, w=st.floats(0.01, 0.99))
 def test_numbers_survive_the_text_form(loc, scale, df, w):
     """Any parameter values read back exactly from the text form, in combinations too."""
