@@ -3,5 +3,7 @@
 from drawn import SEARCH
 from hypothesis import settings
 
-settings.register_profile("bayesmeta", deadline=None, derandomize=SEARCH == 1, database=None, print_blob=True)
+settings.register_profile(
+    "bayesmeta", max_examples=25 * SEARCH, deadline=None, derandomize=SEARCH == 1, database=None, print_blob=True
+)
 settings.load_profile("bayesmeta")

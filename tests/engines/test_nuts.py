@@ -13,8 +13,10 @@ from made_up import effects
 import bayesmeta as bm
 from bayesmeta.engines.sampling.chains import Settings, cores_for
 from bayesmeta.engines.sampling.compiled import program_cache
+from bayesmeta.engines.sampling.results.moments import missing_moments
 from bayesmeta.errors import ModelError
 from bayesmeta.evidence.agreement import agreement
+from bayesmeta.model import load_model
 from bayesmeta.resources import data_dir
 
 pytestmark = pytest.mark.nuts
@@ -243,11 +245,25 @@ def test_fitted_values_of_a_regression_are_those_of_quadrature():
         {"mu": "student_t(3, 0, 1)", "tau": "uniform(0, inf)"},
     ],
 )
-def test_moments_that_do_not_exist_are_not_averages_of_draws(priors):
-    """Whatever quadrature says is infinite is infinite here, with a reason; the rest is finite."""
-    data = effects(3)
-    sampled = bm.fit(data, engine="nuts", seed=1, draws=200, tune=300, priors=priors, remedies=False)
+def test_moments_that_do_not_exist_are_known_before_sampling(priors):
+    """Whatever quadrature says is infinite is known to be, with a reason; of the rest nothing is said."""
+    model, data = load_model("normal_normal"), effects(3)
+    missing = missing_moments(model, data, model.with_priors(priors))
     exact = bm.fit(data, engine="quadrature", priors=priors)
+    for name in ("mu", "tau", "tau2", "theta_new"):
+        no_mean, no_sd, why = missing.get(name, (False, False, ""))
+        assert no_sd == (not math.isfinite(exact[name].sd())), name
+        assert bool(why) == no_sd
+        if name in ("tau", "tau2"):
+            assert no_mean == (not math.isfinite(exact[name].mean())), name
+
+
+def test_moments_that_do_not_exist_are_not_averages_of_draws():
+    """They are infinite, with a reason, whatever the draws; the rest is finite."""
+    data, heavy = effects(3), {"mu": "flat()", "tau": "half_cauchy(0.5)"}
+    sampled = bm.fit(data, engine="nuts", seed=1, draws=200, tune=300, priors=heavy, remedies=False)
+    exact = bm.fit(data, engine="quadrature", priors=heavy)
+    assert not math.isfinite(exact["tau2"].sd())
     for name in ("mu", "tau", "tau2", "theta_new"):
         ours, theirs = sampled[name], exact[name]
         assert math.isfinite(ours.sd()) == math.isfinite(theirs.sd()), name

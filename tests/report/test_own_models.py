@@ -11,7 +11,7 @@ from bayesmeta.resources import data_dir
 
 pytestmark = pytest.mark.nuts
 
-SAMPLING = {"draws": 300, "chains": 2, "tune": 300}
+SAMPLING = {"draws": 300, "chains": 2, "tune": 300, "remedies": False}
 PLAN = """title = "Own"
 data = "DATA"
 measure = "OR"
