@@ -7,7 +7,7 @@ that still do in a second, longer run with another seed. An analysis that ends w
 that says so. The seed was used nowhere while the sampler's defaults were chosen.
 
 Run: ``python benchmarks/agreement_nuts.py [--models normal_normal ...] [--data NAME ...] [--missing]``;
-analyses not run keep their rows, and ``--missing`` runs those that have none of the present code and seed.
+analyses not run keep their rows, and ``--missing`` runs those that have none of the present programs and seed.
 ``tests/engines/test_nuts_agreement.py`` tests the record.
 """
 
@@ -20,18 +20,19 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from fingerprints import fingerprint
 
 import bayesmeta as bm
 from bayesmeta.errors import BayesMetaError, DataError
 from bayesmeta.evidence.agreement import LIMIT, agreement
-from bayesmeta.model import Model, code_hash, list_models, load_model
+from bayesmeta.model import Model, list_models, load_model
 from bayesmeta.resources import data_dir
 from bayesmeta.studies import EffectSizes, PersonTime, StudyTable, TwoByTwo
 
 type Job = tuple[str, str | None, str, object]
 RECORD = Path(__file__).parent / "records" / "agreement_nuts.csv"
 FIELDS = (
-    "data", "outcome", "model", "code", "k", "moderators", "priors", "seed", "ok", "divergences", "max_rhat",
+    "data", "outcome", "model", "program", "k", "moderators", "priors", "seed", "ok", "divergences", "max_rhat",
     "min_ess_bulk", "min_ess_tail", "min_bfmi", "compared", "worst", "worst_z", "beyond_limit", "beyond_again",
     "remedies", "error",
 )  # fmt: skip
@@ -126,7 +127,7 @@ def analyse(name: str, outcome: str | None, model: str, data) -> dict[str, objec
     """Return the record's row of one analysis."""
     loaded = load_model(model)
     row: dict[str, object] = dict.fromkeys(FIELDS, "")
-    row |= {"data": name, "outcome": outcome or "", "model": model, "code": code_hash(loaded), "k": data.k}
+    row |= {"data": name, "outcome": outcome or "", "model": model, "program": fingerprint(model), "k": data.k}
     row |= {"seed": SEED, "ok": False}
     if getattr(data, "X", None) is not None:
         row["moderators"] = "; ".join(term for term in data.terms if term != "intercept")
@@ -197,10 +198,9 @@ def analyses(models: list[str], names: list[str] | None = None) -> list[Job]:
 
 
 def missing(jobs: list[Job]) -> list[Job]:
-    """Return the analyses that have no row of the present code and seed."""
-    known = {(row["data"], row["outcome"], row["model"], row["code"], row["seed"]) for row in rows_kept()}
-    codes = {model: code_hash(load_model(model)) for _, _, model, _ in jobs}
-    return [job for job in jobs if (job[0], job[1] or "", job[2], codes[job[2]], str(SEED)) not in known]
+    """Return the analyses that have no row of the present programs and seed."""
+    known = {(row["data"], row["outcome"], row["model"], row["program"], row["seed"]) for row in rows_kept()}
+    return [job for job in jobs if (job[0], job[1] or "", job[2], fingerprint(job[2]), str(SEED)) not in known]
 
 
 def main() -> None:

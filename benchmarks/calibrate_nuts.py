@@ -16,16 +16,17 @@ import time
 from pathlib import Path
 
 import numpy as np
+from fingerprints import fingerprint
 
 from bayesmeta.engines.sampling.chains import Settings, run
 from bayesmeta.engines.sampling.compiled.program_cache import prepare
 from bayesmeta.engines.sampling.results.predictive import draw_prior, draw_theta
 from bayesmeta.engines.sampling.results.quantities import derive
-from bayesmeta.model import Model, code_hash, list_models, load_model
+from bayesmeta.model import Model, list_models, load_model
 from bayesmeta.studies import EffectSizes, PersonTime, TwoByTwo
 
 RECORD = Path(__file__).parent / "records" / "calibrate_nuts.csv"
-FIELDS = ("model", "code", "replicate", "parameter", "rank", "of")
+FIELDS = ("model", "program", "replicate", "parameter", "rank", "of")
 SETTINGS = Settings(draws=100, tune=600, thin=10, chains=2, target_accept=0.95)
 # Priors under which simulated studies look like real ones.
 PRIORS = {
@@ -84,7 +85,7 @@ def calibrate(name: str, replicates: int) -> list[dict[str, object]]:
     start, rows = time.perf_counter(), []
     for replicate in range(replicates):
         for parameter, rank in ranks(model, replicate).items():
-            rows.append(dict(zip(FIELDS, (name, code_hash(model), replicate, parameter, rank, of), strict=True)))
+            rows.append(dict(zip(FIELDS, (name, fingerprint(name), replicate, parameter, rank, of), strict=True)))
     print(f"{name}: {replicates} replicates in {time.perf_counter() - start:.0f} s", flush=True)
     return rows
 

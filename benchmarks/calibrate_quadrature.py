@@ -8,6 +8,9 @@ Run ``python benchmarks/calibrate_quadrature.py`` for the record (20,000 simulat
 name some with ``--models``: the others keep their rows. Analyses one by one are kept in blocks under ``--parts``, each
 with its git hash, and a run that was stopped, on whatever machine, goes on from there; once a model has its rows its
 blocks are deleted. The record is a CSV row per model, prior and quantity, with seed and git hashes.
+
+The first analyses of every model stand number by number in a second record, written with the first (or by ``--sample``
+alone): as long as today's code gives the same numbers, the record proves today's code.
 """
 
 import argparse
@@ -16,7 +19,7 @@ import csv
 import math
 import subprocess
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +30,8 @@ import bayesmeta as bm
 from bayesmeta.studies import PersonTime, TwoByTwo
 
 RECORD = Path(__file__).parent / "records" / "calibrate_quadrature.csv"
+SAMPLE = RECORD.with_name("calibrate_quadrature_sample.csv")
+SAMPLE_FIELDS = ("model", "prior", "replicate", "quantity", "probability")
 PARTS = RECORD.parent / "unfinished"
 SEED = 20261125
 ANALYSES = 20_000
@@ -320,6 +325,31 @@ def write(name: str, fresh: list[dict[str, object]], record: Path) -> None:
         writer.writerows(sorted([*kept, *fresh], key=lambda row: MODELS.index(str(row["model"]))))
 
 
+def sample(name: str) -> Iterator[dict[str, object]]:
+    """Yield the posterior probabilities below the truth of a model's first analyses."""
+    if name == "normal_normal":
+        found = [(s.tau_text, calibrate(s, 20, SEED)) for s in SETTINGS]
+    else:
+        found = [(ONE_BY_ONE[name].prior_text, block(name, SEED, 0, 4))]
+    for prior, pits in found:
+        for quantity, values in pits.items():
+            for replicate, value in enumerate(values):
+                yield dict(zip(SAMPLE_FIELDS, (name, prior, replicate, quantity, f"{value:.10f}"), strict=True))
+
+
+def write_sample(models: Iterable[str]) -> None:
+    """Write the sample of some models; the others keep their rows."""
+    kept: list[dict[str, object]] = []
+    if SAMPLE.is_file():
+        with SAMPLE.open(encoding="utf-8", newline="") as file:
+            kept = [row for row in csv.DictReader(file) if row["model"] not in models]
+    fresh = [row for name in models for row in sample(name)]
+    with SAMPLE.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, fieldnames=SAMPLE_FIELDS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(sorted([*kept, *fresh], key=lambda row: MODELS.index(str(row["model"]))))
+
+
 def main() -> None:
     """Calibrate the models named and write the record, one model after the other."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -329,10 +359,15 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--parts", type=Path, default=PARTS, help="folder of finished blocks")
     parser.add_argument("--record", type=Path, default=RECORD)
+    parser.add_argument("--sample", action="store_true", help="write the first analyses of each model, and stop")
     options = parser.parse_args()
+    if options.sample:
+        write_sample(options.models)
+        return
     for name in options.models:
         fresh = list(rows_of(name, options.analyses, options.seed, options.parts, options.processes))
         write(name, fresh, options.record)
+        write_sample([name])
         print(*fresh, sep="\n", flush=True)
         for path in blocks_of(name, options.analyses, options.seed, options.parts).values():
             path.unlink(missing_ok=True)

@@ -11,7 +11,6 @@ from bayesmeta.model.contract import Model as Model
 from bayesmeta.model.contract import StudyLikelihoods as StudyLikelihoods
 from bayesmeta.model.contract import data_slots as data_slots
 from bayesmeta.model.contract import resolved as resolved
-from bayesmeta.model.loader import code_hash as code_hash
 from bayesmeta.model.loader import list_models as list_models
 from bayesmeta.model.loader import load_model as load_model
 

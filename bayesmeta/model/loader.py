@@ -1,6 +1,5 @@
 """Reads a model file from ``models/`` or from a user's path."""
 
-import ast
 import hashlib
 import importlib.util
 import re
@@ -103,16 +102,3 @@ def _from_module(module: ModuleType, path: Path, digest: str) -> Model:
         measure=getattr(module, "MEASURE", None),
         module=module,
     )
-
-
-def code_hash(model: Model) -> str:
-    """Return a hash of a model file's code without its docstrings, layout and the places it imports from.
-
-    Records of long checks carry it, so that a test can tell whether the code they checked is still the same.
-    """
-    tree = ast.parse(model.path.read_text(encoding="utf-8"))
-    tree.body = [node for node in tree.body if not isinstance(node, ast.Import | ast.ImportFrom)]
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.FunctionDef) and ast.get_docstring(node, clean=False) is not None:
-            node.body = node.body[1:]
-    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()[:16]

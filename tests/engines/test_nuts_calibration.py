@@ -6,9 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fingerprints import fingerprint
 from scipy import stats
 
-from bayesmeta.model import code_hash, list_models, load_model
+from bayesmeta.model import list_models
 
 RECORD = Path(__file__).parents[2] / "benchmarks" / "records" / "calibrate_nuts.csv"
 BINS = 20
@@ -27,10 +28,10 @@ RANKS = _ranks()
 
 @pytest.mark.parametrize("name", list_models())
 def test_every_model_was_calibrated_as_it_is_now(name):
-    """The record holds at least 200 replicates of the model's present code."""
+    """The record holds at least 200 replicates of the model's present programs."""
     with RECORD.open(newline="") as file:
-        codes = {row["code"] for row in csv.DictReader(file) if row["model"] == name}
-    assert codes == {code_hash(load_model(name))}, "run python benchmarks/calibrate_nuts.py --models " + name
+        programs = {row["program"] for row in csv.DictReader(file) if row["model"] == name}
+    assert programs == {fingerprint(name)}, "run python benchmarks/calibrate_nuts.py --models " + name
     assert min(len(ranks) for ranks in RANKS[name].values()) >= 200
 
 

@@ -82,17 +82,19 @@ def test_a_stopped_run_goes_on_from_its_blocks(calibration, tmp_path, monkeypatc
     assert commits == sorted({"0123456789ab", calibration.git_hash()})
 
 
-def test_unfinished_models_have_blocks_in_the_range_of_probabilities(calibration):
-    """What is kept of models without a row is whole blocks of the record's seed."""
-    for path in calibration.PARTS.glob("*.npz"):
-        name, seed, start, stop = path.stem.rsplit("-", 3)
-        assert name in calibration.ONE_BY_ONE
-        assert int(seed) == calibration.SEED
-        found = dict(np.load(path))
-        assert len(str(found.pop("git"))) == 12
-        for pit in found.values():
-            assert pit.shape == (int(stop) - int(start),)
-            assert np.all((pit >= 0) & (pit <= 1))
+def test_the_record_is_of_the_present_code(calibration, record):
+    """The first analyses of every model and prior in the record are today what they were when it was made."""
+    with calibration.SAMPLE.open(encoding="utf-8", newline="") as file:
+        then = list(csv.DictReader(file))
+    assert {(row["model"], row["prior"], row["quantity"]) for row in then} == {
+        (row["model"], row["prior"], row["quantity"]) for row in record
+    }
+    now = [row for name in calibration.MODELS for row in calibration.sample(name)]
+    names = calibration.SAMPLE_FIELDS[:-1]
+    for old, new in zip(then, now, strict=True):
+        again = "run python benchmarks/calibrate_quadrature.py --models " + old["model"]
+        assert [old[name] for name in names] == [str(new[name]) for name in names]
+        assert float(new["probability"]) == pytest.approx(float(old["probability"]), abs=1e-7), (again, old)
 
 
 @pytest.mark.parametrize("index", [0, 1, 2])

@@ -2,7 +2,6 @@
 
 import dataclasses
 import re
-import shutil
 
 import numpy as np
 import pytest
@@ -11,7 +10,7 @@ from scipy import integrate, stats
 from bayesmeta.engines.sampling.compiled import program_cache
 from bayesmeta.engines.sampling.results.predictive import draw_prior, draw_theta
 from bayesmeta.errors import ModelError
-from bayesmeta.model import code_hash, list_models, load_model
+from bayesmeta.model import list_models, load_model
 from bayesmeta.studies import EffectSizes, TwoByTwo
 
 PROGRAMS = [(name, variant) for name in list_models() for variant in ("default", *load_model(name).variants)]
@@ -134,17 +133,3 @@ def test_a_file_with_a_syntax_error_is_refused_with_its_line(tmp_path):
     path.write_text('"""Mine."""\n\nDATA = (\n')
     with pytest.raises(ModelError, match=r"mine\.py, line 3"):
         load_model(path)
-
-
-def test_code_hash_ignores_docstrings_and_layout_only(tmp_path):
-    """The hash that records carry changes with the code, and not with words or blank lines."""
-    original = load_model("common_effect").path
-    copies = {name: tmp_path / f"{name}.py" for name in ("same", "words", "code")}
-    for path in copies.values():
-        shutil.copy(original, path)
-    text = original.read_text()
-    copies["words"].write_text(text.replace("Common-effect model.", "One effect.").replace("\n\n\n", "\n\n\n\n"))
-    copies["code"].write_text(text.replace("Normal(0.0, 2.82)", "Normal(0.0, 1.0)"))
-    hashes = {name: code_hash(load_model(path)) for name, path in copies.items()}
-    assert hashes["same"] == hashes["words"] == code_hash(load_model("common_effect"))
-    assert hashes["code"] != hashes["same"]
