@@ -1,0 +1,128 @@
+"""True effects given the variance parameters: best linear unbiased prediction, with its variance."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from bayesmeta.errors import ModelError
+from bayesmeta.gaussian.covariance import Covariance, Index
+from bayesmeta.gaussian.statement import Effect
+from bayesmeta.gaussian.sums import CHUNK, factor
+from bayesmeta.values import Array
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prediction:
+    """A true effect's normal distribution at n values of the variance parameters, coefficients beta given.
+
+    Its mean is ``base + slope @ beta``.
+
+    Parameters
+    ----------
+    slope
+        ``(n, p)``.
+    base
+        ``(n,)``.
+    variance
+        ``(n,)``.
+    """
+
+    slope: Array
+    base: Array
+    variance: Array
+
+
+def effects(covariance: Covariance, psi: Array, effect: Effect, X: Array, y: Array) -> Prediction:
+    """Return a true effect's distribution given the rows, coefficients and variance parameters.
+
+    Parameters
+    ----------
+    covariance
+        Of the rows.
+    psi
+        ``(n, d)`` values of the variance parameters.
+    effect
+        Coefficients of the fixed part are those of `X`'s columns.
+    X, y
+        Design and effects, ``(rows, p)`` and ``(rows,)``, in any coordinates.
+
+    References
+    ----------
+    Robinson (1991), Statistical Science 6:15-32.
+    """
+    parts = _parts(covariance, effect)
+    prior = _prior_variance(covariance, psi, parts)
+    rows = _rows(covariance, parts)
+    slope = np.broadcast_to(effect.x, (len(psi), len(effect.x)))
+    if rows.size == 0:
+        return Prediction(slope, np.zeros(len(psi)), prior)
+    out = [np.empty((len(psi), len(effect.x))), np.empty(len(psi)), np.empty(len(psi))]
+    step = max(1, CHUNK // rows.size**2)
+    for i in range(0, len(psi), step):
+        at = slice(i, i + step)
+        Sigma = covariance.known(rows) + np.tensordot(covariance.scales(psi[at]), covariance.matrices(rows), 1)
+        g = _with_rows(covariance, psi[at], parts, rows)
+        half = np.linalg.solve(L := factor(Sigma), g[..., None])
+        weight = np.linalg.solve(np.swapaxes(L, -1, -2), half)[..., 0]
+        out[0][at] = effect.x - weight @ X[rows]
+        out[1][at] = weight @ y[rows]
+        out[2][at] = np.maximum(prior[at] - np.sum(half[..., 0] ** 2, axis=1), 0.0)
+    return Prediction(*out)
+
+
+# A component by its place, and its level: None for a new one.
+type Parts = list[tuple[int, int | None]]
+
+
+def _parts(covariance: Covariance, effect: Effect) -> Parts:
+    place = {component.name: i for i, component in enumerate(covariance.given.components)}
+    parts: Parts = []
+    for name, label in effect.parts.items():
+        covariance.given.component(name)
+        names = covariance.loadings[place[name]].names
+        if label is not None and label not in names:
+            raise ModelError(f"{name} has no level {label!r}: {', '.join(names)}.")
+        parts.append((place[name], None if label is None else names.index(label)))
+    return parts
+
+
+def _prior_variance(covariance: Covariance, psi: Array, parts: Parts) -> Array:
+    m = len(covariance.given.components)
+    variance = sum((psi[:, a] ** 2 for a, _ in parts), np.zeros(len(psi)))
+    levels = dict(parts)
+    for a, b, r in covariance.pairs:
+        if a in levels and b in levels and levels[a] == levels[b]:
+            variance = variance + 2.0 * psi[:, m + r] * psi[:, a] * psi[:, b]
+    return variance
+
+
+def _rows(covariance: Covariance, parts: Parts) -> Index:
+    """Return the rows that say something: the blocks in which a part's level, or one related to it, occurs."""
+    touched = [
+        i for a, level in parts if level is not None for i in np.flatnonzero(covariance.loadings[a].level == level)
+    ]
+    blocks = sorted({int(covariance.block_of[i]) for i in touched})
+    return np.concatenate([covariance.blocks[i] for i in blocks]) if blocks else np.empty(0, dtype=np.intp)
+
+
+def _with_rows(covariance: Covariance, psi: Array, parts: Parts, rows: Index) -> Array:
+    """Return ``(n, rows)`` covariances of the effect with the rows."""
+    m = len(covariance.given.components)
+    g = np.zeros((len(psi), len(rows)))
+    for a, level in parts:
+        if level is None:
+            continue
+        g += psi[:, a, None] ** 2 * _shared(covariance, a, a, level, rows)
+        for one, other, r in covariance.pairs:
+            if a in (one, other):
+                b = other if a == one else one
+                g += (psi[:, m + r] * psi[:, a] * psi[:, b])[:, None] * _shared(covariance, a, b, level, rows)
+    return g
+
+
+def _shared(covariance: Covariance, a: int, b: int, level: int, rows: Index) -> Array:
+    """Return how an effect of unit variance at a level of component a enters rows through component b."""
+    loading = covariance.loadings[b]
+    relation = covariance.loadings[a].relation
+    there = loading.level[rows]
+    return np.asarray(loading.z[rows] * (there == level if relation is None else relation[level, there]))
