@@ -1,6 +1,8 @@
-"""Numbers as text: one rule each for estimates, intervals, p-values, probabilities and percentages."""
+"""Numbers as text: one rule each for estimates, intervals, p-values, probabilities and percentages; lines of tables."""
 
 import math
+import textwrap
+from collections.abc import Sequence
 from decimal import ROUND_HALF_UP, Decimal
 
 from bayesmeta.values import Interval
@@ -9,6 +11,8 @@ DAGGER = "†"
 CAP = 0.999
 CAP_DECIMALS = 3
 DASH = "–"
+# Columns of a terminal that tables and notes are folded to.
+WIDTH = 118
 
 INTERVAL_WORDS = {
     "confidence": "confidence interval",
@@ -168,3 +172,28 @@ def joined(words: "list[str] | tuple[str, ...]") -> str:
     if len(words) < 2:
         return "".join(words)
     return f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def aligned(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return lines of a table: the first column to the left, the others to the right.
+
+    Examples
+    --------
+    >>> for line in aligned(("event", "p"), [("OR < 1", "0.98"), ("OR < 0.8", "0.9")]):
+    ...     print(line)
+    event        p
+    OR < 1    0.98
+    OR < 0.8   0.9
+    """
+    table = [heads, *rows]
+    widths = [max(len(row[j]) for row in table) for j in range(len(heads))]
+    lines = []
+    for row in table:
+        cells = [c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True)]
+        lines.append("  ".join([row[0].ljust(widths[0]), *cells]).rstrip())
+    return lines
+
+
+def folded(sentence: str) -> list[str]:
+    """Return a sentence in lines that fit the terminal."""
+    return textwrap.wrap(sentence, WIDTH) or [""]

@@ -1,6 +1,8 @@
-"""The published, the classical and the Bayesian answer side by side, as rows of one shape."""
+"""The published, the classical and the Bayesian answer side by side, as rows of one shape; and by subgroup."""
 
 from bayesmeta.compare.run import compare
+from bayesmeta.compare.subgroup_values import Difference, Subgroup, Subgroups
+from bayesmeta.compare.subgroups import subgroups
 from bayesmeta.compare.values import Absent, Comparison, Row
 
-__all__ = ["Absent", "Comparison", "Row", "compare"]
+__all__ = ["Absent", "Comparison", "Difference", "Row", "Subgroup", "Subgroups", "compare", "subgroups"]

@@ -20,11 +20,10 @@ from bayesmeta.decisions.quantities import (
     plain,
 )
 from bayesmeta.decisions.risk import impossible, risk_difference, risk_map
-from bayesmeta.decisions.text import aligned, folded
 from bayesmeta.errors import ModelError, unknown
 from bayesmeta.posterior import Marginal, Posterior, between, side_of_benefit
 from bayesmeta.values import Interval
-from bayesmeta.words import interval_name, level_text
+from bayesmeta.words import aligned, folded, interval_name, level_text
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,10 +7,10 @@ from typing import Any
 from bayesmeta.decisions.absolute import AbsoluteTable, absolute_table
 from bayesmeta.decisions.events import EventTable
 from bayesmeta.decisions.quantities import Benefit, measure_of, measure_scale
-from bayesmeta.decisions.text import folded
 from bayesmeta.decisions.thresholds import ranges, rope, three_way, threshold_table
 from bayesmeta.errors import ModelError
 from bayesmeta.posterior import Posterior
+from bayesmeta.words import folded
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 
 from bayesmeta.compare.precision import probability_error, worst
 from bayesmeta.decisions.quantities import Scale, plain
-from bayesmeta.decisions.text import aligned, folded
 from bayesmeta.errors import unknown
 from bayesmeta.marginals.convergence import decimals
 from bayesmeta.posterior import Marginal, between, exactly
-from bayesmeta.words import probability_text
+from bayesmeta.words import aligned, folded, probability_text
 
 if TYPE_CHECKING:
     import pandas as pd

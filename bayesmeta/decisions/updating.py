@@ -24,7 +24,6 @@ from bayesmeta.decisions.quantities import (
     measure_scale,
 )
 from bayesmeta.decisions.study_orders import Studies, joined, places, studies_for, take
-from bayesmeta.decisions.text import aligned, folded
 from bayesmeta.engines import ENGINES
 from bayesmeta.errors import ConvergenceError, ModelError
 from bayesmeta.fit import fit
@@ -33,7 +32,7 @@ from bayesmeta.model import Model, load_model
 from bayesmeta.posterior import Marginal, Posterior, between, side_of_benefit
 from bayesmeta.priors import fill_defaults
 from bayesmeta.studies import EffectSizes, StudyTable, TwoByTwo
-from bayesmeta.words import DAGGER, DASH, level_text, number, p_value
+from bayesmeta.words import DAGGER, DASH, aligned, folded, level_text, number, p_value
 
 if TYPE_CHECKING:
     import pandas as pd
