@@ -10,7 +10,7 @@ from bayesmeta.compare.table import natural_text, tau_text
 from bayesmeta.compare.values import Benefit, Row
 from bayesmeta.effects import MEASURES
 from bayesmeta.errors import unknown
-from bayesmeta.frequentist.result import Test
+from bayesmeta.frequentist.significance import Test
 from bayesmeta.marginals.difference import negated
 from bayesmeta.posterior import Marginal
 from bayesmeta.studies import EffectSizes

@@ -16,6 +16,7 @@ from bayesmeta.errors import DataError, unknown
 from bayesmeta.frequentist import Test
 from bayesmeta.frequentist.pool import CiRule
 from bayesmeta.frequentist.significance import chi2_p, quantile, two_sided
+from bayesmeta.frequentist.tau2 import DEFAULT_ESTIMATOR
 from bayesmeta.model import load_model
 from bayesmeta.priors import fill_defaults
 from bayesmeta.studies import EffectSizes, StudyTable
@@ -29,7 +30,7 @@ def subgroups(
     by: str | Sequence[str] | Mapping[str, str] = "subgroup",
     measure: str | None = None,
     tau: Tau = "separate",
-    method: str = "DL",
+    method: str = DEFAULT_ESTIMATOR,
     ci: CiRule = "wald",
     level: float = 0.95,
     benefit: Benefit | None = None,
@@ -46,8 +47,8 @@ def subgroups(
 
     The test for subgroup differences is :math:`Q = \sum_g (\hat\mu_g - \bar\mu)^2 / s_g^2` on one less degree of
     freedom than there are subgroups, where :math:`s_g` is the standard error of a subgroup's pooled effect and
-    :math:`\bar\mu` their inverse-variance mean. With a common tau and t intervals it is an F test. Given ``"hksj"``, the
-    standard errors are Hartung and Knapp's.
+    :math:`\bar\mu` their inverse-variance mean. With a common tau and t intervals it is an F test. With ``ci="hksj"``
+    the standard errors are Hartung and Knapp's.
 
     Parameters
     ----------
@@ -88,7 +89,7 @@ def subgroups(
     >>> effects = EffectSizes(yi=[0.1, 0.3, 0.8, 0.9], sei=[0.1, 0.2, 0.2, 0.1], measure="SMD")
     >>> found = subgroups(effects, by=["old", "old", "new", "new"])
     >>> round(found.test.statistic, 2), round(found.difference("new", "old").median(), 2)
-    (34.23, 0.72)
+    (34.23, 0.7)
     """
     if tau not in ("separate", "common"):
         raise unknown("tau =", tau, ("separate", "common"))

@@ -7,6 +7,8 @@ such a quantity; `Known` one that has a single value.
 
 from bayesmeta.marginals.density import Density as Density
 from bayesmeta.marginals.density import Transformed as Transformed
+from bayesmeta.marginals.difference import difference as difference
+from bayesmeta.marginals.draws import DrawsMarginal as DrawsMarginal
 from bayesmeta.marginals.known import Known as Known
 from bayesmeta.marginals.known import known as known
 from bayesmeta.marginals.line import LineDensity as LineDensity
