@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from bayesmeta.decisions import update as update
     from bayesmeta.effects import conversions as conversions
     from bayesmeta.effects import effect_sizes as effect_sizes
+    from bayesmeta.events import probability as probability
     from bayesmeta.evidence.bayes_factors import bayes_factor as bayes_factor
     from bayesmeta.evidence.bayes_factors import model_average as model_average
     from bayesmeta.evidence.bayes_factors import predictive_p as predictive_p
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
     from bayesmeta.evidence.point_null import bayes_factor_null as bayes_factor_null
     from bayesmeta.fit import fit as fit
     from bayesmeta.fit import fit_many as fit_many
-    from bayesmeta.posterior import probability as probability
     from bayesmeta.reading import read_studies as read_studies
     from bayesmeta.report import report as report
     from bayesmeta.sensitivity import multiverse as multiverse
@@ -92,7 +92,7 @@ _PUBLIC: dict[str, str] = {
     "load_dataset": "datasets",
     "plots": ".plots",
     "priors": ".priors",
-    "probability": "posterior",
+    "probability": "events",
     "read_studies": "reading",
     "report": "report",
     "multiverse": "sensitivity",

@@ -9,13 +9,14 @@ from bayesmeta.compare import Comparison, compare
 from bayesmeta.compare.published import FigureCheck, check_published, why_q_differs
 from bayesmeta.compare.rows import MH_RANDOM, bayesian_row
 from bayesmeta.compare.run import Data
-from bayesmeta.compare.values import Benefit, Row
+from bayesmeta.compare.values import Row
 from bayesmeta.effects import MEASURES
 from bayesmeta.errors import BayesMetaError, ModelError, unknown
+from bayesmeta.events import Benefit, between, side_of_benefit
 from bayesmeta.evidence.predictive_check import PredictedStudy, predictive_check
 from bayesmeta.fit import fit
 from bayesmeta.model import load_model
-from bayesmeta.posterior import Posterior, between, side_of_benefit
+from bayesmeta.posterior import Posterior
 from bayesmeta.protocol import Alternative, Outcome, Protocol
 from bayesmeta.studies import StudyTable, TwoByTwo
 

@@ -1,6 +1,5 @@
 """The one result shape of every engine: a Posterior made of Marginals, with its diagnostics."""
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -9,9 +8,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from bayesmeta.errors import ModelError, unknown
-from bayesmeta.marginals.draws import DrawsMarginal
+from bayesmeta.marginals.measured import measured
 from bayesmeta.model import DEFAULT_VARIANT, Model
 from bayesmeta.priors import Prior, fixed_value
+from bayesmeta.resources import models_dir
 from bayesmeta.values import Array, Interval
 from bayesmeta.words import supported
 
@@ -115,6 +115,11 @@ class Posterior:
     versions: Mapping[str, str] = field(default_factory=dict)
     details: Any = None
 
+    def __post_init__(self) -> None:
+        if self.measure is not None:
+            for name in ("marginals", "theta"):
+                object.__setattr__(self, name, measured(getattr(self, name), self.measure, all_effects=name == "theta"))
+
     def __repr__(self) -> str:
         state = "reliable" if self.diagnostics.ok else "NOT reliable"
         of = "an average of models" if self.engine == AVERAGE else f"{self.model.name!r} by {self.engine}"
@@ -146,6 +151,16 @@ class Posterior:
     def k(self) -> int:
         """Number of studies."""
         return len(self.data.study)
+
+    @property
+    def measure(self) -> str | None:
+        """Effect measure of `mu`: that of the data, or of the model where it takes counts; None where neither says."""
+        stated = getattr(self.data, "measure", None)
+        if stated is not None:
+            return str(stated)
+        # A file of one's own that does not state it may have been written before anybody asked.
+        ours = self.model.path.parent == models_dir()
+        return self.model.own_measure if ours else self.model.measure
 
     @property
     def mu(self) -> Marginal:
@@ -285,91 +300,6 @@ def check_single_fit(posterior: Posterior, what: str) -> None:
 def fixed_at(posterior: Posterior, name: str) -> float | None:
     """Return the value at which its prior fixes a parameter; None where it is not known beforehand."""
     return fixed_value(posterior.priors.get(name))
-
-
-def probability(
-    marginal: Marginal,
-    *,
-    above: float | None = None,
-    below: float | None = None,
-    or_: tuple[float | None, float | None] | None = None,
-) -> float:
-    """Return the posterior probability that a quantity lies in a range, strictly between its bounds.
-
-    Parameters
-    ----------
-    marginal
-        E.g. ``post.mu`` or ``post.theta_new``.
-    above, below
-        Bounds on the analysis scale; given both, the range between them.
-    or_
-        ``(low, high)`` on the natural scale of a ratio measure, None for no bound.
-
-    Raises
-    ------
-    ModelError
-        If `marginal` is a whole posterior, no bound is given, a bound is no number, both scales are mixed,
-        or the bounds are out of order.
-
-    Examples
-    --------
-    ``probability(post.mu, or_=(None, 1.0))`` is P(OR < 1 | data).
-    """
-    if isinstance(marginal, Posterior):
-        raise ModelError("probability takes one quantity of a posterior, e.g. post.mu or post.theta_new.")
-    if or_ is not None:
-        if above is not None or below is not None:
-            raise ModelError("Give bounds on one scale: above/below (analysis scale) or or_ (natural scale).")
-        above, below = _log_bounds(or_)
-    for bound in (above, below):
-        if bound is not None and (isinstance(bound, str) or math.isnan(bound)):
-            raise ModelError(f"The bound {bound!r} is no number. Leave it out, or use None, where there is no bound.")
-    if above is None and below is None:
-        raise ModelError("Give at least one bound: above=, below= or or_=(low, high).")
-    if above is not None and below is not None and above >= below:
-        raise ModelError(f"The lower bound {above:g} must be less than the upper bound {below:g}.")
-    return between(marginal, above, below)
-
-
-def between(marginal: Marginal, low: float | None, high: float | None) -> float:
-    """Return the probability strictly between two bounds, analysis scale, None for no bound, accurate in both tails."""
-    if low is None:
-        return 1.0 if high is None else max(0.0, float(marginal.cdf(high)) - exactly(marginal, high))
-    if high is None:
-        return float(marginal.sf(low))
-    # Two small numbers are subtracted, not two close to 1.
-    if float(marginal.sf(low)) < 0.5:
-        return max(0.0, float(marginal.sf(low)) - float(marginal.sf(high)) - exactly(marginal, high))
-    return max(0.0, float(marginal.cdf(high)) - exactly(marginal, high) - float(marginal.cdf(low)))
-
-
-def side_of_benefit(threshold: float, benefit: str) -> tuple[float | None, float | None]:
-    """Return the bounds, for `between`, of effects beyond a threshold in the direction of benefit.
-
-    Parameters
-    ----------
-    threshold
-        On any scale; the bounds are on the same.
-    benefit
-        ``"lower"`` or ``"higher"``.
-    """
-    return (None, threshold) if benefit == "lower" else (threshold, None)
-
-
-def exactly(marginal: Marginal, value: float) -> float:
-    """Return the probability of exactly one value: 0 but for known quantities and averages of models with some."""
-    if isinstance(marginal, DrawsMarginal):
-        return float(np.mean(marginal.draws == value))
-    return float(getattr(marginal, "atoms", {}).get(value, 0.0))
-
-
-def _log_bounds(bounds: tuple[float | None, float | None]) -> tuple[float | None, float | None]:
-    if not isinstance(bounds, tuple | list) or len(bounds) != 2:
-        raise ModelError(f"or_={bounds!r}: give a pair (low, high), None where there is no bound, e.g. (None, 1.0).")
-    if any(b is not None and (isinstance(b, str) or not b > 0) for b in bounds):
-        raise ModelError(f"or_={bounds}: a ratio is a number greater than 0. Use None where there is no bound.")
-    low, high = (None if b is None else float(np.log(b)) for b in bounds)
-    return low, high
 
 
 def check_seed(seed: int | None) -> int | None:

@@ -8,9 +8,9 @@ import pytest
 from scipy.special import ndtr
 
 import bayesmeta as bm
-from bayesmeta.decisions.events import between
 from bayesmeta.decisions.quantities import MEAN, NEW
 from bayesmeta.errors import ModelError
+from bayesmeta.events import between
 from bayesmeta.marginals.draws import DrawsMarginal
 from bayesmeta.resources import data_dir
 

@@ -5,9 +5,10 @@ import pytest
 from scipy import stats
 
 from bayesmeta.errors import ModelError
+from bayesmeta.events import probability
 from bayesmeta.marginals import convergence
 from bayesmeta.marginals.draws import DrawsMarginal
-from bayesmeta.posterior import Marginal, probability
+from bayesmeta.posterior import Marginal
 
 
 @pytest.fixture(scope="module")

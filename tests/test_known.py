@@ -10,6 +10,7 @@ from scipy import stats
 import bayesmeta as bm
 from bayesmeta.analysis import analyse
 from bayesmeta.errors import ModelError
+from bayesmeta.events import event_for
 from bayesmeta.evidence.agreement import agreement
 from bayesmeta.evidence.bayes_factors import known_value
 from bayesmeta.marginals import Known
@@ -20,7 +21,6 @@ from bayesmeta.plots.ranks import ranks_data
 from bayesmeta.protocol import Protocol
 from bayesmeta.report.page import page
 from bayesmeta.sensitivity import power_scaling
-from bayesmeta.sensitivity.events import event_for
 from bayesmeta.sensitivity.question import Question, all_priors
 
 Y, S = np.array([-0.9, -0.2, -0.6, 0.1, -0.4]), np.array([0.3, 0.25, 0.4, 0.5, 0.35])

@@ -1,11 +1,9 @@
 """The result shape: names, summaries, probabilities."""
 
-import math
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from scipy import stats
 
 import bayesmeta as bm
 from bayesmeta.engines.lazy import Lazy
@@ -17,26 +15,6 @@ from bayesmeta.words import supported
 
 EFFECTS = bm.EffectSizes(yi=[0.9, 0.2, 0.6, -0.1], sei=[0.3, 0.25, 0.4, 0.5], study=["a", "b", "c", "d"], measure="OR")
 POST = bm.fit(EFFECTS, priors={"mu": "normal(0, 1)", "tau": "point(0)"}, engine="quadrature")
-
-
-def test_probability_on_both_scales():
-    """P(OR > 1) is P(log OR > 0); a range is a difference; the normal case is the closed form."""
-    frozen = stats.norm(POST.mu.mean(), POST.mu.sd())
-    assert bm.probability(POST.mu, above=0.0) == pytest.approx(frozen.sf(0.0), rel=1e-12)
-    assert bm.probability(POST.mu, or_=(1.0, None)) == pytest.approx(frozen.sf(0.0), rel=1e-12)
-    assert bm.probability(POST.mu, below=0.5) == pytest.approx(frozen.cdf(0.5), rel=1e-12)
-    between = bm.probability(POST.mu, or_=(0.8, 1.25))
-    assert between == pytest.approx(frozen.cdf(math.log(1.25)) - frozen.cdf(math.log(0.8)), abs=1e-12)
-
-
-@pytest.mark.parametrize(
-    "bounds",
-    [{}, {"above": 1.0, "below": 0.0}, {"above": 0.0, "or_": (1.0, None)}, {"or_": (0.0, 2.0)}, {"or_": (None, None)}],
-)
-def test_probability_needs_sensible_bounds(bounds):
-    """No bound, bounds out of order, mixed scales and odds ratios of 0 are refused."""
-    with pytest.raises(bm.ModelError):
-        bm.probability(POST.mu, **bounds)
 
 
 def test_summary_has_every_quantity():
@@ -67,27 +45,6 @@ def test_coefficients_by_term():
     assert POST.predicted([1.0]).ppf(0.3) == pytest.approx(POST.theta_new.ppf(0.3), rel=1e-12)
     with pytest.raises(bm.ModelError, match="1 finite value"):
         POST.linear([1.0, 2.0])
-
-
-@pytest.mark.parametrize(
-    ("bounds", "message"),
-    [
-        ({"above": float("nan")}, "bound nan is no number"),
-        ({"above": "0"}, "bound '0' is no number"),
-        ({"or_": 1}, "give a pair"),
-        ({"or_": "12"}, "give a pair"),
-    ],
-)
-def test_probability_bounds_are_numbers(bounds, message):
-    """NaN, texts and single numbers are no bounds: no probability is made of them."""
-    with pytest.raises(bm.ModelError, match=message):
-        bm.probability(POST.mu, **bounds)
-
-
-def test_probability_is_of_one_quantity():
-    """A whole posterior has no probability; the error names the quantities."""
-    with pytest.raises(bm.ModelError, match=r"post\.mu"):
-        bm.probability(POST, above=0.0)
 
 
 @pytest.mark.parametrize(("draws", "seed"), [(0, 1), (1.5, 1), (10, "x"), (10, -1)])

@@ -8,13 +8,13 @@ from scipy.stats import norm
 
 import bayesmeta as bm
 from bayesmeta.errors import DataError, ModelError
+from bayesmeta.events import event_for
 from bayesmeta.model import load_model
 from bayesmeta.plots.sensitivity import sensitivity_data
 from bayesmeta.plots.specification_curve import specification_curve_data
 from bayesmeta.resources import data_dir
 from bayesmeta.sensitivity import mu_ladder, mu_presets, prior_range, tau_ladder, tau_presets
 from bayesmeta.sensitivity.drivers import decompose, logit
-from bayesmeta.sensitivity.events import event_for
 from bayesmeta.sensitivity.question import Question, all_priors
 from bayesmeta.sensitivity.roots import crossing, crossing_one_by_one, first_below, first_below_one_by_one
 from bayesmeta.sensitivity.tipping import _sceptical_sd, _tau_scale, _without

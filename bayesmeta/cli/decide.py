@@ -131,7 +131,7 @@ def _later(file: Path, outcome: str) -> "StudyTable":
 
 def _over_priors(found: Any, ends: list[Any]) -> str:
     """Return the range of the last probabilities over sets of priors."""
-    from bayesmeta.decisions.events import Probability
+    from bayesmeta.decisions.event_table import Probability
 
     said = []
     last = [s.steps[-1] for s in (found, *ends)]

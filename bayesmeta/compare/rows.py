@@ -4,14 +4,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from bayesmeta.compare.values import Absent, Benefit, Row
+from bayesmeta.compare.values import Absent, Row
 from bayesmeta.effects import MEASURES
 from bayesmeta.errors import BayesMetaError
+from bayesmeta.events import Benefit, between, side_of_benefit
 from bayesmeta.fit import fit
 from bayesmeta.frequentist import mantel_haenszel, pool
 from bayesmeta.frequentist.result import PooledFit
 from bayesmeta.model import Model, load_model
-from bayesmeta.posterior import Posterior, between, side_of_benefit
+from bayesmeta.posterior import Posterior
 from bayesmeta.studies import EffectSizes, PersonTime, PublishedResult, TwoByTwo
 from bayesmeta.values import Interval
 

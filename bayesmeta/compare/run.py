@@ -6,9 +6,10 @@ from typing import Any
 
 from bayesmeta.compare.caveats import caveats, reconstructed
 from bayesmeta.compare.rows import ENGINE_LABELS, Plan, make_rows, narrow_hksj, published_row
-from bayesmeta.compare.values import Absent, Benefit, Comparison
+from bayesmeta.compare.values import Absent, Comparison
 from bayesmeta.effects import effect_sizes
 from bayesmeta.errors import DataError, ModelError, unknown
+from bayesmeta.events import Benefit, known_benefit
 from bayesmeta.model import Model, load_model
 from bayesmeta.studies import EffectSizes, PublishedResult, StudyTable, TwoByTwo
 from bayesmeta.words import joined
@@ -77,8 +78,7 @@ def compare(
     """
     if engine not in ("both", "auto", *ENGINE_LABELS):
         raise unknown("engine", engine, ["both", "auto", *ENGINE_LABELS])
-    if benefit not in (None, "higher", "lower"):
-        raise unknown("benefit", benefit, ["higher", "lower"])
+    known_benefit(benefit)
     plan = Plan(level, benefit, _tuple(model), priors, _engines(engine), seed, common_effect, dict(sampling or {}))
     effects, counts = _effects_of(data, measure, load_model(plan.models[0]) if plan.models else None, add, to)
     known = _published_of(data, published)

@@ -8,15 +8,16 @@ import numpy as np
 
 from bayesmeta.compare.rows import bayesian_row, classical_row
 from bayesmeta.compare.subgroup_values import Subgroup
-from bayesmeta.compare.values import Benefit, Row
+from bayesmeta.compare.values import Row
 from bayesmeta.effects import MEASURES
 from bayesmeta.errors import DataError, ModelError
+from bayesmeta.events import Benefit, between, side_of_benefit
 from bayesmeta.fit import fit
 from bayesmeta.frequentist import PooledFit, pool
 from bayesmeta.frequentist.pool import CiRule
 from bayesmeta.marginals.difference import difference
 from bayesmeta.model import Model
-from bayesmeta.posterior import Marginal, Posterior, between, side_of_benefit
+from bayesmeta.posterior import Marginal, Posterior
 from bayesmeta.studies import EffectSizes, TwoByTwo
 from bayesmeta.values import Array, Interval
 

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Literal
 
 from bayesmeta.compare.precision import Printed
 from bayesmeta.compare.table import natural_text, tau_text
-from bayesmeta.compare.values import Benefit, Row
+from bayesmeta.compare.values import Row
 from bayesmeta.effects import MEASURES
 from bayesmeta.errors import unknown
+from bayesmeta.events import Benefit
 from bayesmeta.frequentist.significance import Test
 from bayesmeta.marginals.difference import negated
 from bayesmeta.posterior import Marginal

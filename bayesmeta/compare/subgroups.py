@@ -10,9 +10,9 @@ from scipy.special import fdtrc
 
 from bayesmeta.compare.subgroup_fits import Asked, Fits, common_fits, separate_fits
 from bayesmeta.compare.subgroup_values import Difference, Subgroups, Tau
-from bayesmeta.compare.values import Benefit
 from bayesmeta.effects import effect_sizes
 from bayesmeta.errors import DataError, unknown
+from bayesmeta.events import Benefit, known_benefit
 from bayesmeta.frequentist import Test
 from bayesmeta.frequentist.pool import CiRule
 from bayesmeta.frequentist.significance import chi2_p, quantile, two_sided
@@ -93,8 +93,7 @@ def subgroups(
     """
     if tau not in ("separate", "common"):
         raise unknown("tau =", tau, ("separate", "common"))
-    if benefit not in (None, "higher", "lower"):
-        raise unknown("benefit", benefit, ["higher", "lower"])
+    known_benefit(benefit)
     effects = _effects(data, measure, add=add, to=to, drop00=drop00)
     of = _labels(data, effects, by)
     groups = tuple(dict.fromkeys(of.values()))

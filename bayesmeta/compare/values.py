@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from bayesmeta.errors import ModelError, unknown
+from bayesmeta.events import Benefit
 from bayesmeta.frequentist.result import PooledFit
 from bayesmeta.posterior import Posterior
 from bayesmeta.studies import EffectSizes, PublishedResult
@@ -13,7 +14,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 type Kind = Literal["published", "classical", "bayesian"]
-type Benefit = Literal["higher", "lower"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -10,7 +10,7 @@ from bayesmeta.decisions.baseline import baseline_risk as baseline_risk
 from bayesmeta.decisions.baseline import pooled_baseline as pooled_baseline
 from bayesmeta.decisions.decide import Decision as Decision
 from bayesmeta.decisions.decide import decide as decide
-from bayesmeta.decisions.events import EventTable as EventTable
+from bayesmeta.decisions.event_table import EventTable as EventTable
 from bayesmeta.decisions.number_needed import NumberNeeded as NumberNeeded
 from bayesmeta.decisions.number_needed import number_needed as number_needed
 from bayesmeta.decisions.thresholds import ranges as ranges

@@ -6,22 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from bayesmeta.compare.precision import Printed, figure_error
 from bayesmeta.decisions.baseline import Baseline, baseline_risk, events_per_1000
-from bayesmeta.decisions.events import Probability
+from bayesmeta.decisions.event_table import Probability
 from bayesmeta.decisions.number_needed import NumberNeeded, number_needed
-from bayesmeta.decisions.quantities import (
-    ESTIMANDS,
-    MEAN,
-    NEW,
-    Benefit,
-    Scale,
-    check_benefit,
-    marginals_of,
-    measure_of,
-    plain,
-)
+from bayesmeta.decisions.quantities import ESTIMANDS, MEAN, NEW, marginals_of, measure_of
 from bayesmeta.decisions.risk import impossible, risk_difference, risk_map
 from bayesmeta.errors import ModelError, unknown
-from bayesmeta.posterior import Marginal, Posterior, between, side_of_benefit
+from bayesmeta.events import Benefit, Scale, between, check_benefit, plain, side_of_benefit
+from bayesmeta.posterior import Marginal, Posterior
 from bayesmeta.values import Interval
 from bayesmeta.words import aligned, folded, interval_name, level_text
 

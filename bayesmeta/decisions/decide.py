@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from bayesmeta.decisions.absolute import AbsoluteTable, absolute_table
-from bayesmeta.decisions.events import EventTable
-from bayesmeta.decisions.quantities import Benefit, measure_of, measure_scale
+from bayesmeta.decisions.event_table import EventTable
+from bayesmeta.decisions.quantities import measure_of
 from bayesmeta.decisions.thresholds import ranges, rope, three_way, threshold_table
 from bayesmeta.errors import ModelError
+from bayesmeta.events import Benefit, measure_scale
 from bayesmeta.posterior import Posterior
 from bayesmeta.words import folded
 

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from bayesmeta.compare.precision import Printed, figure_error
-from bayesmeta.decisions.quantities import MEAN, Benefit, check_benefit
+from bayesmeta.decisions.quantities import MEAN
 from bayesmeta.errors import ModelError
-from bayesmeta.posterior import Marginal, between, exactly, side_of_benefit
+from bayesmeta.events import Benefit, between, check_benefit, exactly, side_of_benefit
+from bayesmeta.posterior import Marginal
 from bayesmeta.values import Interval
 from bayesmeta.words import digits, level_text, number
 

@@ -4,10 +4,11 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-from bayesmeta.decisions.events import Event, EventTable, event, exact_notes
-from bayesmeta.decisions.quantities import Benefit, Scale, check_benefit, check_values, quantities
+from bayesmeta.decisions.event_table import EventRow, EventTable, event_row, exact_notes
+from bayesmeta.decisions.quantities import quantities
 from bayesmeta.errors import ModelError
-from bayesmeta.posterior import Marginal, side_of_benefit
+from bayesmeta.events import Benefit, Scale, check_benefit, check_values, opposite, side_of_benefit
+from bayesmeta.posterior import Marginal
 
 JUDGEMENT = (
     "These are inputs to a judgement, not a verdict: how sure one may be also depends on risk of bias, indirectness "
@@ -52,7 +53,7 @@ def threshold_table(
     scale, marginals = quantities(source, measure)
     numbers = check_values(scale, thresholds, "thresholds")
     beyond = [quantities(other, measure)[1] for other in others]
-    events = tuple(event(scale, marginals, side_of_benefit(t, direction), others=beyond) for t in numbers)
+    events = tuple(event_row(scale, marginals, side_of_benefit(t, direction), others=beyond) for t in numbers)
     notes = (
         f"A benefit is {'a smaller' if direction == 'lower' else 'a larger'} {scale.label}.",
         *_notes(scale, marginals, events, others),
@@ -61,7 +62,7 @@ def threshold_table(
 
 
 def _notes(
-    scale: Scale, marginals: Mapping[str, Marginal], events: Sequence[Event], others: Sequence[Any]
+    scale: Scale, marginals: Mapping[str, Marginal], events: Sequence[EventRow], others: Sequence[Any]
 ) -> tuple[str, ...]:
     """Return how probable bounds of the events are themselves, and what is in brackets beside other sets of priors."""
     exact = exact_notes(scale, marginals, [bound for e in events for bound in (e.low, e.high)])
@@ -101,7 +102,7 @@ def rope(source: Any, low: float, high: float, *, measure: str | None = None, ot
     low, high = _ordered(scale, low, high, "The region of practical equivalence")
     beyond = [quantities(other, measure)[1] for other in others]
     named = (("below", (None, low)), ("inside", (low, high)), ("above", (high, None)))
-    events = tuple(event(scale, marginals, bounds, label=label, others=beyond) for label, bounds in named)
+    events = tuple(event_row(scale, marginals, bounds, label=label, others=beyond) for label, bounds in named)
     return EventTable(
         "Region of practical equivalence: the effect below it, inside it, above it",
         events,
@@ -144,7 +145,7 @@ def three_way(
     beyond = [quantities(other, measure)[1] for other in others]
     below, above = ("benefit", "harm") if direction == "lower" else ("harm", "benefit")
     rows = {
-        label: event(scale, marginals, bounds, label=label, others=beyond)
+        label: event_row(scale, marginals, bounds, label=label, others=beyond)
         for label, bounds in ((below, (None, low)), ("equivalence", (low, high)), (above, (high, None)))
     }
     events = (rows["benefit"], rows["equivalence"], rows["harm"])
@@ -190,7 +191,7 @@ def ranges(
     if scale.null is None:
         raise ModelError(f"{scale.label} has no value that means no effect, so effects have no size. Use bm.rope.")
     good = _outwards(scale, thresholds, "thresholds", direction)
-    other: Benefit = "higher" if direction == "lower" else "lower"
+    other = opposite(direction)
     bad = _mirrored(scale, good) if harm is None else _outwards(scale, harm, "harm", other)
     if len(bad) != len(good):
         raise ModelError(f"There are {len(good)} thresholds of benefit and {len(bad)} of harm: give as many of each.")
@@ -199,7 +200,7 @@ def ranges(
     bands = [(f"{size} benefit", b) for size, b in zip(sizes[1:], _bands(good, direction), strict=True)][::-1]
     bands.append((sizes[0], (min(good[0], bad[0]), max(good[0], bad[0]))))
     bands += [(f"{size} harm", b) for size, b in zip(sizes[1:], _bands(bad, other), strict=True)]
-    events = tuple(event(scale, marginals, bounds, label=label, others=beyond) for label, bounds in bands)
+    events = tuple(event_row(scale, marginals, bounds, label=label, others=beyond) for label, bounds in bands)
     mirrored = " The thresholds of harm mirror those of benefit." if harm is None else ""
     notes = (f"The thresholds are the user's.{mirrored} {JUDGEMENT}", *_notes(scale, marginals, events, others))
     return EventTable("How large the effect may be", events, notes)

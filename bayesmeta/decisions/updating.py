@@ -12,24 +12,15 @@ from bayesmeta.compare.precision import Printed, figure_error, written
 from bayesmeta.compare.table import daggered, tau_text
 from bayesmeta.decisions.next_table import check_table
 from bayesmeta.decisions.predictive import Check, check_estimate, check_events, log_predictive
-from bayesmeta.decisions.quantities import (
-    MEAN,
-    NEW,
-    Benefit,
-    Scale,
-    check_benefit,
-    check_values,
-    marginals_of,
-    measure_of,
-    measure_scale,
-)
+from bayesmeta.decisions.quantities import MEAN, NEW, marginals_of, measure_of
 from bayesmeta.decisions.study_orders import Studies, joined, places, studies_for, take
 from bayesmeta.engines import ENGINES
 from bayesmeta.errors import ConvergenceError, ModelError
+from bayesmeta.events import Benefit, Scale, between, check_benefit, check_values, measure_scale, side_of_benefit
 from bayesmeta.fit import fit
 from bayesmeta.marginals.convergence import decimals
 from bayesmeta.model import Model, load_model
-from bayesmeta.posterior import Marginal, Posterior, between, side_of_benefit
+from bayesmeta.posterior import Marginal, Posterior
 from bayesmeta.priors import fill_defaults
 from bayesmeta.studies import EffectSizes, StudyTable, TwoByTwo
 from bayesmeta.words import DAGGER, DASH, aligned, folded, level_text, number, p_value

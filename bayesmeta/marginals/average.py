@@ -24,11 +24,14 @@ class Average(Searched):
     ----------
     weights, parts
         ``(n,)`` weights, which add up to one, and the distributions they belong to.
+    measure
+        Effect measure whose analysis scale the quantity is on; empty for other quantities.
     """
 
     weights: Array
     parts: Sequence[Any]
     kind: IntervalKind = "credible"
+    measure: str = ""
 
     @property
     def support(self) -> tuple[float, float]:  # type: ignore[override]

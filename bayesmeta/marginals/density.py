@@ -43,6 +43,8 @@ class Density(Searched):
         What does not exist, and why.
     extra_first, extra_second
         Share of the first and second moment beyond the last node, where the tail is a known power.
+    measure
+        Effect measure whose analysis scale the quantity is on; empty for other quantities.
     """
 
     log_density: Callable[[Array], Array]
@@ -60,6 +62,7 @@ class Density(Searched):
     kind: IntervalKind = "credible"
     extra_first: float = 0.0
     extra_second: float = 0.0
+    measure: str = ""
     below: Array = field(init=False)
     above: Array = field(init=False)
     edge: Array = field(init=False)

@@ -31,6 +31,8 @@ class DrawsMarginal:
         Whether the posterior has no mean, and no SD: they are then infinite, or undefined (nan) where both tails count.
     notes
         Why.
+    measure
+        Effect measure whose analysis scale the quantity is on; empty for other quantities.
 
     Raises
     ------
@@ -44,6 +46,7 @@ class DrawsMarginal:
     no_mean: bool = False
     no_sd: bool = False
     notes: tuple[str, ...] = ()
+    measure: str = ""
 
     def __post_init__(self) -> None:
         draws = frozen_array(self.draws)

@@ -35,6 +35,8 @@ class NormalMixture(Searched):
         ``"posterior prediction"`` for a new study's effect.
     extra_variance
         Share of the variance beyond the last node, where the tail is a known power.
+    measure
+        Effect measure whose analysis scale the quantity is on; empty for other quantities.
     """
 
     weights: Array
@@ -45,6 +47,7 @@ class NormalMixture(Searched):
     notes: tuple[str, ...] = ()
     kind: IntervalKind = "credible"
     extra_variance: float = 0.0
+    measure: str = ""
 
     @property
     def support(self) -> tuple[float, float]:  # type: ignore[override]

@@ -57,6 +57,8 @@ class SincDensity(Searched):
         Minus infinity or infinity where the mean is that, else 0.
     extra_first, extra_variance
         Share of the mean and of the variance beyond the grid, where a tail is so heavy that there is one.
+    measure
+        Effect measure whose analysis scale the quantity is on; empty for other quantities.
     """
 
     v: Array
@@ -70,6 +72,7 @@ class SincDensity(Searched):
     extra_first: float = 0.0
     extra_variance: float = 0.0
     infinite_mean: float = 0.0
+    measure: str = ""
 
     @property
     def support(self) -> tuple[float, float]:  # type: ignore[override]

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayesmeta.decisions.quantities import NEW, Benefit, check_benefit, check_values, quantities
+from bayesmeta.decisions.quantities import NEW, quantities
+from bayesmeta.events import Benefit, check_benefit, check_values
 from bayesmeta.plots._style import BAYESIAN, FAINT, INK, MUTED, bare, new_axes, ratio_ticks, text
 from bayesmeta.posterior import Marginal
 from bayesmeta.values import Array, frozen_array

@@ -2,7 +2,7 @@
 
 from bayesmeta.analysis import OutcomeResult
 from bayesmeta.decisions import AbsoluteTable, EventTable, decide
-from bayesmeta.decisions.events import GIVEN
+from bayesmeta.decisions.event_table import GIVEN
 from bayesmeta.report.values import Line, Table
 
 

@@ -5,7 +5,7 @@ from bayesmeta.compare.caveats import reconstructed
 from bayesmeta.compare.precision import Printed
 from bayesmeta.compare.rows import DL_WALD, MH_RANDOM
 from bayesmeta.compare.table import Shown, benefit_words, daggered, footnotes, headings, natural_text, sections
-from bayesmeta.decisions.events import Probability
+from bayesmeta.decisions.event_table import Probability
 from bayesmeta.effects import MEASURES
 from bayesmeta.posterior import Marginal, Posterior
 from bayesmeta.report.values import Line, Table

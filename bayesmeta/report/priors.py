@@ -5,7 +5,7 @@ import numpy as np
 from bayesmeta.analysis import OutcomeResult, PriorSet
 from bayesmeta.compare.precision import Printed, probability_error, worst
 from bayesmeta.compare.table import Shown, benefit_words, natural_scale, tau_text
-from bayesmeta.decisions.events import Probability
+from bayesmeta.decisions.event_table import Probability
 from bayesmeta.effects import MEASURES
 from bayesmeta.plots.prior_posterior import prior_of
 from bayesmeta.posterior import fixed_at

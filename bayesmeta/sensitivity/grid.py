@@ -7,8 +7,8 @@ import numpy as np
 
 from bayesmeta.effects import MEASURES
 from bayesmeta.errors import DataError, ModelError
+from bayesmeta.events import Event, event_for
 from bayesmeta.model import Model, load_model
-from bayesmeta.sensitivity.events import Event, event_for
 from bayesmeta.sensitivity.many import QUANTITIES, Job, answers
 from bayesmeta.sensitivity.presets import labelled, mu_presets, tau_presets
 from bayesmeta.studies import EffectSizes, PersonTime, StudyTable, TwoByTwo

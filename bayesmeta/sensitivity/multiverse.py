@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 
 from bayesmeta.effects import is_ratio
 from bayesmeta.errors import DataError, ModelError, unknown
+from bayesmeta.events import Event, check_benefit, event_for
 from bayesmeta.frequentist.batch import pool_many
 from bayesmeta.model import Model, load_model
 from bayesmeta.posterior import Posterior
 from bayesmeta.priors import default_prior
 from bayesmeta.sensitivity.drivers import Driver, decompose
-from bayesmeta.sensitivity.events import Event, event_for, need_benefit
 from bayesmeta.sensitivity.many import QUANTITIES, Job, answers
 from bayesmeta.sensitivity.multiverse_data import Data, DataSet, data_sets, exact_sets, rules_of, subsets_of
 from bayesmeta.sensitivity.presets import labelled, mu_presets, tau_presets
@@ -161,7 +161,7 @@ def multiverse(
     DataError
         If the data are no studies, or no combination of measure, zero-cell rule and studies can be analysed.
     """
-    event_for("OR", need_benefit(benefit))
+    event_for("OR", check_benefit(benefit))
     if not isinstance(data, StudyTable | TwoByTwo | PersonTime | EffectSizes):
         instead = " Give what it was fitted to: its .data." if isinstance(data, Posterior) else ""
         raise DataError(

@@ -10,9 +10,9 @@ from scipy.special import ndtr
 from bayesmeta.effects import effect_sizes
 from bayesmeta.engines.gaussian.given_variances import condition, problem
 from bayesmeta.errors import ConvergenceError, DataError, ModelError
+from bayesmeta.events import Event, opposite
 from bayesmeta.model import Model
 from bayesmeta.priors import fill_defaults, fixed_value
-from bayesmeta.sensitivity.events import Direction, Event
 from bayesmeta.sensitivity.many import Job, answers, known_at
 from bayesmeta.studies import EffectSizes, PersonTime, StudyTable, TwoByTwo
 from bayesmeta.values import Array
@@ -56,8 +56,7 @@ class Question:
 
     def flipped(self) -> "Question":
         """Return the same question about the other side of the threshold."""
-        other: Direction = "lower" if self.event.direction == "higher" else "higher"
-        return replace(self, event=replace(self.event, direction=other, benefit=False))
+        return replace(self, event=replace(self.event, direction=opposite(self.event.direction), benefit=False))
 
     def probabilities(
         self, *, data: Sequence[Any] | None = None, priors: Sequence[Mapping[str, Any]] | None = None

@@ -12,10 +12,10 @@ from scipy.special import ndtri
 from bayesmeta.effects import effect_sizes
 from bayesmeta.engines.axes.tau_prior import known_tau
 from bayesmeta.errors import BayesMetaError, ConvergenceError
+from bayesmeta.events import Event, check_benefit, event_for
 from bayesmeta.frequentist import pool
 from bayesmeta.model import Model, load_model
 from bayesmeta.priors import HalfNormal, Normal
-from bayesmeta.sensitivity.events import Event, event_for, need_benefit
 from bayesmeta.sensitivity.fragility import Move, NullStudies, changed_outcomes, null_studies
 from bayesmeta.sensitivity.question import Question, all_priors, data_for
 from bayesmeta.sensitivity.reverse_bayes import CriticalPrior, critical_prior
@@ -147,7 +147,7 @@ def tipping_point(
     """
     loaded = load_model(model)
     own, kind = data_for(loaded, data, measure)
-    event = event_for(kind, need_benefit(benefit), threshold)
+    event = event_for(kind, check_benefit(benefit), threshold)
     asked = Question(loaded, own, all_priors(loaded, own, priors), event, level)
     mean, new = (float(p[0]) for p in asked.probabilities())
     conclusion = _concluded(mean, asked)

@@ -7,10 +7,10 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from bayesmeta.compare.precision import probability_error, worst
-from bayesmeta.decisions.quantities import Scale, plain
 from bayesmeta.errors import unknown
+from bayesmeta.events import Scale, between, exactly, plain
 from bayesmeta.marginals.convergence import decimals
-from bayesmeta.posterior import Marginal, between, exactly
+from bayesmeta.posterior import Marginal
 from bayesmeta.words import aligned, folded, probability_text
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class Probability:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Event:
+class EventRow:
     """A range of the effect and how probable it is.
 
     Parameters
@@ -107,10 +107,10 @@ class EventTable:
     """
 
     title: str
-    events: tuple[Event, ...]
+    events: tuple[EventRow, ...]
     notes: tuple[str, ...] = ()
 
-    def __getitem__(self, key: str) -> Event:
+    def __getitem__(self, key: str) -> EventRow:
         """Return the event with that label, or those words."""
         for event in self.events:
             if key in (event.label, event.words):
@@ -178,14 +178,14 @@ def exact_notes(scale: Scale, marginals: Mapping[str, Marginal], bounds: Sequenc
     )
 
 
-def event(
+def event_row(
     scale: Scale,
     marginals: Mapping[str, Marginal],
     bounds: tuple[float | None, float | None],
     *,
     label: str = "",
     others: Sequence[Mapping[str, Marginal]] = (),
-) -> Event:
+) -> EventRow:
     """Return an event with its probability for every estimand.
 
     Parameters
@@ -204,4 +204,4 @@ def event(
     for name, marginal in marginals.items():
         known = [marginal, *(other[name] for other in others if name in other)]
         found[name] = Probability.over([(between(m, low, high), m) for m in known])
-    return Event(label, scale.words(*bounds), *bounds, MappingProxyType(found))
+    return EventRow(label, scale.words(*bounds), *bounds, MappingProxyType(found))
