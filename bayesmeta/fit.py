@@ -98,6 +98,8 @@ def _data_for(model: Model, data: Any) -> Any:
                 f"The effects have moderators ({joined(data.moderators)}), and model {model.name!r} is about one mean "
                 "effect without them: use model='meta_regression', or leave the moderators out of the effect sizes."
             )
+        if not model.takes_dependent_rows:
+            data.check_independent(f"Model {model.name!r}")
     return data
 
 

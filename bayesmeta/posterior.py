@@ -150,7 +150,7 @@ class Posterior:
     @property
     def k(self) -> int:
         """Number of studies."""
-        return len(self.data.study)
+        return int(self.data.k)
 
     @property
     def measure(self) -> str | None:

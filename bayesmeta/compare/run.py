@@ -122,6 +122,7 @@ def _effects_of(
             raise ModelError(
                 f"The effect sizes are {data.measure}, not {measure}: leave measure out or give the counts."
             )
+        data.check_independent("compare")
         if data.moderators:
             raise DataError(
                 f"Rows side by side are about one mean effect, and these effects have moderators "
@@ -130,6 +131,7 @@ def _effects_of(
             )
         return data, data.counts
     effects = effect_sizes(data, measure=measure or own or "OR", add=add, to=to)
+    effects.check_independent("compare")
     return effects, effects.counts
 
 

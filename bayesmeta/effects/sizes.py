@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -285,7 +285,18 @@ def _from_ready(
         ni=_sizes(data.columns),
         excluded=data.excluded,
         rule=f"{measure.label}: {rule}",
+        **_labels(data, np.ones(data.k, dtype=bool)),
     )
+
+
+def _labels(data: StudyTable | TwoByTwo | PersonTime, keep: NDArray[np.bool_]) -> dict[str, Any]:
+    """Return what tells rows of one study or cluster, where the table says so."""
+    columns = data.columns if isinstance(data, StudyTable) else {}
+    return {
+        name: tuple(str(value) for value in np.asarray(columns[name])[keep])
+        for name in ("cluster", "outcome", "effect")
+        if name in columns
+    }
 
 
 def _sizes(columns: Mapping[str, ArrayLike]) -> Array | None:
@@ -366,6 +377,7 @@ def _assemble(
         adjusted=tuple(Adjustment(label, what) for label in added),
         excluded=excluded,
         rule=_sentence(measure, raw, zeros, vtype),
+        **_labels(data, keep),
     )
 
 

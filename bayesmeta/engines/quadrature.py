@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from bayesmeta.engines.counts import solve as exact
+from bayesmeta.engines.gaussian import cubature
 from bayesmeta.engines.gaussian import integrate as normal
 from bayesmeta.engines.gaussian.given_variances import LOG_2PI
 from bayesmeta.errors import ModelError
@@ -46,6 +47,8 @@ def solve(
     options: dict[str, Any] = {} if tolerance is None else {"tolerance": tolerance}
     if model.gaussian is not None:
         given = model.gaussian(data, priors)
+        if not given.independent:
+            return cubature.solve(model, data, priors, given, seed=seed, **options)
         mu = given.beta[0]
         if given.terms == ("mu",) and not is_normal_mixture(mu) and mu.support == (-math.inf, math.inf):
             return exact.solve(model, data, priors, _likelihoods(given), seed=seed, **options)

@@ -20,6 +20,7 @@ def model_of(effects: EffectSizes) -> Model:
 
 def normal_form(effects: EffectSizes, intercept: bool) -> Model:
     """Return the normal form of `effects`, given whether their design has an intercept."""
+    effects.check_independent("This method")
     X, vi = effects.X, effects.sei * effects.sei
     assert X is not None
     if X.shape[1] == 1 and intercept:

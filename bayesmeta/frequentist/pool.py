@@ -165,6 +165,7 @@ def _check_effects(effects: object) -> None:
             "Use bm.effect_sizes(data, measure=...) first, or bm.EffectSizes(yi=..., sei=...)."
         )
     find_measure(effects.measure)
+    effects.check_independent("pool")
 
 
 def _check(method: str, ci: str, level: float, prediction: str) -> str:

@@ -50,6 +50,7 @@ ASYMMETRY_IS_NOT_BIAS = (
 def require_one_mean(effects: EffectSizes, what: str) -> None:
     """Raise a DataError when `effects` carry moderators, which `what` cannot use."""
     assert effects.X is not None
+    effects.check_independent(what)
     if effects.X.shape[1] > 1 or not has_intercept(effects):
         raise DataError(
             f"{what} has no version with moderators (here {', '.join(effects.terms)}). "

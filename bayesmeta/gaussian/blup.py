@@ -51,23 +51,25 @@ def effects(covariance: Covariance, psi: Array, effect: Effect, X: Array, y: Arr
     Robinson (1991), Statistical Science 6:15-32.
     """
     parts = _parts(covariance, effect)
-    prior = _prior_variance(covariance, psi, parts)
+    variance = _prior_variance(covariance, psi, parts)
+    rows, weight = weights(covariance, psi, effect)
+    if rows.size:
+        variance = np.maximum(variance - np.sum(weight * _with_rows(covariance, psi, parts, rows), axis=1), 0.0)
+    return Prediction(effect.x - weight @ X[rows], weight @ y[rows], variance)
+
+
+def weights(covariance: Covariance, psi: Array, effect: Effect) -> tuple[Index, Array]:
+    """Return the rows that speak of an effect, and ``(n, rows)`` weights of their residuals in its prediction."""
+    parts = _parts(covariance, effect)
     rows = _rows(covariance, parts)
-    slope = np.broadcast_to(effect.x, (len(psi), len(effect.x)))
-    if rows.size == 0:
-        return Prediction(slope, np.zeros(len(psi)), prior)
-    out = [np.empty((len(psi), len(effect.x))), np.empty(len(psi)), np.empty(len(psi))]
-    step = max(1, CHUNK // rows.size**2)
-    for i in range(0, len(psi), step):
+    weight = np.zeros((len(psi), len(rows)))
+    step = max(1, CHUNK // max(rows.size, 1) ** 2)
+    for i in range(0, len(psi) if rows.size else 0, step):
         at = slice(i, i + step)
-        Sigma = covariance.known(rows) + np.tensordot(covariance.scales(psi[at]), covariance.matrices(rows), 1)
-        g = _with_rows(covariance, psi[at], parts, rows)
-        half = np.linalg.solve(L := factor(Sigma), g[..., None])
-        weight = np.linalg.solve(np.swapaxes(L, -1, -2), half)[..., 0]
-        out[0][at] = effect.x - weight @ X[rows]
-        out[1][at] = weight @ y[rows]
-        out[2][at] = np.maximum(prior[at] - np.sum(half[..., 0] ** 2, axis=1), 0.0)
-    return Prediction(*out)
+        L = factor(covariance.known(rows) + np.tensordot(covariance.scales(psi[at]), covariance.matrices(rows), 1))
+        half = np.linalg.solve(L, _with_rows(covariance, psi[at], parts, rows)[..., None])
+        weight[at] = np.linalg.solve(np.swapaxes(L, -1, -2), half)[..., 0]
+    return rows, weight
 
 
 # A component by its place, and its level: None for a new one.

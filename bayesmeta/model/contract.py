@@ -136,6 +136,11 @@ class Model:
         """Whether the model is a regression: it has coefficients ``beta``, or its file uses the design ``X``."""
         return "beta" in self.priors or "X" in _attributes(self.path, self.source_hash)
 
+    @property
+    def takes_dependent_rows(self) -> bool:
+        """Whether the model knows of several rows a study: its file uses their clusters, outcomes or covariance."""
+        return not _attributes(self.path, self.source_hash).isdisjoint(("cluster", "outcome", "V", "rows"))
+
     def check_measure(self, measure: str) -> None:
         """Check that the model can be about an effect measure.
 
@@ -170,7 +175,8 @@ class Model:
         """
         chosen = dict(self.priors)
         for name, prior in (priors or {}).items():
-            if name not in chosen:
+            # A parameter that is one of several, tau[PD], may have a prior of its own.
+            if name.partition("[")[0] not in chosen:
                 raise unknown(f"prior parameter of model {self.name!r}:", name, self.priors)
             chosen[name] = parse_prior(prior)
         return MappingProxyType(chosen)

@@ -4,13 +4,20 @@ import hashlib
 import importlib.util
 import re
 import sys
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType, ModuleType
+from typing import TYPE_CHECKING, Any
 
 from bayesmeta.errors import ModelError, unknown
+from bayesmeta.gaussian.statement import Gaussian
 from bayesmeta.model.contract import Model
-from bayesmeta.priors import parse_prior
+from bayesmeta.priors import Prior, parse_prior
 from bayesmeta.resources import models_dir
+
+if TYPE_CHECKING:
+    import pymc as pm
 
 
 def list_models() -> list[str]:
@@ -67,18 +74,38 @@ def _import(path: Path, digest: str) -> ModuleType:
     return module
 
 
-REQUIRED = ("DATA", "PRIORS", "build")
+type Statement = Callable[[Any, Mapping[str, Prior]], Gaussian]
+
+
+def _derived(gaussian: Statement, data: Any, priors: Mapping[str, Prior]) -> "pm.Model":
+    """Return the PyMC program of a model that states itself as a normal one."""
+    from bayesmeta.gaussian.pymc_program import build
+
+    return build(gaussian(data, priors))
+
+
+REQUIRED = ("DATA", "PRIORS")
+# What says the model itself: one of these.
+STATEMENTS = ("gaussian", "gaussian_marginal", "build")
 
 
 def _from_module(module: ModuleType, path: Path, digest: str) -> Model:
     missing = [name for name in REQUIRED if not hasattr(module, name)]
+    if not any(hasattr(module, name) for name in STATEMENTS):
+        missing.append("build")
     if not module.__doc__:
         missing.insert(0, "a docstring")
     if missing:
         raise ModelError(
             f"Model file {path.name} lacks {', '.join(missing)}. A model file needs a docstring, "
-            "DATA, PRIORS and build(data, priors); models/README.md has the contract."
+            "DATA, PRIORS and gaussian(data, priors) or build(data, priors); models/README.md has the contract."
         )
+    # The name that the statement had while it could hold one scale only.
+    gaussian = getattr(module, "gaussian", None) or getattr(module, "gaussian_marginal", None)
+    build = getattr(module, "build", None)
+    if build is None:
+        assert gaussian is not None
+        build = partial(_derived, gaussian)
     return Model(
         name=path.stem,
         path=path,
@@ -86,9 +113,8 @@ def _from_module(module: ModuleType, path: Path, digest: str) -> Model:
         docstring=module.__doc__ or "",
         data_type=module.DATA,
         priors=MappingProxyType({name: parse_prior(prior) for name, prior in module.PRIORS.items()}),
-        build=module.build,
-        # The name that the statement had while it could hold one scale only.
-        gaussian=getattr(module, "gaussian", None) or getattr(module, "gaussian_marginal", None),
+        build=build,
+        gaussian=gaussian,
         study_likelihoods=getattr(module, "study_likelihoods", None),
         variants=MappingProxyType(dict(getattr(module, "VARIANTS", {}))),
         inputs=getattr(module, "inputs", None),

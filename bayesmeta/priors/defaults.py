@@ -104,7 +104,7 @@ def default_priors(effects: EffectSizes) -> dict[str, Any]:
 
 
 # Which default a model's parameter takes.
-_ROLE = {"mu": "mu", "intercept": "mu", "beta": "mu", "tau": "tau"}
+_ROLE = {"mu": "mu", "intercept": "mu", "beta": "mu", "tau": "tau", "omega": "tau"}
 
 
 def fill_defaults(data: Any, model_priors: Mapping[str, Any], given: Mapping[str, Any] | None) -> dict[str, Any]:

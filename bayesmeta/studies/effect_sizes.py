@@ -1,15 +1,16 @@
 """Estimated effects with known standard errors: what is pooled."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from bayesmeta.errors import DataError
 from bayesmeta.studies.counts import TwoByTwo
-from bayesmeta.studies.labels import check_labels, kept, labels
+from bayesmeta.studies.dependent_rows import constant_correlation, covariance, row_labels, standard_errors, text_column
+from bayesmeta.studies.labels import check_lengths, kept, labels
 from bayesmeta.studies.records import Adjustment, Exclusion
 from bayesmeta.values import Array, column, frozen_array
 
@@ -17,27 +18,30 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, init=False)
 class EffectSizes:
-    """Estimated effects of ``k`` studies with known sampling standard errors.
+    """Estimated effects of ``k`` studies with known sampling standard errors, in ``n`` rows.
+
+    Most analyses have one row a study. Where a study has several (outcomes, subgroups, time points), its label stands
+    in each of them; `multilevel`, `bivariate` and cluster-robust analyses use such rows, the others refuse them.
 
     Parameters
     ----------
     yi
-        ``(k,)`` effect estimates on the analysis scale of `measure` (log for ratio measures).
+        ``(n,)`` effect estimates on the analysis scale of `measure` (log for ratio measures).
     sei
-        ``(k,)`` standard errors of `yi`, same scale, all ``> 0``.
+        ``(n,)`` standard errors of `yi`, same scale, all ``> 0``; or give their squares as `vi`, or `V`.
     study
-        ``(k,)`` unique labels, in the order of the input table; numbered when not given.
+        ``(n,)`` labels, in the order of the input table; numbered when not given.
     measure
         One of the strings of ``effects.MEASURES``, metafor's names.
     X
-        ``(k, p)`` design matrix of a meta-regression, its intercept column included;
+        ``(n, p)`` design matrix of a meta-regression, its intercept column included;
         a column of ones when not given.
     terms
         ``(p,)`` names of the columns of `X`.
     ni
-        ``(k,)`` total sample sizes, where known.
+        ``(n,)`` total sample sizes, where known.
     counts
         The 2x2 counts behind the effects, where they came from counts.
     adjusted
@@ -49,64 +53,108 @@ class EffectSizes:
     scale
         Must be ``"analysis"``: state ``"natural"`` for ratios as papers print them, and you are told how to bring
         them to the log scale instead of pooling them as they are.
+    cluster
+        ``(n,)`` labels of what rows belong to together, where that is not the study: a laboratory, a family of trials.
+    outcome
+        ``(n,)`` what each row measured, where that differs.
+    effect
+        ``(n,)`` labels that tell the rows of a study apart, for tables and plots.
+    V
+        Sampling covariance of the estimates: an ``(n, n)`` matrix, or a sequence of square blocks in the order of the
+        rows. None where the estimates are independent given the true effects.
+    vi
+        ``(n,)`` sampling variances, in place of `sei`.
+    sampling_correlation
+        One correlation between all estimates of a cluster, in place of `V` (Pustejovsky & Tipton 2022, Prevention
+        Science 23:425-438).
 
     Raises
     ------
     DataError
-        If lengths differ, a value is not finite, or a standard error is not positive.
+        If lengths differ, a value is not finite, a standard error is not positive, or V is not positive definite.
     """
 
     yi: Array
     sei: Array
-    study: tuple[str, ...] = ()
-    measure: str = "GEN"
-    X: Array | None = None
-    terms: tuple[str, ...] = ()
-    ni: Array | None = None
-    counts: TwoByTwo | None = None
-    adjusted: tuple[Adjustment, ...] = ()
-    excluded: tuple[Exclusion, ...] = ()
-    rule: str = ""
-    scale: str = "analysis"
+    study: tuple[str, ...]
+    measure: str
+    X: Array | None
+    terms: tuple[str, ...]
+    ni: Array | None
+    counts: TwoByTwo | None
+    adjusted: tuple[Adjustment, ...]
+    excluded: tuple[Exclusion, ...]
+    rule: str
+    scale: str
+    cluster: tuple[str, ...]
+    outcome: tuple[str, ...] | None
+    effect: tuple[str, ...] | None
+    V: Array | None
 
-    def __post_init__(self) -> None:
-        yi, sei = column("yi", self.yi), column("sei", self.sei)
-        study = labels(self.study, len(yi))
-        _check_scale(self.scale, self.measure, study, yi)
-        ni = None if self.ni is None else column("ni", self.ni)
-        check_labels(study, {"yi": len(yi), "sei": len(sei)} | ({} if ni is None else {"ni": len(ni)}))
-        bad = ~(np.isfinite(yi) & np.isfinite(sei) & (sei > 0))
-        if bad.any():
-            names = ", ".join(
-                f"{s} (yi = {y:g}, sei = {e:g})" for s, y, e, b in zip(study, yi, sei, bad, strict=True) if b
-            )
-            raise DataError(
-                f"Cannot pool {bad.sum()} of {len(yi)} studies: {names}: yi must be finite and sei finite and > 0. "
-                "If they are 2x2 tables with zero cells, fit the 'binomial_normal' model on the counts; "
-                "otherwise correct or remove them."
-            )
-        X = np.ones((len(yi), 1)) if self.X is None else _design(self.X)
-        if X.shape[0] != len(yi) or not np.isfinite(X).all():
-            raise DataError(
-                f"X has shape {X.shape} for {len(yi)} studies: it needs one row of finite numbers per study."
-            )
-        terms = tuple(str(t) for t in self.terms) or (("intercept",) if X.shape[1] == 1 else _terms(X))
-        if len(terms) != X.shape[1]:
-            raise DataError(f"terms names {len(terms)} columns but X has {X.shape[1]}.")
-        for name, value in (
-            ("yi", yi),
-            ("sei", sei),
-            ("study", study),
-            ("X", frozen_array(X)),
-            ("terms", terms),
-            ("ni", ni),
-        ):
-            object.__setattr__(self, name, value)
+    # Not made by the decorator: variances and a common correlation are ways to give what is kept in another form.
+    def __init__(
+        self,
+        yi: ArrayLike,
+        sei: ArrayLike | None = None,
+        study: Sequence[str] | None = (),
+        measure: str = "GEN",
+        X: ArrayLike | None = None,
+        terms: Sequence[str] = (),
+        ni: ArrayLike | None = None,
+        counts: TwoByTwo | None = None,
+        adjusted: tuple[Adjustment, ...] = (),
+        excluded: tuple[Exclusion, ...] = (),
+        rule: str = "",
+        scale: str = "analysis",
+        *,
+        cluster: Sequence[str] = (),
+        outcome: Sequence[str] | None = None,
+        effect: Sequence[str] | None = None,
+        V: ArrayLike | Sequence[ArrayLike] | None = None,
+        vi: ArrayLike | None = None,
+        sampling_correlation: float | None = None,
+    ) -> None:
+        yi = column("yi", yi)
+        sei = column("sei", standard_errors(sei, vi, V))
+        study = labels(study, len(yi))
+        _check_scale(scale, measure, study, yi)
+        ni = None if ni is None else column("ni", ni)
+        check_lengths(study, {"yi": len(yi), "sei": len(sei)} | ({} if ni is None else {"ni": len(ni)}))
+        cluster = text_column("cluster", cluster, len(yi)) or study
+        outcome = text_column("outcome", outcome, len(yi))
+        effect = text_column("effect", effect, len(yi))
+        rows = row_labels(study, outcome, effect)
+        _check_finite(rows, yi, sei)
+        X, terms = _design(X, terms, len(yi))
+        if V is not None and sampling_correlation is not None:
+            raise DataError("V and sampling_correlation are both given: give one of them.")
+        if V is not None:
+            V = covariance(V, sei, rows)
+        elif sampling_correlation is not None:
+            V = constant_correlation(sampling_correlation, sei, cluster, rows)
+        given = locals()
+        for field in fields(type(self)):
+            object.__setattr__(self, field.name, given[field.name])
 
     @property
     def k(self) -> int:
-        """Number of studies."""
-        return len(self.study)
+        """Number of studies; of clusters, where rows belong to clusters that are not the studies."""
+        return len(set(self.cluster))
+
+    @property
+    def n(self) -> int:
+        """Number of rows."""
+        return len(self.yi)
+
+    @property
+    def rows(self) -> tuple[str, ...]:
+        """``(n,)`` unique labels of the rows: the study's, with outcome, effect or a number where it has several."""
+        return row_labels(self.study, self.outcome, self.effect)
+
+    @property
+    def independent(self) -> bool:
+        """Whether each row is a study of its own: no two belong together, and no two estimates are correlated."""
+        return self.V is None and self.k == self.n
 
     @property
     def moderators(self) -> tuple[str, ...]:
@@ -116,7 +164,7 @@ class EffectSizes:
 
     @property
     def vi(self) -> Array:
-        """``(k,)`` sampling variances, ``sei`` squared."""
+        """``(n,)`` sampling variances, ``sei`` squared."""
         return frozen_array(self.sei**2)
 
     def drop(self, study: Iterable[str]) -> "EffectSizes":
@@ -128,28 +176,77 @@ class EffectSizes:
             self,
             yi=self.yi[keep],
             sei=self.sei[keep],
-            study=tuple(np.array(self.study, dtype=object)[keep]),
+            study=_taken(self.study, keep),
             X=self.X[keep],
             ni=None if self.ni is None else self.ni[keep],
+            cluster=_taken(self.cluster, keep),
+            outcome=None if self.outcome is None else _taken(self.outcome, keep),
+            effect=None if self.effect is None else _taken(self.effect, keep),
+            V=None if self.V is None else self.V[np.ix_(keep, keep)],
             counts=None if self.counts is None else self.counts.drop(names),
             adjusted=tuple(a for a in self.adjusted if a.study not in names),
         )
 
     def to_frame(self) -> "pd.DataFrame":
-        """Return a pandas DataFrame, one row a study."""
+        """Return a pandas DataFrame, one row an effect."""
         import pandas as pd
 
-        return pd.DataFrame({"study": self.study, "yi": self.yi, "sei": self.sei, "vi": self.vi})
+        columns: dict[str, Any] = {"study": self.study}
+        if self.cluster != self.study:
+            columns["cluster"] = self.cluster
+        if self.outcome is not None:
+            columns["outcome"] = self.outcome
+        if self.effect is not None:
+            columns["effect"] = self.effect
+        return pd.DataFrame({**columns, "yi": self.yi, "sei": self.sei, "vi": self.vi})
+
+    def check_independent(self, what: str) -> None:
+        """Refuse rows that belong together, for a method that takes one row a study.
+
+        Raises
+        ------
+        DataError
+            If two rows belong to one study or cluster, or their estimates are correlated.
+        """
+        if self.independent:
+            return
+        several = f"{self.n} rows of {self.k} studies" if self.k < self.n else "correlated estimates"
+        raise DataError(
+            f"{what} takes one independent row a study, and these are {several}: its answer would be too certain. Use "
+            "model='multilevel' (bm.fit, or bm.frequentist.components with robust='CR2'), or choose one row a study."
+        )
 
 
-def _design(X: ArrayLike) -> Array:
+def _taken(names: Sequence[str], keep: Any) -> tuple[str, ...]:
+    return tuple(name for name, stays in zip(names, keep, strict=True) if stays)
+
+
+def _check_finite(study: Sequence[str], yi: Array, sei: Array) -> None:
+    bad = ~(np.isfinite(yi) & np.isfinite(sei) & (sei > 0))
+    if bad.any():
+        names = ", ".join(f"{s} (yi = {y:g}, sei = {e:g})" for s, y, e, b in zip(study, yi, sei, bad, strict=True) if b)
+        raise DataError(
+            f"Cannot pool {bad.sum()} of {len(yi)} studies: {names}: yi must be finite and sei finite and > 0. "
+            "If they are 2x2 tables with zero cells, fit the 'binomial_normal' model on the counts; "
+            "otherwise correct or remove them."
+        )
+
+
+def _design(X: ArrayLike | None, terms: Sequence[str], n: int) -> tuple[Array, tuple[str, ...]]:
+    """Return a checked design of ``n`` rows and the names of its columns: a column of ones when none is given."""
     try:
-        return np.atleast_2d(np.asarray(X, dtype=float))
+        matrix = frozen_array(np.ones((n, 1)) if X is None else np.atleast_2d(np.asarray(X, dtype=float)))
     except (TypeError, ValueError):
         raise DataError(
             f"X holds what is no number: {X!r:.80}. It is a (k, p) design matrix; "
             "bm.frequentist.design_matrix makes one from moderators, categories included."
         ) from None
+    if matrix.shape[0] != n or not np.isfinite(matrix).all():
+        raise DataError(f"X has shape {matrix.shape} for {n} studies: it needs one row of finite numbers per study.")
+    names = tuple(str(t) for t in terms) or (("intercept",) if matrix.shape[1] == 1 else _terms(matrix))
+    if len(names) != matrix.shape[1]:
+        raise DataError(f"terms names {len(names)} columns but X has {matrix.shape[1]}.")
+    return matrix, names
 
 
 def _check_scale(scale: str, measure: str, study: Sequence[str], yi: Array) -> None:

@@ -8,14 +8,19 @@ from numpy.typing import NDArray
 from bayesmeta.errors import DataError
 
 
-def check_labels(study: Sequence[str], lengths: Mapping[str, int]) -> None:
-    """Raise a DataError unless the labels are unique and there is one for each value of every column."""
+def check_lengths(study: Sequence[str], lengths: Mapping[str, int]) -> None:
+    """Raise a DataError unless there is a label for each value of every column."""
     k = len(study)
     if k == 0:
         raise DataError("No studies: a meta-analysis needs at least one study with usable data.")
     for name, length in lengths.items():
         if length != k:
             raise DataError(f"{name} has {length} values for {k} studies: give one value per study, in the same order.")
+
+
+def check_labels(study: Sequence[str], lengths: Mapping[str, int]) -> None:
+    """Raise a DataError unless the labels are unique and there is one for each value of every column."""
+    check_lengths(study, lengths)
     seen: set[str] = set()
     for label in study:
         if label in seen:

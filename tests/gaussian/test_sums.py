@@ -156,5 +156,5 @@ def test_unknown_levels_and_shapes_are_named():
         effects(Covariance(given), _psi(given), Effect(np.ones(2), {"tau": "z"}), given.X, given.y)
     with pytest.raises(ModelError, match="no component 'sigma': tau, omega"):
         effects(Covariance(given), _psi(given), Effect(np.ones(2), {"sigma": None}), given.X, given.y)
-    with pytest.raises(ModelError, match="levels of tau has shape"):
+    with pytest.raises(ModelError, match="levels of tau of shape"):
         Gaussian(ROW, given.y, given.V, given.X, given.terms, given.beta, (Component("tau", HALF, ("a",)),))

@@ -107,7 +107,7 @@ class ParameterAxis:
         return np.where(np.isnan(value), -np.inf, value)
 
 
-def parameter_axis(name: str, prior: Prior, unit: float, spread: float) -> ParameterAxis:
+def parameter_axis(name: str, prior: Prior, unit: float, spread: float, *, squared: bool = True) -> ParameterAxis:
     """Return the axis that suits a prior.
 
     Parameters
@@ -118,6 +118,9 @@ def parameter_axis(name: str, prior: Prior, unit: float, spread: float) -> Param
         Smallest scale at which the likelihood can tell two values of a standard deviation apart: a standard error.
     spread
         Largest scale that the data speak of: the range of the effects.
+    squared
+        Whether the likelihood depends on the square of the parameter alone. That of a standard deviation whose random
+        effects are correlated with others does not, and has no even continuation.
 
     Raises
     ------
@@ -139,7 +142,7 @@ def parameter_axis(name: str, prior: Prior, unit: float, spread: float) -> Param
             name, prior, "line", scale, middle, low, high, (start - middle) / scale, (end - middle) / scale
         )
     largest = 10.0 * max(spread, unit, float(prior.ppf(1.0 - END)) if prior.proper else 0.0)
-    if low == 0.0 and _even(prior):
+    if low == 0.0 and squared and _even(prior):
         return ParameterAxis(name, prior, "even", unit, 0.0, low, high, 0.0, math.asinh(largest / unit))
     if low == 0.0 and math.isinf(prior.origin_exponent):
         center, scale = math.log(prior.scale_hint()), 1.0

@@ -20,8 +20,10 @@ from bayesmeta.values import Array
 
 type Integers = NDArray[np.int64]
 
-# Places kept have a log density above the highest one less this: e^-38 is far below rounding.
-DROP, HEAVY_DROP = 38.0, 70.0
+# Places kept have a log density above the highest one less that of the tolerance and this: their share is e^-8 of it.
+MARGIN = 8.0
+# With tails that are a power, places further out are kept for the sake of moments.
+HEAVY_DROP = 70.0
 # Widest step: a smooth density on these axes has features of order one.
 WIDEST = 0.5
 # Evaluations of the likelihood beyond which sampling is quicker.
@@ -63,6 +65,8 @@ class Lattice:
         each parameter, and an upper bound of the error of everything integrated over them.
     evaluated
         How many times the likelihood was evaluated.
+    drop
+        Log of the density's peak over that of the last places.
     """
 
     axes: tuple[ParameterAxis, ...]
@@ -76,6 +80,7 @@ class Lattice:
     log_total: float
     errors: Array
     evaluated: int
+    drop: float = HEAVY_DROP
 
     def along(self, d: int) -> tuple[Array, Array]:
         """Return evenly spaced places of one axis and their probabilities; both halves of a folded axis."""
@@ -114,7 +119,7 @@ def integrate(
     ConvergenceError
         If it takes more evaluations than `MOST`.
     """
-    search = _Search(likelihood, tuple(axes), HEAVY_DROP if heavy else DROP if tolerance < 1e-6 else 20.0)
+    search = _Search(likelihood, tuple(axes), drop_of(tolerance, heavy))
     modes = search.modes()
     # Gaussian densities err by exp(-pi^2 sd^2 / (2 step^2)) at twice the step.
     step = np.min([search.widths(mode) for mode in modes], axis=0) * math.pi / math.sqrt(-2.0 * math.log(tolerance))
@@ -129,6 +134,11 @@ def integrate(
         # The log of the error goes as the inverse square of the step.
         share = np.sqrt(np.log(np.minimum(lattice.errors, 0.5)) / math.log(tolerance)) / 1.05
         step = np.where(worst, step * np.clip(share, 0.5, 0.93), step)
+
+
+def drop_of(tolerance: float, heavy: bool) -> float:
+    """Return the log of the density's peak over that of the last places kept."""
+    return HEAVY_DROP if heavy else MARGIN - math.log(tolerance)
 
 
 class _Search:
@@ -189,7 +199,7 @@ class _Search:
         d, folded = len(base), np.array([axis.folded for axis in self.axes])
         near = np.concatenate([np.eye(d, dtype=np.int64), -np.eye(d, dtype=np.int64)])
         front = _unique(np.rint((np.array(modes) - base) / step).astype(np.int64))
-        seen, best = _codes(front), -math.inf
+        seen, best = codes(front), -math.inf
         found: list[tuple[Integers, Array, Array, Array]] = []
         while len(front):
             value, psi, extra = self.at(base + front * step)
@@ -197,9 +207,9 @@ class _Search:
             best = max(best, float(value.max()))
             onwards = (front[value > best - self.drop][:, None] + near).reshape(-1, d)
             onwards = _unique(onwards[~(folded & (onwards < 0)).any(axis=1)])
-            codes = _codes(onwards)
-            new = ~np.isin(codes, seen)
-            front, seen = onwards[new], np.concatenate([seen, codes[new]])
+            numbers = codes(onwards)
+            new = ~np.isin(numbers, seen)
+            front, seen = onwards[new], np.concatenate([seen, numbers[new]])
         place, value, psi, extra = (np.concatenate(part) for part in zip(*found, strict=True))
         kept = value > best - self.drop
         return self._summed(place[kept], value[kept], psi[kept], extra[kept], step, base)
@@ -213,13 +223,15 @@ class _Search:
         mass = mass / total
         errors = np.array([abs(2.0 * float(mass[place[:, d] % 2 == 0].sum()) - 1.0) for d in range(len(step))])
         log_total = peak + math.log(total) + float(np.log(step).sum())
-        return Lattice(self.axes, step, base, place, psi, value, mass, extra, log_total, errors, self.evaluated)
+        return Lattice(
+            self.axes, step, base, place, psi, value, mass, extra, log_total, errors, self.evaluated, self.drop
+        )
 
 
-def _codes(place: Integers) -> Integers:
+def codes(place: Integers) -> Integers:
     """Return one number for each place."""
     return np.asarray((place + OFFSET) @ (1 << 15) ** np.arange(place.shape[1], dtype=np.int64))
 
 
 def _unique(place: Integers) -> Integers:
-    return place[np.unique(_codes(place), return_index=True)[1]] if len(place) else place
+    return place[np.unique(codes(place), return_index=True)[1]] if len(place) else place
