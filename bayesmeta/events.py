@@ -326,7 +326,7 @@ def _two_readings(marginal: Marginal, measure: Measure, low: float | None, high:
     moved = _moved(measure, low), _moved(measure, high)
     back = tuple(None if b is None else float(measure.to_natural(b)) for b in (low, high))
     words = bounds_words(measure.name)
-    as_natural, as_analysis = (probability_text(between(marginal, *bounds), 3) for bounds in (moved, (low, high)))
+    as_natural, as_analysis = (probability_text(between(marginal, *bounds)) for bounds in (moved, (low, high)))
     taken = bounds_words(measure.analysis_label)(low, high)
     return (
         f"{given} can be read on two scales. natural=True: {words(low, high)}, probability {as_natural}. "

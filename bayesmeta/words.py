@@ -110,13 +110,13 @@ def p_value(value: float | None, decimals: int = 3) -> str:
     return f"<{least:g}" if value < least else f"{value:.{max(decimals, 1)}f}"
 
 
-def probability_text(value: float | None, decimals: int = 5) -> str:
+def probability_text(value: float | None, decimals: int = 3) -> str:
     """Return a posterior probability, capped: no posterior probability is printed as 0 or 1.
 
     Examples
     --------
     >>> probability_text(0.98605), probability_text(0.99999), probability_text(0.0), probability_text(None)
-    ('0.98605', '>0.999', '<0.001', '–')
+    ('0.986', '>0.999', '<0.001', '–')
     >>> probability_text(0.997, 2), probability_text(0.002, 2), probability_text(1.0, 1)
     ('>0.99', '<0.01', '>0.9')
     """
@@ -130,6 +130,20 @@ def probability_text(value: float | None, decimals: int = 5) -> str:
     if float(rounded) in (0.0, 1.0):
         return f">{1 - 10.0**-decimals:.{decimals}f}" if float(rounded) else f"<{10.0**-decimals:.{decimals}f}"
     return rounded
+
+
+def spread_decimals(low: float, high: float) -> int:
+    """Return how many decimals a probability has in a sentence that knows its range over several priors.
+
+    Two digits of the range, at most three decimals: where priors move the first decimal, the third says nothing.
+
+    Examples
+    --------
+    >>> spread_decimals(0.791, 0.946), spread_decimals(0.954, 0.995), spread_decimals(0.9, 0.9)
+    (2, 3, 3)
+    """
+    spread = high - low
+    return CAP_DECIMALS if spread <= 0 else min(CAP_DECIMALS, max(1, math.ceil(-math.log10(spread)) + 1))
 
 
 def interval_text(low: float | None, high: float | None, digits: int = 3) -> str:

@@ -65,7 +65,7 @@ def test_a_bound_of_an_odds_ratio_that_could_be_its_log_is_refused_with_both_rea
     meant = frozen.cdf(math.inf if high is None else math.log(high)) - frozen.cdf(math.log(low) if low else -math.inf)
     with pytest.raises(bm.ModelError) as error:
         bm.probability(POST.mu, **bounds)
-    said = [">0.999" if p > 0.999 else f"{p:.3f}" for p in (meant, taken)]
+    said = [">0.999" if p > 0.999 else "<0.001" if p < 0.001 else f"{p:.3f}" for p in (meant, taken)]
     assert f"natural=True: {bounds_words('OR')(low, high)}, probability {said[0]}" in str(error.value)
     assert "natural=False: " in str(error.value)
     assert f"{said[1]}. Say which" in str(error.value)

@@ -8,7 +8,7 @@ from bayesmeta.marginals.convergence import decimals
 from bayesmeta.marginals.draws import DrawsMarginal
 from bayesmeta.posterior import Marginal
 from bayesmeta.values import Interval
-from bayesmeta.words import number, probability_text, supported
+from bayesmeta.words import CAP_DECIMALS, number, probability_text, supported
 
 
 def figure_error(marginal: Marginal | None, what: str | float) -> float | None:
@@ -75,6 +75,6 @@ class Printed:
         tail = (1.0 - interval.level) / 2.0
         return f"{self.figure(interval.low, tail)} to {self.figure(interval.high, 1.0 - tail)}"
 
-    def probability(self, value: float | None, most: int = 5) -> str:
+    def probability(self, value: float | None, most: int = CAP_DECIMALS) -> str:
         """Return a tail probability as text, with at most so many decimals."""
         return probability_text(value, decimals(probability_error(self.marginal, value), most))

@@ -253,7 +253,7 @@ def _row(found: Subgroups, group: Subgroup) -> tuple[str, ...]:
         shown.figure(bayes.mu, 0.5),
         DASH if bayes.interval is None else shown.limits(bayes.interval),
         tau_text(found.measure, bayes.tau),
-        *((Printed(group.mu).probability(bayes.p_benefit_mean, 3),) if event_words(found) else ()),
+        *((Printed(group.mu).probability(bayes.p_benefit_mean),) if event_words(found) else ()),
     )
 
 

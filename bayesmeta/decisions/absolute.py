@@ -135,7 +135,7 @@ class AbsoluteEffect:
     def cut_note(self) -> str:
         """Return what was done where a relative effect is impossible at the baseline risk."""
         return (
-            f"With probability {Printed(self.risk_difference).probability(self.cut, 3)} the relative effect would take "
+            f"With probability {Printed(self.risk_difference).probability(self.cut)} the relative effect would take "
             "this risk beyond 0 or 1: it was cut there, which says that the measure does not suit so different a "
             "baseline."
         )

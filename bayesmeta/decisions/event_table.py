@@ -171,7 +171,7 @@ def exact_notes(scale: Scale, marginals: Mapping[str, Marginal], bounds: Sequenc
     values = [b for b in dict.fromkeys(bounds) if b is not None and math.isfinite(b)]
     found = [(b, name, exactly(m, scale.from_natural(b))) for b in values for name, m in marginals.items()]
     return tuple(
-        f"P({scale.label} = {plain(b)} exactly | data), {name}: {probability_text(share, 3)}. It counts neither as "
+        f"P({scale.label} = {plain(b)} exactly | data), {name}: {probability_text(share)}. It counts neither as "
         "below nor as above."
         for b, name, share in found
         if share > 0.0

@@ -92,7 +92,7 @@ class NumberNeeded:
         return (
             f"{self._written()} ({level_text(self.level)} credible interval "
             f"{interval_words(self.pieces, self._whole)}); "
-            f"P(treatment helps) {Printed(self.difference).probability(self.p_benefit, 3)}; {self.estimand}."
+            f"P(treatment helps) {Printed(self.difference).probability(self.p_benefit)}; {self.estimand}."
         )
 
     def _written(self) -> str:

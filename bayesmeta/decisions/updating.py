@@ -131,7 +131,7 @@ class Sequential:
         cells.append(DASH if tau is None else tau_text(self.measure, tau.median(), figure_error(tau, 0.5)))
         if self.event:
             chances = ((step.p_mean, MEAN), (step.p_new, NEW))
-            cells += [Printed(marginals.get(estimand)).probability(value, 3) for value, estimand in chances]
+            cells += [Printed(marginals.get(estimand)).probability(value) for value, estimand in chances]
         return tuple(cells)
 
     def checks(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:

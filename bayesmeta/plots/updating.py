@@ -74,7 +74,7 @@ def updating_data(path: Sequential) -> tuple[UpdatingLine, ...]:
                 predicted_high=None if check is None else check.high,
                 observed=None if check is None else check.observed,
                 probability=step.p_mean,
-                probability_words=Printed(step.posterior.mu).probability(step.p_mean, 3),
+                probability_words=Printed(step.posterior.mu).probability(step.p_mean),
             )
         )
     return tuple(lines)

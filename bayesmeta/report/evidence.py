@@ -132,7 +132,7 @@ def predicted_table(result: OutcomeResult) -> Table | None:
         else:
             assert study.predicted is not None
             limits = natural_text(effects, None).limits(study.predicted)
-            cells = (*first, limits, probability_text(study.p, 3))
+            cells = (*first, limits, probability_text(study.p))
             lines.append(Line(cells, "differs" if study.p < 1.0 - result.comparison.level else ""))
     heads = ("Study", f"{effects.measure} observed", f"predicted from the others, {level}", "P(as far out)")
     return Table(heads, tuple(lines))

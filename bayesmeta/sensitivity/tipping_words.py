@@ -75,7 +75,7 @@ def prior_lines(result: "TippingPoints") -> list[str]:
         lines.append(
             f"Heterogeneity: were tau known to be {small_number(result.tau_fixed)}{_factor(result, result.tau_fixed)}, "
             f"the interval would include {event.measure} = {event.natural:g}; "
-            f"P(tau > {small_number(result.tau_fixed)} | data) = {probability_text(result.p_tau_exceeds, 3)}."
+            f"P(tau > {small_number(result.tau_fixed)} | data) = {probability_text(result.p_tau_exceeds)}."
         )
     if result.tau_scale is not None:
         lines.append(
@@ -144,7 +144,7 @@ def without_lines(result: "TippingPoints", label: Callable[[str], str] = str) ->
     """Return the probability without each study, and which studies the conclusion rests on."""
     if not result.without:
         return []
-    each = [f"{probability_text(w.p_mean, 3)} without {label(w.study)}" for w in result.without]
+    each = [f"{probability_text(w.p_mean)} without {label(w.study)}" for w in result.without]
     tips = [label(w.study) for w in result.without if w.tips]
     verdict = (
         f"The conclusion changes without {joined(tips)}." if tips else "Leaving out any one study does not change it."

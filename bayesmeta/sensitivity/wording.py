@@ -20,7 +20,7 @@ FEW = 3
 
 def p_text(low: float, high: float) -> str:
     """Return the range of a probability, e.g. ``0.954 to >0.999``."""
-    a, b = probability_text(low, 3), probability_text(high, 3)
+    a, b = probability_text(low), probability_text(high)
     return a if a == b else f"{a} to {b}"
 
 
@@ -33,7 +33,7 @@ def multiverse_text(result: "Multiverse") -> str:
     for name, estimand in (("p_mu", "mean effect"), ("p_theta_new", "true effect of a new study")):
         low, middle, high = result.range(name)
         lines.append(
-            f"P(benefit: {said} | data), {estimand}: {p_text(low, high)} (median {probability_text(middle, 3)}); "
+            f"P(benefit: {said} | data), {estimand}: {p_text(low, high)} (median {probability_text(middle)}); "
             f"at least {target:g} in {100 * result.share(target, name):.0f}% of the analyses."
         )
         n = int((result.column(f"{name}_exactly") > 0).sum())
@@ -55,7 +55,7 @@ def driver_lines(drivers: "Sequence[Driver]") -> list[str]:
         return ["no choice has more than one level"]
     return [
         f"{d.choice} ({d.levels} levels): {share(d.main)} / {share(d.total)}; "
-        f"{probability_text(d.low, 3)} with {d.low_level} to {probability_text(d.high, 3)} with {d.high_level}"
+        f"{probability_text(d.low)} with {d.low_level} to {probability_text(d.high)} with {d.high_level}"
         for d in drivers
     ]
 
@@ -115,7 +115,7 @@ def _cells(cell: "xr.Dataset", scale: Measure, *, with_p: bool) -> list[str]:
         small_number(value["tau_median"]),
         interval_text(natural["theta_new_low"], natural["theta_new_high"]),
     ]
-    return [*cells, *(probability_text(value[name], 3) for name in ("p_mu", "p_theta_new"))] if with_p else cells
+    return [*cells, *(probability_text(value[name]) for name in ("p_mu", "p_theta_new"))] if with_p else cells
 
 
 def _exact_lines(grid: "xr.Dataset", name: str) -> list[str]:
