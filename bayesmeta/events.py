@@ -115,12 +115,12 @@ def measure_scale(name: str) -> Scale:
     """
     chosen = find_measure(name)
     return Scale(
-        label="effect" if name == "GEN" else name,
+        label=chosen.short,
         to_natural=lambda x: float(chosen.to_natural(x)),
         from_natural=lambda x: float(chosen.from_natural(x)),
         null=chosen.null_natural,
         ratio=chosen.ratio,
-        words=bounds_words("effect" if name == "GEN" else name),
+        words=bounds_words(chosen.short),
     )
 
 
@@ -171,14 +171,19 @@ class Event:
     benefit: bool
 
     @property
+    def label(self) -> str:
+        """What the effect is called, e.g. ``OR`` or ``correlation``."""
+        return MEASURES[self.measure].short
+
+    @property
     def text(self) -> str:
         """The event, e.g. ``OR < 1``."""
-        return f"{self.measure} {'>' if self.direction == 'higher' else '<'} {self.natural:g}"
+        return f"{self.label} {'>' if self.direction == 'higher' else '<'} {self.natural:g}"
 
     @property
     def edge(self) -> str:
         """The threshold, e.g. ``OR = 1``."""
-        return f"{self.measure} = {self.natural:g}"
+        return f"{self.label} = {self.natural:g}"
 
     def said(self, estimand: str) -> str:
         """Return what a probability of this event is a probability of, e.g. ``benefit (OR < 1), mean effect``."""
@@ -325,7 +330,7 @@ def _two_readings(marginal: Marginal, measure: Measure, low: float | None, high:
     given = " and ".join(f"{word}={b:g}" for word, b in (("above", low), ("below", high)) if b is not None)
     moved = _moved(measure, low), _moved(measure, high)
     back = tuple(None if b is None else float(measure.to_natural(b)) for b in (low, high))
-    words = bounds_words(measure.name)
+    words = bounds_words(measure.short)
     as_natural, as_analysis = (probability_text(between(marginal, *bounds)) for bounds in (moved, (low, high)))
     taken = bounds_words(measure.analysis_label)(low, high)
     return (

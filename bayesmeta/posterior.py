@@ -13,7 +13,7 @@ from bayesmeta.model import DEFAULT_VARIANT, Model
 from bayesmeta.priors import Prior, fixed_value
 from bayesmeta.resources import models_dir
 from bayesmeta.values import Array, Interval
-from bayesmeta.words import supported
+from bayesmeta.words import counted, supported
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -123,12 +123,12 @@ class Posterior:
     def __repr__(self) -> str:
         state = "reliable" if self.diagnostics.ok else "NOT reliable"
         of = "an average of models" if self.engine == AVERAGE else f"{self.model.name!r} by {self.engine}"
-        return f"<Posterior of {of}: {self.k} studies, {state}>"
+        return f"<Posterior of {of}: {counted(self.k, 'study')}, {state}>"
 
     def __str__(self) -> str:
         """Return the pooled quantities with 95% intervals, no digit finer than its error, and the verdict."""
         title = "Average of models" if self.engine == AVERAGE else f"{self.model.title}, engine {self.engine}"
-        lines = [f"{title}, {self.k} studies; analysis scale"]
+        lines = [f"{title}, {counted(self.k, 'study')}; analysis scale"]
         lines.append(f"{'':24}{'mean':>10}{'sd':>10}{'median':>10}{'2.5%':>10}{'97.5%':>10}")
         for name, marginal in self.marginals.items():
             # What is reported for each study is left to `summary`, like the true effects.

@@ -175,6 +175,31 @@ def round_like(value: float, printed: str) -> str:
     return str(Decimal(value).quantize(Decimal(1).scaleb(-decimals), ROUND_HALF_UP))
 
 
+def counted(n: int, noun: str) -> str:
+    """Return a number with its noun.
+
+    Examples
+    --------
+    >>> counted(1, "study"), counted(3, "study"), counted(2, "subgroup")
+    ('1 study', '3 studies', '2 subgroups')
+    """
+    if n == 1:
+        return f"1 {noun}"
+    return f"{n} {noun.removesuffix('y')}ies" if noun.endswith("y") else f"{n} {noun}s"
+
+
+def stopped(sentence: str) -> str:
+    """Return a sentence with one full stop at its end, also where it ends with the label ``Smith et al.``.
+
+    Examples
+    --------
+    >>> stopped("without Smith et al."), stopped("without Smith 2001")
+    ('without Smith et al.', 'without Smith 2001.')
+    """
+    said = sentence.rstrip()
+    return said if said.endswith((".", "!", "?")) else f"{said}."
+
+
 def joined(words: "list[str] | tuple[str, ...]") -> str:
     """Return ``a, b and c``.
 

@@ -10,7 +10,7 @@ from bayesmeta.evidence.agreement import agreement
 from bayesmeta.evidence.predictive_check import predictive_check
 from bayesmeta.plots.prior_posterior import prior_posterior_data
 from bayesmeta.sensitivity import power_scaling
-from bayesmeta.sensitivity.wording import grid_lines
+from bayesmeta.sensitivity.sentences import grid_lines
 
 Y, S = np.array([0.1, -0.4, -0.7, 0.3, -0.2]), np.array([0.2, 0.3, 0.25, 0.4, 0.15])
 EFFECTS = bm.EffectSizes(yi=Y, sei=S, measure="OR")

@@ -3,7 +3,7 @@
 import numpy as np
 
 from bayesmeta.studies import EffectSizes, StudyTable, TwoByTwo
-from bayesmeta.words import joined
+from bayesmeta.words import joined, stopped
 
 RECONSTRUCTED = "reconstructed"
 
@@ -62,7 +62,9 @@ def _zeros(effects: EffectSizes) -> list[str]:
     said = [_one_sided(counts, arm) for arm in ("treatment", "control")]
     if effects.adjusted:
         names = joined([a.study for a in effects.adjusted])
-        said.append(f"Counts of {names} were changed before pooling. {effects.rule or effects.adjusted[0].what}.")
+        said.append(
+            f"Counts of {names} were changed before pooling. {stopped(effects.rule or effects.adjusted[0].what)}"
+        )
     empty = _double_zero(counts)
     if empty:
         said.append(

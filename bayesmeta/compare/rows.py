@@ -4,20 +4,27 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from bayesmeta.compare.observed import Counts
 from bayesmeta.compare.values import Absent, Row
 from bayesmeta.effects import MEASURES
 from bayesmeta.errors import BayesMetaError
 from bayesmeta.events import Benefit, between, side_of_benefit
 from bayesmeta.fit import fit
 from bayesmeta.frequentist import mantel_haenszel, pool
+from bayesmeta.frequentist.printing import OUTSIDE
 from bayesmeta.frequentist.result import PooledFit
 from bayesmeta.model import Model, load_model
 from bayesmeta.posterior import Posterior
 from bayesmeta.studies import EffectSizes, PersonTime, PublishedResult, TwoByTwo
 from bayesmeta.values import Interval
+from bayesmeta.words import joined
 
-type MHMeasure = Literal["OR", "RR", "RD"]
-MH_MEASURES: tuple[MHMeasure, ...] = ("OR", "RR", "RD")
+type MHMeasure = Literal["OR", "RR", "RD", "IRR", "IRD"]
+MH_MEASURES: tuple[MHMeasure, ...] = ("OR", "RR", "RD", "IRR", "IRD")
+COUNTS_WORDS = {
+    **dict.fromkeys(("OR", "RR", "RD"), "the 2x2 counts"),
+    **dict.fromkeys(("IRR", "IRD"), "the events and the person-time of both arms"),
+}
 ENGINE_LABELS = {"auto": "auto", "quadrature": "quadrature", "nuts": "NUTS"}
 MH_RANDOM = "Mantel-Haenszel random"
 MH_COMMON = "Mantel-Haenszel common"
@@ -63,7 +70,7 @@ def published_row(published: PublishedResult, effects: EffectSizes) -> Row:
 
 
 def make_rows(
-    effects: EffectSizes, counts: TwoByTwo | None, plan: Plan, without: tuple[str, ...]
+    effects: EffectSizes, counts: Counts, plan: Plan, without: tuple[str, ...]
 ) -> tuple[tuple[Row, ...], tuple[Absent, ...]]:
     """Return the classical and Bayesian rows, and those that cannot be, with the reason."""
     results = [
@@ -77,7 +84,7 @@ def make_rows(
 type Method = Callable[[], PooledFit] | str
 
 
-def _methods(effects: EffectSizes, counts: TwoByTwo | None, plan: Plan) -> dict[str, Method]:
+def _methods(effects: EffectSizes, counts: Counts, plan: Plan) -> dict[str, Method]:
     """Return each classical method as a call, or as the reason why there is none."""
     level = plan.level
     known = next((m for m in MH_MEASURES if m == effects.measure), None)
@@ -88,10 +95,12 @@ def _methods(effects: EffectSizes, counts: TwoByTwo | None, plan: Plan) -> dict[
         return mantel_haenszel(counts, measure=known, random=random, level=level)
 
     missing = ""
-    if known is None:
+    if MEASURES[effects.measure].null is None:
+        missing = f"Mantel-Haenszel pooling compares two arms, and a {MEASURES[effects.measure].short} has one"
+    elif known is None:
         missing = f"Mantel-Haenszel pooling exists for {', '.join(MH_MEASURES)}, not for {effects.measure}"
     elif counts is None:
-        missing = "Mantel-Haenszel pooling needs the 2x2 counts, and the data are ready estimates"
+        missing = f"Mantel-Haenszel pooling needs {COUNTS_WORDS[known]}, and the data are ready estimates"
     methods: dict[str, Method] = {MH_RANDOM: missing or (lambda: pooled(random=True))}
     if plan.common_effect:
         methods[MH_COMMON] = missing or (lambda: pooled(random=False))
@@ -112,17 +121,19 @@ def _classical(method: str, compute: Method, without: tuple[str, ...]) -> Row | 
 def classical_row(method: str, fit: PooledFit, without: tuple[str, ...] = ()) -> Row:
     """Return the row of a classical fit."""
     variance = fit.tau2_ci
+    alone, asks = fit.k == 1, MEASURES[fit.measure].null is not None
     return Row(
         method=method,
         kind="classical",
         k=fit.k,
         mu=fit.mu,
         interval=fit.ci,
-        tau=fit.tau,
+        # One study says nothing of tau; where no value means "no effect" there is nothing to test.
+        tau=None if alone else fit.tau,
         tau_interval=None if variance is None else replace(variance, low=variance.low**0.5, high=variance.high**0.5),
-        I2=fit.I2,
+        I2=None if alone else fit.I2,
         prediction=fit.prediction,
-        p_value=fit.p_value,
+        p_value=fit.p_value if asks else None,
         without=without,
         note=" ".join(fit.notes),
         source=fit,
@@ -130,18 +141,16 @@ def classical_row(method: str, fit: PooledFit, without: tuple[str, ...] = ()) ->
 
 
 def _bayesian(
-    name: str, engine: str, effects: EffectSizes, counts: TwoByTwo | None, plan: Plan, without: tuple[str, ...]
+    name: str, engine: str, effects: EffectSizes, counts: Counts, plan: Plan, without: tuple[str, ...]
 ) -> Row | Absent:
     model = load_model(name)
     label = f"Bayesian {model.name}" if len(plan.models) > 1 else "Bayesian"
     method = f"{label} {ENGINE_LABELS[_engine_for(model, engine)]}"
-    if model.data_type is TwoByTwo and counts is None:
-        return Absent(method, f"model {model.name!r} needs the 2x2 counts, and the data are ready estimates", without)
+    if model.data_type in (TwoByTwo, PersonTime) and not isinstance(counts, model.data_type):
+        needed = COUNTS_WORDS["OR" if model.data_type is TwoByTwo else "IRR"]
+        return Absent(method, f"model {model.name!r} needs {needed}, and the data have none", without)
     if model.own_measure not in (None, effects.measure):
         said = f"model {model.name!r} estimates the {model.own_measure}, not the {effects.measure}"
-        return Absent(method, said, without)
-    if model.data_type is PersonTime:
-        said = f"model {model.name!r} takes events and person-time: use bm.fit(table.person_time(), {model.name!r})"
         return Absent(method, said, without)
     if engine == "quadrature" and not model.abilities.deterministic:
         return Absent(method, f"model {model.name!r} offers no quadrature", without)
@@ -163,13 +172,13 @@ def _engine_for(model: Model, engine: str) -> str:
     return "nuts" if not model.abilities.deterministic else "quadrature"
 
 
-def _posterior(model: Model, engine: str, effects: EffectSizes, counts: TwoByTwo | None, plan: Plan) -> Posterior:
+def _posterior(model: Model, engine: str, effects: EffectSizes, counts: Counts, plan: Plan) -> Posterior:
     engine = _engine_for(model, engine)
     priors = {
         name: prior for name, prior in (plan.priors or {}).items() if len(plan.models) == 1 or name in model.priors
     }
     options = dict(plan.sampling) if engine == "nuts" else {}
-    data = counts if model.data_type is TwoByTwo else effects
+    data = effects if model.data_type is EffectSizes else counts
     return fit(data, model, priors=priors, engine=engine, seed=plan.seed, **options)
 
 
@@ -207,6 +216,17 @@ def bayesian_row(
         note="" if posterior.diagnostics.ok else posterior.diagnostics.verdict,
         source=posterior,
     )
+
+
+def outside_tau(rows: tuple[Row, ...]) -> tuple[str, ...]:
+    """Return why a classical tau lies outside its own interval, where one does."""
+    names = [
+        row.method
+        for row in rows
+        if row.tau is not None and row.tau_interval is not None and row.kind == "classical" and not row.without
+        if not row.tau_interval.low <= row.tau <= row.tau_interval.high
+    ]
+    return (f"{joined(names)}: {OUTSIDE}",) if names else ()
 
 
 def narrow_hksj(rows: tuple[Row, ...]) -> tuple[str, ...]:

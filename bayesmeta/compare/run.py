@@ -5,20 +5,21 @@ from dataclasses import replace
 from typing import Any
 
 from bayesmeta.compare.caveats import caveats, reconstructed
-from bayesmeta.compare.rows import ENGINE_LABELS, Plan, make_rows, narrow_hksj, published_row
+from bayesmeta.compare.observed import Counts, counts_of
+from bayesmeta.compare.rows import ENGINE_LABELS, Plan, make_rows, narrow_hksj, outside_tau, published_row
 from bayesmeta.compare.values import Absent, Comparison
 from bayesmeta.effects import effect_sizes
 from bayesmeta.errors import DataError, ModelError, unknown
 from bayesmeta.events import Benefit, known_benefit
 from bayesmeta.model import Model, load_model
-from bayesmeta.studies import EffectSizes, PublishedResult, StudyTable, TwoByTwo
+from bayesmeta.studies import EffectSizes, PersonTime, PublishedResult, StudyTable, TwoByTwo
 from bayesmeta.words import joined
 
 type Data = StudyTable | TwoByTwo | EffectSizes
 
 
 def compare(
-    data: Data,
+    data: Data | PersonTime,
     *,
     measure: str | None = None,
     level: float = 0.95,
@@ -98,7 +99,7 @@ def compare(
         benefit=benefit,
         outcome=data.outcome if isinstance(data, StudyTable) else None,
         effects=effects,
-        caveats=(*caveats(effects), *narrow_hksj(rows)),
+        caveats=(*caveats(effects), *narrow_hksj(rows), *outside_tau(rows)),
     )
 
 
@@ -111,8 +112,8 @@ def _engines(engine: str) -> tuple[str, ...]:
 
 
 def _effects_of(
-    data: Data, measure: str | None, model: Model | None, add: float | None, to: str
-) -> tuple[EffectSizes, TwoByTwo | None]:
+    data: Data | PersonTime, measure: str | None, model: Model | None, add: float | None, to: str
+) -> tuple[EffectSizes, Counts]:
     """Return the effect sizes and the counts behind them, on a measure that the primary model is about."""
     own = None if model is None else model.own_measure
     if model is not None:
@@ -129,14 +130,14 @@ def _effects_of(
                 f"({joined(data.moderators)}): leave them out, or set bm.fit(effects, 'meta_regression') beside "
                 "bm.frequentist.pool(effects)."
             )
-        return data, data.counts
+        return data, counts_of(data)
     effects = effect_sizes(data, measure=measure or own or "OR", add=add, to=to)
     effects.check_independent("compare")
-    return effects, effects.counts
+    return effects, counts_of(effects)
 
 
 def _published_of(
-    data: Data, published: PublishedResult | Sequence[PublishedResult] | None
+    data: Data | PersonTime, published: PublishedResult | Sequence[PublishedResult] | None
 ) -> tuple[PublishedResult, ...]:
     if isinstance(published, PublishedResult):
         return (published,)

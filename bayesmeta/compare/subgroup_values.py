@@ -16,7 +16,7 @@ from bayesmeta.marginals.difference import negated
 from bayesmeta.posterior import Marginal
 from bayesmeta.studies import EffectSizes
 from bayesmeta.values import Interval
-from bayesmeta.words import DASH, aligned, folded, level_text, number, p_value, percent
+from bayesmeta.words import DASH, aligned, counted, folded, level_text, number, p_value, percent
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -216,7 +216,7 @@ def subgroup_lines(found: Subgroups) -> list[str]:
     """Return an analysis by subgroup as lines of plain text, natural scale."""
     heads, rows = subgroup_cells(found)
     each = "a tau of its own in each subgroup" if found.tau == "separate" else "one tau common to all subgroups"
-    lines = [f"By {found.by}: {len(found.groups)} subgroups of {found.effects.k} studies, {each}"]
+    lines = [f"By {found.by}: {counted(len(found.groups), 'subgroup')} of {counted(found.effects.k, 'study')}, {each}"]
     lines += aligned(heads, rows)
     lines += [test_words(found), *difference_lines(found), *found.notes]
     return [part for line in lines for part in (folded(line) if len(line) > 118 and "  " not in line else [line])]
@@ -228,7 +228,7 @@ def subgroup_cells(found: Subgroups) -> tuple[tuple[str, ...], list[tuple[str, .
     heads = (
         found.by,
         "k",
-        f"{found.measure}, {found.overall.classical.method}",
+        f"{MEASURES[found.measure].short}, {found.overall.classical.method}",
         f"{level} conf.",
         "tau",
         "I²",
@@ -262,7 +262,7 @@ def event_words(found: Subgroups) -> str:
     null = MEASURES[found.measure].null_natural
     if found.benefit is None or null is None:
         return ""
-    return f"{found.measure} {'>' if found.benefit == 'higher' else '<'} {null:g}"
+    return f"{MEASURES[found.measure].short} {'>' if found.benefit == 'higher' else '<'} {null:g}"
 
 
 def test_words(found: Subgroups) -> str:

@@ -17,10 +17,12 @@ from bayesmeta.words import (
     DAGGER,
     DASH,
     digits,
+    joined,
     number,
     p_value,
     percent,
     small_number,
+    stopped,
 )
 
 
@@ -179,7 +181,17 @@ class Section:
 def headings(comparison: Comparison) -> tuple[str, ...]:
     """Return the column headings of `sections`, each in one or two lines."""
     level = f"{100 * comparison.level:g}%"
-    heads = ("Method", "k", comparison.measure, f"{level}\ninterval", "kind", "tau", "I²", "prediction\ninterval", "p")
+    heads = (
+        "Method",
+        "k",
+        MEASURES[comparison.measure].short,
+        f"{level}\ninterval",
+        "kind",
+        "tau",
+        "I²",
+        "prediction\ninterval",
+        "p",
+    )
     event = benefit_words(comparison)
     return heads if not event else (*heads, f"P({event})\nmean", f"P({event})\nnew")
 
@@ -189,7 +201,7 @@ def benefit_words(comparison: Comparison) -> str:
     null = MEASURES[comparison.measure].null_natural
     if comparison.benefit is None or null is None:
         return ""
-    return f"{comparison.measure} {'>' if comparison.benefit == 'higher' else '<'} {null:g}"
+    return f"{MEASURES[comparison.measure].short} {'>' if comparison.benefit == 'higher' else '<'} {null:g}"
 
 
 def sections(comparison: Comparison) -> tuple[Section, ...]:
@@ -230,12 +242,14 @@ def footnotes(comparison: Comparison) -> tuple[str, ...]:
         for row in comparison.rows
         if isinstance(row.source, Posterior) and not row.source.diagnostics.ok
     )
-    missing = (f"Not shown: {a.method}{_without(a.without)}. {a.reason}" for a in comparison.absent)
+    missing = (
+        f"{stopped(f'Not shown: {a.method}{_without(a.without)}')} {stopped(a.reason)}" for a in comparison.absent
+    )
     return (*doubtful, read, *((probability,) if event else ()), *digits_words, *missing, *comparison.caveats)
 
 
 def _without(studies: tuple[str, ...]) -> str:
-    return f" without {', '.join(studies)}" if studies else ""
+    return f" without {joined(studies)}" if studies else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """Studies that grow: in another order, the first few of them, and earlier ones joined by later ones."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,6 +10,7 @@ from bayesmeta.effects import effect_sizes
 from bayesmeta.errors import DataError
 from bayesmeta.model import Model
 from bayesmeta.studies import EffectSizes, StudyTable, TwoByTwo
+from bayesmeta.values import Array
 
 type Studies = EffectSizes | TwoByTwo
 
@@ -58,6 +59,7 @@ def take(studies: Studies, where: Sequence[int]) -> Studies:
         study=labels,
         counts=counts if isinstance(counts, TwoByTwo) else None,
         adjusted=tuple(a for a in studies.adjusted if a.study in labels),
+        observed={name: values[index] for name, values in studies.observed.items()},
         **{a: getattr(studies, a)[index] for a in arrays},
     )
 
@@ -97,4 +99,12 @@ def joined(first: Any, later: Studies) -> Studies:
         counts=counts if isinstance(counts, TwoByTwo) else None,
         adjusted=(*first.adjusted, *later.adjusted),
         excluded=(*first.excluded, *later.excluded),
+        observed=_both(first.observed, later.observed),
     )
+
+
+def _both(first: Mapping[str, Array], later: Mapping[str, Array]) -> dict[str, Array]:
+    """Return what was observed in the earlier and the later studies; nothing where not all were counted alike."""
+    if set(first) != set(later):
+        return {}
+    return {name: np.concatenate([values, later[name]]) for name, values in first.items()}

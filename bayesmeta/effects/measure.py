@@ -64,6 +64,10 @@ class Scale:
     high: float = np.inf
 
 
+# Measures whose code says how they are pooled, not what they are: a proportion is a proportion on any scale.
+HELD = frozenset({"Effect", "Proportion", "Incidence rate", "Mean", "Correlation"})
+
+
 @dataclass(frozen=True, slots=True)
 class Measure:
     """An effect measure: its data, formula, scales and labels.
@@ -107,6 +111,16 @@ class Measure:
     vtypes: tuple[str, ...] = ("LS",)
     default_add: float | None = None
     correctable: bool = False
+
+    @property
+    def short(self) -> str:
+        """What a column of such effects is headed by: the abbreviation that people write, or what it holds."""
+        return self.label.lower() if self.label in HELD else self.name
+
+    @property
+    def counted(self) -> bool:
+        """Whether the effects come from counts of events."""
+        return self.family in ("two_by_two", "person_time", "proportion", "rate")
 
     @property
     def null(self) -> float | None:

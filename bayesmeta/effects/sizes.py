@@ -377,6 +377,7 @@ def _assemble(
         adjusted=tuple(Adjustment(label, what) for label in added),
         excluded=excluded,
         rule=_sentence(measure, raw, zeros, vtype),
+        observed={name: values[keep] for name, values in columns.items()} if measure.counted else {},
         **_labels(data, keep),
     )
 

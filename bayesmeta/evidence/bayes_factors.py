@@ -394,7 +394,9 @@ def _medians(posterior: Posterior, parameter: str, replicated: tuple[Array, Arra
     priors: Mapping[str, Any] = posterior.priors
     if model.takes_moderators:
         every = track(yi, "Predicted data sets", disable=not progress)
-        fits = (fit(replace(data, yi=y, counts=None), model, priors=priors, engine="quadrature") for y in every)
+        fits = (
+            fit(replace(data, yi=y, counts=None, observed={}), model, priors=priors, engine="quadrature") for y in every
+        )
         return np.array([fitted[parameter].median() for fitted in fits])
     blocks = range(0, len(yi), 500)
     medians = [

@@ -161,6 +161,7 @@ def subset(effects: EffectSizes, keep: NDArray[np.bool_] | NDArray[np.intp]) -> 
         X=effects.X[keep],
         ni=None,
         counts=None,
+        observed={},
     )
 
 

@@ -3,7 +3,7 @@
 from math import exp
 from typing import TYPE_CHECKING
 
-from bayesmeta.effects import is_ratio
+from bayesmeta.effects import find_measure, is_ratio
 from bayesmeta.frequentist.prediction import PREDICTION_REFERENCES
 from bayesmeta.values import Interval
 
@@ -11,6 +11,13 @@ if TYPE_CHECKING:
     from bayesmeta.frequentist.result import PooledFit
 
 _CI_TEXT = {"wald": "Wald", "hksj": "Hartung-Knapp-Sidik-Jonkman", "adhoc": "Hartung-Knapp, never below Wald", "t": "t"}
+
+
+OUTSIDE = (
+    "tau2 lies outside its own interval, which is not built round this estimator: it holds the values that the "
+    "generalised Q statistic does not contradict, and where a few effects lie far out the two disagree (the "
+    "Paule-Mandel estimator uses the same statistic)."
+)
 
 
 def p_text(p: float) -> str:
@@ -30,6 +37,8 @@ def fit_text(fit: "PooledFit") -> str:
     if fit.p > 1:
         lines.append(_moderators(fit))
     lines += [f"  {test}" for test in getattr(fit, "tests", ())]
+    if fit.tau2 is not None and fit.tau2_ci is not None and not fit.tau2_ci.low <= fit.tau2 <= fit.tau2_ci.high:
+        lines.append(f"  Note: {OUTSIDE}")
     lines += [f"  Note: {note}" for note in fit.notes]
     lines.append(f"  Reference: {fit.reference}")
     return "\n".join(lines)
@@ -44,6 +53,8 @@ def _pair(fit: "PooledFit", interval: Interval) -> str:
 
 def _coefficients(fit: "PooledFit") -> list[str]:
     lines = []
+    # Against no effect; a proportion or a rate has none, and is not tested against 0.5 or 1.
+    tested = find_measure(fit.measure).null is not None or not fit.intercept
     letter = "z" if fit.df is None else f"t({fit.df})"
     for term, b, se, interval, statistic, p in zip(
         fit.terms, fit.beta, fit.beta_se, fit.beta_ci, fit.beta_statistic, fit.beta_p, strict=True
@@ -52,7 +63,8 @@ def _coefficients(fit: "PooledFit") -> list[str]:
         shown = f" [{natural(fit.measure, b):.3f}]" if is_ratio(fit.measure) else ""
         interval_text = f"{100 * fit.level:g}% confidence interval ({_CI_TEXT[fit.ci_rule]}) {_pair(fit, interval)}"
         lines.append(
-            f"  {name} = {b:.4f}{shown}, SE {se:.4f}, {interval_text}, {letter} = {statistic:.3f}, p {p_text(p)}"
+            f"  {name} = {b:.4f}{shown}, SE {se:.4f}, {interval_text}"
+            + (f", {letter} = {statistic:.3f}, p {p_text(p)}" if tested or term != fit.terms[0] else "")
         )
     if fit.prediction is not None and fit.p == 1:
         lines.append(

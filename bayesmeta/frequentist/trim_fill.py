@@ -182,6 +182,7 @@ def _append(effects: EffectSizes, names: tuple[str, ...], yi: Array, sei: Array)
         terms=(),
         ni=None,
         counts=None,
+        observed={},
     )
 
 

@@ -63,7 +63,7 @@ def sensitivity_data(grid: "xr.Dataset", name: str = "p_mu") -> HeatMap:
         raise ModelError(f"The grid has no {name!r}. It has: {', '.join(map(str, grid.data_vars))}.")
     value = np.asarray(grid[name], dtype=float)
     is_p = name.startswith("p_")
-    write = (lambda v: probability_text(v)) if is_p else number
+    write = probability_text if is_p else number
     mark = 0.5 + float(grid.attrs["level"]) / 2.0
     return HeatMap(
         tuple(map(str, grid["mu_prior"].values)),

@@ -8,7 +8,7 @@ from bayesmeta.errors import BayesMetaError
 from bayesmeta.report.outcome import p_over_sets
 from bayesmeta.sensitivity import power_scaling, tipping_point
 from bayesmeta.sensitivity.power import power_lines
-from bayesmeta.sensitivity.tipping_words import tipping_lines
+from bayesmeta.sensitivity.sentences import tipping_lines
 
 
 def tipping_sentences(result: OutcomeResult) -> tuple[str, ...]:

@@ -2,7 +2,6 @@
 
 from bayesmeta.sensitivity.conflict import Conflict, prior_data_conflict
 from bayesmeta.sensitivity.grid import prior_range, sensitivity
-from bayesmeta.sensitivity.in_words import priors_in_words
 from bayesmeta.sensitivity.multiverse import Multiverse, multiverse
 from bayesmeta.sensitivity.power import PowerScaling, power_scaling
 from bayesmeta.sensitivity.presets import (
@@ -22,6 +21,7 @@ from bayesmeta.sensitivity.reverse_bayes import (
     sceptical_z,
     sufficiently_sceptical_sd,
 )
+from bayesmeta.sensitivity.sentences import priors_in_words
 from bayesmeta.sensitivity.tipping import TippingPoints, tipping_point
 
 __all__ = [

@@ -102,7 +102,7 @@ class Multiverse:
         return decompose(self.column(name), self.codes, self.levels, probability=probability)
 
     def __str__(self) -> str:
-        from bayesmeta.sensitivity.wording import multiverse_text
+        from bayesmeta.sensitivity.sentences import multiverse_text
 
         return multiverse_text(self)
 

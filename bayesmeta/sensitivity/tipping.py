@@ -90,7 +90,7 @@ class TippingPoints:
         return self.question.event
 
     def __str__(self) -> str:
-        from bayesmeta.sensitivity.tipping_words import tipping_text
+        from bayesmeta.sensitivity.sentences import tipping_text
 
         return tipping_text(self)
 

@@ -1,6 +1,6 @@
 """Estimated effects with known standard errors: what is pooled."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
@@ -50,6 +50,9 @@ class EffectSizes:
         Studies that are not analysed, with the reason.
     rule
         How the effect sizes were computed, for the report (zero-cell rule, variance type).
+    observed
+        Canonical column name to the ``(k,)`` counts and sizes that the effects were computed from, before anything was
+        added to them: ``events`` and ``n`` of a proportion, say. Empty for ready estimates.
     scale
         Must be ``"analysis"``: state ``"natural"`` for ratios as papers print them, and you are told how to bring
         them to the log scale instead of pooling them as they are.
@@ -90,6 +93,7 @@ class EffectSizes:
     outcome: tuple[str, ...] | None
     effect: tuple[str, ...] | None
     V: Array | None
+    observed: Mapping[str, Array]
 
     # Not made by the decorator: variances and a common correlation are ways to give what is kept in another form.
     def __init__(
@@ -113,6 +117,7 @@ class EffectSizes:
         V: ArrayLike | Sequence[ArrayLike] | None = None,
         vi: ArrayLike | None = None,
         sampling_correlation: float | None = None,
+        observed: Mapping[str, ArrayLike] | None = None,
     ) -> None:
         yi = column("yi", yi)
         sei = column("sei", standard_errors(sei, vi, V))
@@ -132,6 +137,8 @@ class EffectSizes:
             V = covariance(V, sei, rows)
         elif sampling_correlation is not None:
             V = constant_correlation(sampling_correlation, sei, cluster, rows)
+        observed = {name: column(name, values) for name, values in (observed or {}).items()}
+        check_lengths(study, {name: len(values) for name, values in observed.items()})
         given = locals()
         for field in fields(type(self)):
             object.__setattr__(self, field.name, given[field.name])
@@ -185,6 +192,7 @@ class EffectSizes:
             V=None if self.V is None else self.V[np.ix_(keep, keep)],
             counts=None if self.counts is None else self.counts.drop(names),
             adjusted=tuple(a for a in self.adjusted if a.study not in names),
+            observed={name: values[keep] for name, values in self.observed.items()},
         )
 
     def to_frame(self) -> "pd.DataFrame":

@@ -13,6 +13,7 @@ from bayesmeta.studies.counts import PersonTime, TwoByTwo
 from bayesmeta.studies.labels import check_labels, kept
 from bayesmeta.studies.records import Exclusion, PublishedResult
 from bayesmeta.values import Array
+from bayesmeta.words import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -73,7 +74,7 @@ class StudyTable:
     def __str__(self) -> str:
         """Return what was read as what, for people."""
         chosen = f", outcome {self.outcome!r}" if self.outcome is not None else ""
-        lines = [f"{self.k} studies from {self.source or 'memory'}{chosen}"]
+        lines = [f"{counted(self.k, 'study')} from {self.source or 'memory'}{chosen}"]
         lines += [f"  {name} <- {header!r}" for name, header in self.mapping.items()]
         lines += [f"  note: {note}" for note in self.notes]
         lines += [f"  excluded: {e.study} ({e.reason})" for e in self.excluded]
