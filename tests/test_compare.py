@@ -8,10 +8,12 @@ from scipy.stats import norm
 
 import bayesmeta as bm
 from bayesmeta.compare.caveats import caveats, reconstructed
+from bayesmeta.compare.observed import observed_cells, observed_effect, observed_heads
 from bayesmeta.compare.published import check_published, why_q_differs
 from bayesmeta.compare.rows import DL_HKSJ, DL_WALD, MH_COMMON, MH_RANDOM
 from bayesmeta.compare.table import folded, sections, text_lines, text_table
 from bayesmeta.errors import ModelError
+from bayesmeta.frequentist.printing import OUTSIDE
 from bayesmeta.protocol import read_protocol
 from bayesmeta.resources import data_dir
 from bayesmeta.studies import EffectSizes, PublishedResult, TwoByTwo
@@ -252,3 +254,92 @@ def test_unknown_names_are_refused():
         bm.compare(counts, engine="quadratur")
     with pytest.raises(ModelError, match="lower"):
         bm.compare(counts, benefit="less")
+
+
+def test_rate_ratios_are_pooled_by_mantel_haenszel():
+    """The common-effect row of rate ratios is metafor's rma.mh, and the random one goes about the same centre."""
+    table = bm.read_studies(data_dir() / "catheter_bloodstream_nielweise2008.csv")
+    found = bm.compare(table, measure="IRR", common_effect=True, engine="quadrature")
+    row = found.row(MH_COMMON)
+    assert (row.mu, *row.interval) == pytest.approx((MH_IRR["b"], MH_IRR["low"], MH_IRR["high"]), rel=1e-9)
+    random = bm.frequentist.mantel_haenszel(table.person_time(), measure="IRR", random=True)
+    assert found.row(MH_RANDOM).mu == random.mu
+    counts = bm.compare(table.person_time(), measure="IRR", model=["poisson_normal"], engine="quadrature")
+    assert counts.row("Bayesian quadrature").mu == bm.fit(table.person_time(), "poisson_normal").mu.median()
+
+
+# metafor 3.8, rma.mh(measure="IRR") of dat.nielweise2008.
+MH_IRR = {"b": -0.4151752334923, "low": -0.7747094754863, "high": -0.0556409914983}
+
+
+def one_arm() -> bm.StudyTable:
+    columns = {"events": np.array([0.0, 3.0, 10.0]), "n": np.array([20.0, 40.0, 55.0])}
+    return bm.StudyTable(study=("Smith et al.", "Jones et al.", "Mayer 2001"), columns=columns)
+
+
+def test_proportions_are_called_proportions_and_not_tested():
+    """The column holds proportions and says so; there is no p-value, as no value means no effect."""
+    found = bm.compare(one_arm(), measure="PLO", engine="quadrature")
+    text = str(found)
+    assert "proportion" in text.splitlines()[1]
+    assert "PLO" not in text
+    assert {row.p_value for row in found.rows} == {None}
+    assert "Mantel-Haenszel pooling compares two arms, and a proportion has one." in text
+    assert ".." not in text
+    assert "z = " not in str(bm.frequentist.pool(found.effects))
+
+
+def test_events_of_correlations_are_said_of_correlations():
+    """A probability is of a correlation beyond a value, not of its code."""
+    effects = bm.EffectSizes(yi=[0.2, 0.4], sei=[0.1, 0.1], measure="ZCOR")
+    assert "P(correlation > 0)" in str(bm.compare(effects, benefit="higher", engine="quadrature"))
+
+
+def test_what_was_counted_stands_before_what_was_added():
+    """0 of 20 is a proportion of 0, whatever was added to take its logit; counts of every family print."""
+    effects = bm.effect_sizes(one_arm(), "PLO")
+    assert [observed_cells(effects, i) for i in range(3)] == [("0/20",), ("3/40",), ("10/55",)]
+    assert [observed_effect(effects, i) for i in range(3)] == [0.0, 3 / 40, 10 / 55]
+    assert effects.yi[0] == pytest.approx(math.log(0.5 / 20.5))
+    rest = effects.drop(["Jones et al."])
+    assert observed_cells(rest, 1) == ("10/55",)
+    rates = bm.StudyTable(study=("a",), columns={"events": np.array([3.0]), "time": np.array([150.5])})
+    assert observed_cells(bm.effect_sizes(rates, "IRLN"), 0) == ("3/150.5",)
+    assert observed_heads(bm.EffectSizes(yi=[0.1], sei=[0.1], measure="PLO")) == ()
+    two = bm.effect_sizes(TwoByTwo([0], [17], [2], [28]), "OR")
+    assert observed_cells(two, 0) == ("0/17", "2/28")
+    timed = bm.PersonTime([1, 2], [10.0, 20.0], [3, 4], [30.0, 40.0])
+    assert observed_cells(bm.effect_sizes(timed, "IRR"), 1) == ("2/20", "4/40")
+
+
+def test_one_study_has_no_classical_tau():
+    """With one study both schools say the same of tau from the data: nothing."""
+    found = bm.compare(TwoByTwo([10], [50], [4], [52], study=["Smith et al."]), engine="quadrature")
+    row = found.row(DL_WALD)
+    assert (row.tau, row.I2) == (None, None)
+    assert "1 studies" not in str(found)
+    assert str(bm.fit(found.effects)).splitlines()[0].endswith("1 study; analysis scale")
+
+
+def test_a_label_that_ends_in_a_stop_ends_a_sentence():
+    """No sentence has two full stops after a study called 'Smith et al.'."""
+    counts = TwoByTwo([3, 5, 9], [50, 60, 70], [6, 9, 12], [50, 60, 70], study=["A et al.", "B et al.", "C et al."])
+    found = bm.compare(counts, without=["A et al.", "B et al."], engine="quadrature")
+    assert "without A et al. and B et al. " in str(found)
+    assert ".." not in str(found)
+    assert ".." not in str(bm.tipping_point(counts, benefit="lower"))
+
+
+def test_a_tau_outside_its_own_interval_says_why():
+    """DL tau2 of 1.15 beside a Q-profile interval from 1.76 is explained where it is printed."""
+    effects = bm.EffectSizes(yi=[6.89, 0.81, 1.23, 0.67, 0.97, 0.30], sei=[0.9, 0.3, 0.3, 0.3, 0.4, 0.4], measure="MD")
+    fit = bm.frequentist.pool(effects, method="DL")
+    assert fit.tau2 == pytest.approx(1.1489, abs=1e-4)
+    assert fit.tau2_ci.low == pytest.approx(1.7638, abs=1e-4)
+    assert OUTSIDE in str(fit)
+    assert OUTSIDE not in str(bm.frequentist.pool(effects, method="PM"))
+    priors = {"mu": "normal(0, 10)", "tau": "half_normal(2)"}
+    found = bm.compare(effects, priors=priors, engine="quadrature")
+    assert f"DerSimonian-Laird and DerSimonian-Laird HKSJ: {OUTSIDE}" in found.caveats
+    inside = bm.compare(effects.drop(["Study 1"]), priors=priors, engine="quadrature")
+    assert not any(OUTSIDE in c for c in inside.caveats)

@@ -277,7 +277,7 @@ def test_generic_effects_need_a_threshold_for_a_probability():
     effects = bm.EffectSizes([-1.0, -0.8], [0.2, 0.3], measure="PLO")
     with pytest.raises(ModelError, match="give a threshold"):
         bm.sequential(effects, benefit="lower", start=2)
-    assert bm.sequential(effects, benefit="lower", threshold=0.4, start=2).event == "PLO < 0.4"
+    assert bm.sequential(effects, benefit="lower", threshold=0.4, start=2).event == "proportion < 0.4"
 
 
 @pytest.mark.parametrize("what", ["estimate", "events"])
