@@ -137,8 +137,9 @@ class EffectSizes:
             V = covariance(V, sei, rows)
         elif sampling_correlation is not None:
             V = constant_correlation(sampling_correlation, sei, cluster, rows)
-        observed = {name: column(name, values) for name, values in (observed or {}).items()}
-        check_lengths(study, {name: len(values) for name, values in observed.items()})
+        seen = {name: column(name, values) for name, values in (observed or {}).items()}
+        check_lengths(study, {name: len(values) for name, values in seen.items()})
+        observed = seen
         given = locals()
         for field in fields(type(self)):
             object.__setattr__(self, field.name, given[field.name])
