@@ -10,6 +10,7 @@ from bayesmeta.effects import effect_sizes
 from bayesmeta.errors import DataError
 from bayesmeta.model import Model
 from bayesmeta.studies import EffectSizes, StudyTable, TwoByTwo
+from bayesmeta.studies.effect_sizes import ONE_ROW_A_STUDY
 from bayesmeta.values import Array
 
 type Studies = EffectSizes | TwoByTwo
@@ -52,11 +53,13 @@ def take(studies: Studies, where: Sequence[int]) -> Studies:
         arrays = ("events_treatment", "n_treatment", "events_control", "n_control")
         status = tuple(studies.status[i] for i in index)
         return replace(studies, study=labels, status=status, **{a: getattr(studies, a)[index] for a in arrays})
+    studies.check_independent("An analysis that grows study by study")
     counts = None if studies.counts is None else take(studies.counts, index)
     arrays = ("yi", "sei", "X", *(() if studies.ni is None else ("ni",)))
     return replace(
         studies,
         study=labels,
+        **ONE_ROW_A_STUDY,
         counts=counts if isinstance(counts, TwoByTwo) else None,
         adjusted=tuple(a for a in studies.adjusted if a.study in labels),
         observed={name: values[index] for name, values in studies.observed.items()},
@@ -86,6 +89,8 @@ def joined(first: Any, later: Studies) -> Studies:
     if not (isinstance(first, EffectSizes) and isinstance(later, EffectSizes)) or first.measure != later.measure:
         kinds = " and ".join(f"{type(d).__name__} {getattr(d, 'measure', '')}".strip() for d in (first, later))
         raise DataError(f"The earlier and the later studies are {kinds}: give both the same way.")
+    for part in (first, later):
+        part.check_independent("An analysis that grows study by study")
     sizes = [d.ni for d in (first, later)]
     counts = joined(first.counts, later.counts) if first.counts is not None and later.counts is not None else None
     return replace(
@@ -93,6 +98,7 @@ def joined(first: Any, later: Studies) -> Studies:
         yi=np.concatenate([first.yi, later.yi]),
         sei=np.concatenate([first.sei, later.sei]),
         study=labels,
+        **ONE_ROW_A_STUDY,
         X=None,
         terms=(),
         ni=None if any(n is None for n in sizes) else np.concatenate([n for n in sizes if n is not None]),

@@ -13,6 +13,7 @@ from bayesmeta.frequentist.result import PooledFit
 from bayesmeta.frequentist.small_study import block, require_one_mean
 from bayesmeta.frequentist.tau2 import DEFAULT_ESTIMATOR
 from bayesmeta.studies import EffectSizes
+from bayesmeta.studies.effect_sizes import ONE_ROW_A_STUDY
 from bayesmeta.values import Array, Interval, frozen_array
 
 if TYPE_CHECKING:
@@ -162,6 +163,7 @@ def subset(effects: EffectSizes, keep: NDArray[np.bool_] | NDArray[np.intp]) -> 
         ni=None,
         counts=None,
         observed={},
+        **ONE_ROW_A_STUDY,
     )
 
 

@@ -13,6 +13,7 @@ from bayesmeta.frequentist.result import PooledFit
 from bayesmeta.frequentist.small_study import block, interval_text, require_one_mean, sqrt_or_none
 from bayesmeta.frequentist.tau2 import DEFAULT_ESTIMATOR
 from bayesmeta.studies import EffectSizes
+from bayesmeta.studies.effect_sizes import ONE_ROW_A_STUDY
 from bayesmeta.values import Array, frozen_array
 
 if TYPE_CHECKING:
@@ -183,6 +184,7 @@ def _append(effects: EffectSizes, names: tuple[str, ...], yi: Array, sei: Array)
         ni=None,
         counts=None,
         observed={},
+        **ONE_ROW_A_STUDY,
     )
 
 

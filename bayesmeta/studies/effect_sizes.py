@@ -226,6 +226,10 @@ class EffectSizes:
         )
 
 
+# What tells rows of one study apart, of effects that have one row each.
+ONE_ROW_A_STUDY: dict[str, Any] = {"cluster": (), "outcome": None, "effect": None, "V": None}
+
+
 def _taken(names: Sequence[str], keep: Any) -> tuple[str, ...]:
     return tuple(name for name, stays in zip(names, keep, strict=True) if stays)
 
