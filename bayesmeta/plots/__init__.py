@@ -28,4 +28,10 @@ for _found in pkgutil.iter_modules(__path__):
         _module = importlib.import_module(f"{__name__}.{_found.name}")
         PLOTS[_found.name] = globals()[_found.name] = getattr(_module, _found.name)
 
+
+def __dir__() -> list[str]:
+    """Return the plots: what a user who asks what is here is looking for."""
+    return sorted(PLOTS)
+
+
 __all__ = ["PLOTS", *sorted(PLOTS)]  # noqa: PLE0604  (names are strings, from the folder)

@@ -56,7 +56,7 @@ def ratio_ticks(low: float, high: float, most: int = 7) -> Array:
     """
     inside = [t for t in RATIO_TICKS if low <= math.log(t) <= high]
     if len(inside) < 3:
-        return np.array([t for t in np.round(np.exp(np.linspace(low, high, 5)), 3) if t > 0])
+        return round_ticks(math.exp(low), math.exp(high))
     if len(inside) > most:
         inside = [t for t in inside if f"{t:e}"[0] in ("1", "5")]
     if len(inside) > most:
@@ -64,13 +64,57 @@ def ratio_ticks(low: float, high: float, most: int = 7) -> Array:
     return np.array(inside[:: math.ceil(len(inside) / most)])
 
 
+def round_ticks(low: float, high: float, about: int = 4) -> Array:
+    """Return round values, evenly spaced, between two limits of a scale that is nearly linear there.
+
+    Examples
+    --------
+    >>> round_ticks(0.42, 0.83).tolist(), round_ticks(0.93, 1.012).tolist()
+    ([0.5, 0.6, 0.7, 0.8], [0.94, 0.96, 0.98, 1.0])
+    """
+    if not high > low:
+        return np.array([float(f"{low:.3g}")])
+    rough = (high - low) / about
+    size = 10.0 ** math.floor(math.log10(rough))
+    step = next(m * size for m in (1, 2, 5, 10) if m * size >= rough * 0.8)
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    # Rounded to the step's own place, so that no tick is written with the noise of floats.
+    return np.array(
+        [round(i * step, 12 - math.floor(math.log10(abs(high) + abs(low)))) for i in range(first, last + 1)]
+    )
+
+
+PROPORTION_TICKS = (1e-4, 1e-3, 0.01, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.99, 0.999, 0.9999)
+
+
+def natural_ticks(measure: Measure, low: float, high: float) -> Array | None:
+    """Return round values on the natural scale between two limits of the analysis scale; None where both are one.
+
+    Parameters
+    ----------
+    measure
+        Effect measure.
+    low, high
+        Limits on its analysis scale.
+    """
+    if measure.ratio:
+        return ratio_ticks(low, high)
+    if measure.scale.needs_n or float(measure.to_natural(0.37)) == 0.37:
+        return None
+    left, right = (float(measure.to_natural(x)) for x in (low, high))
+    inside = [t for t in PROPORTION_TICKS if left <= t <= right] if measure.label == "Proportion" else []
+    # Far apart the values crowd at the ends of their scale, near each other they are spread evenly.
+    return np.array(inside) if len(inside) >= 4 else round_ticks(left, right, about=5)
+
+
 def natural_axis(ax: "Axes", measure: Measure) -> None:
     """Label the x axis in the natural scale of a measure that is drawn on its analysis scale."""
-    if measure.ratio:
-        ticks = ratio_ticks(*ax.get_xlim())
-        ax.set_xticks(np.log(ticks), [f"{t:g}" for t in ticks], minor=False)
+    ticks = natural_ticks(measure, *ax.get_xlim())
+    if ticks is not None:
+        places = np.asarray(measure.from_natural(ticks))
+        ax.set_xticks(places, [f"{t:g}" for t in ticks], minor=False)
         ax.set_xticks([], minor=True)
-        ax.set_xlabel(measure.axis_label, color=INK, fontsize=9)
+        ax.set_xlabel(measure.axis_label if measure.ratio else measure.label, color=INK, fontsize=9)
     else:
         ax.set_xlabel(measure.label if measure.scale.null == 0 else measure.analysis_label, color=INK, fontsize=9)
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesmeta.errors import ModelError
-from bayesmeta.plots._style import BAYESIAN, FAINT, INK, MUTED, new_axes, text
+from bayesmeta.plots._style import BAYESIAN, FAINT, INK, MUTED, new_axes, round_ticks, text
 from bayesmeta.sensitivity import Multiverse
 from bayesmeta.values import Array
 from bayesmeta.words import joined
@@ -113,8 +113,8 @@ def specification_curve(result: Multiverse, name: str = "p_mu", *, ax: "Axes | N
     y = -1.5 * line
     for choice, levels in data.levels.items():
         y = _draw_choice(ax, x, y, line, choice, levels, data.choices[choice])
-    ticks = np.linspace(0, 1, 5)
-    ax.set_yticks(ticks, [f"{low + t * span:.3g}" for t in ticks], fontsize=8)
+    ticks = round_ticks(low, high)
+    ax.set_yticks((ticks - low) / span, [f"{t:g}" for t in ticks], fontsize=8)
     ax.set_ylim(y, 1.03)
     ax.set_xlabel(f"{len(x)} analyses, in order of the result", color=INK, fontsize=9)
     ax.set_title(data.title, color=INK, fontsize=9, loc="left", parse_math=False)

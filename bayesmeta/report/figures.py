@@ -10,7 +10,7 @@ from markupsafe import Markup, escape
 
 from bayesmeta.plots import forest, funnel, prior_posterior, prior_sets, ranks
 from bayesmeta.plots._style import COLOURS, PUBLISHED
-from bayesmeta.plots.forest import ROW_INCHES, forest_data
+from bayesmeta.plots.forest import forest_data, forest_room
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -81,15 +81,12 @@ def _inlined(svg: str, name: str, label: str) -> str:
 
 def forest_figure(result: "OutcomeResult", name: str) -> Markup:
     """Return the forest plot of an outcome."""
-    data = forest_data(result.comparison)
-    lines = 1.25 * (len(data.studies) + len(data.pooled) + 2.4)
-    height = ROW_INCHES * lines + 0.55 + 0.17 * len(data.footnotes)
-    bottom = 0.5 + 0.17 * len(data.footnotes)
+    height, position = forest_room(forest_data(result.comparison))
     return inline_svg(
         lambda ax: forest(result.comparison, ax=ax),
         width=11.0,
         height=height,
-        position=(0.33, bottom / height, 0.277, 1 - (bottom + 0.05) / height),
+        position=position,
         label=f"Forest plot: {result.label}",
         name=name,
     )

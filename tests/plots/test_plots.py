@@ -12,11 +12,12 @@ from scipy.stats import halfnorm, norm
 
 import bayesmeta as bm
 from bayesmeta.compare.table import table_rows
-from bayesmeta.errors import ModelError
+from bayesmeta.effects import MEASURES
+from bayesmeta.errors import DataError, ModelError
 from bayesmeta.evidence.agreement import AgreementRow
 from bayesmeta.marginals.draws import DrawsMarginal
 from bayesmeta.plots import PLOTS
-from bayesmeta.plots._style import ratio_ticks
+from bayesmeta.plots._style import natural_ticks, ratio_ticks, round_ticks
 from bayesmeta.plots.agreement import agreement_data
 from bayesmeta.plots.forest import forest_data
 from bayesmeta.plots.funnel import funnel_data
@@ -131,11 +132,98 @@ def test_names_are_drawn_as_they_are_written():
         assert drawn[name].get_parse_math() is False
 
 
+def test_forest_has_the_heterogeneity_and_whom_each_side_favours(mortality):
+    """Below the diamonds stand tau2, Q with its test and I2 of the weights' row; the sides follow the benefit."""
+    data = forest_data(mortality)
+    fit = bm.frequentist.mantel_haenszel(mortality.effects.counts, measure="OR", random=True)
+    q = f"Q = {fit.Q:.3g}, df = 3 (p = {fit.Q_p:.3f}), I² = {fit.I2:.1f}%"
+    assert data.heterogeneity == f"Heterogeneity: tau² = {fit.tau2:.2f}, {q}"
+    assert data.favours == ("favours treatment", "favours control")
+    assert forest_data(replace(mortality, benefit="higher")).favours == ("favours control", "favours treatment")
+    assert forest_data(replace(mortality, benefit=None)).favours is None
+    assert forest_data(mortality, favours=("left", "right")).favours == ("left", "right")
+    drawn = [t.get_text() for t in bm.plots.forest(mortality, ax=axes()).texts]
+    assert data.heterogeneity in drawn
+    assert "← favours treatment" in drawn
+    assert "favours control →" in drawn
+
+
+def test_a_forest_by_subgroup_has_each_group_s_studies_and_diamonds():
+    """Studies stand under their subgroup with its two pooled effects; below all of them the test between subgroups."""
+    table = bm.read_studies(data_dir() / "bcg_vaccine.csv")
+    found = bm.subgroups(table, by="allocation", measure="RR", method="DL")
+    data = forest_data(found)
+    assert [g.label for g in data.groups] == ["random", "alternate", "systematic"]
+    assert [len(g.studies) for g in data.groups] == [7, 2, 4]
+    for group in data.groups:
+        own = found[group.label]
+        assert [p.mu for p in group.pooled] == [own.classical.mu, own.bayesian.mu]
+        assert [s.label for s in group.studies] == list(own.study)
+        theta = own.bayesian.source.theta
+        assert [s.shrunken for s in group.studies] == [theta[s].median() for s in own.study]
+        assert f"df = {own.k - 1}" in group.heterogeneity
+    assert sum(s.weight for s in data.studies) == pytest.approx(100.0)
+    assert data.test == "Test for subgroup differences: Q = 1.54, df = 2, p = 0.464, I² = 0.0%."
+    ax = bm.plots.forest(found, ax=axes())
+    heights = {t.get_text(): t.get_position()[1] for t in ax.texts}
+    order = ["random", "Aronson", "random, DL", "alternate", "Stein & Aronson", "systematic", "All studies, Bayesian"]
+    assert [heights[name] for name in order] == sorted((heights[name] for name in order), reverse=True)
+
+
+def test_risk_of_bias_marks_follow_the_judgements(mortality):
+    """Each judgement has its mark in its domain's column; unknown judgements and studies are named."""
+    first, second = mortality.effects.study[:2]
+    judged = {first: {"D1": "low", "D2": "High"}, second: {"D1": "some concerns", "D2": ""}}
+    data = forest_data(mortality, risk_of_bias=judged)
+    assert data.domains == ("D1", "D2")
+    assert [s.risk for s in data.studies] == [("low", "high"), ("some concerns", ""), ("", ""), ("", "")]
+    assert data.footnotes[-1] == "risk of bias: + low, - some concerns, x high"
+    drawn = [t.get_text() for t in bm.plots.forest(mortality, risk_of_bias=judged, ax=axes()).texts]
+    assert [drawn.count(mark) for mark in ("+", "-", "x")] == [1, 1, 1]
+    assert forest_data(mortality, risk_of_bias={first: "low"}).domains == ("Overall",)
+    with pytest.raises(DataError, match="judgement in risk_of_bias: 'good'"):
+        forest_data(mortality, risk_of_bias={first: "good"})
+    with pytest.raises(DataError, match="study in risk_of_bias: 'Smith'"):
+        forest_data(mortality, risk_of_bias={"Smith": "low"})
+
+
+def test_a_study_without_an_event_is_drawn_with_its_count():
+    """0 of 20 patients is printed as 0, beside its count, in a column that is headed by what it holds."""
+    columns = {"events": np.array([0.0, 3.0, 10.0]), "n": np.array([20.0, 40.0, 55.0])}
+    found = bm.compare(bm.StudyTable(study=("a", "b", "c"), columns=columns), measure="PLO", engine="quadrature")
+    study = forest_data(found).studies[0]
+    assert study.treatment == "0/20"
+    assert study.raw.startswith("0 [")
+    assert study.adjusted
+    texts = [t.get_text() for t in bm.plots.forest(found, ax=axes()).texts]
+    assert any(t.startswith("proportion as observed") for t in texts)
+    assert "events/n" in texts
+
+
+def test_ticks_are_round_on_the_scale_that_is_read():
+    """Ticks of a narrow ratio, a proportion and a correlation are values that a person would choose."""
+    assert ratio_ticks(np.log(0.42), np.log(0.83)).tolist() == [0.5, 0.6, 0.7, 0.8]
+    assert round_ticks(1.02, 1.31).tolist() == [1.1, 1.2, 1.3]
+    logit = lambda p: np.log(p / (1 - p))  # noqa: E731
+    assert natural_ticks(MEASURES["PLO"], logit(0.02), logit(0.6)).tolist() == [0.05, 0.1, 0.2, 0.3, 0.5]
+    assert natural_ticks(MEASURES["ZCOR"], np.arctanh(-0.25), np.arctanh(0.7)).tolist() == [-0.2, 0.0, 0.2, 0.4, 0.6]
+    assert natural_ticks(MEASURES["MD"], -1.0, 1.0) is None
+    for low, high in [(0.001, 0.0013), (3.0, 800.0), (17.0, 19.5), (-3.0, -2.2)]:
+        ticks = round_ticks(low, high)
+        assert 2 <= len(ticks) <= 7
+        assert all(len(f"{t:g}".lstrip("-0.").replace(".", "")) <= 3 for t in ticks)
+
+
+def test_only_plots_are_offered():
+    """What completion offers under bm.plots are the plots, and nothing of how they are found."""
+    assert dir(bm.plots) == sorted(PLOTS)
+
+
 def test_a_long_name_is_shortened_and_keeps_its_dagger():
     """A label longer than its column ends in an ellipsis, then the dagger."""
     counts = TwoByTwo([3, 4], [20, 30], [7, 9], [21, 33], study=("N" * 60, "B"), status=("reconstructed", ""))
     ax = bm.plots.forest(bm.compare(counts, engine="quadrature"), ax=axes())
-    assert [t.get_text() for t in ax.texts if t.get_text().startswith("NN")] == ["N" * 27 + "… †"]
+    assert [t.get_text() for t in ax.texts if t.get_text().startswith("NN")] == ["N" * 25 + "… †"]
 
 
 @pytest.mark.parametrize(("quantity", "prior"), [("mu", norm(0, 2.82)), ("tau", halfnorm(scale=0.5))])
