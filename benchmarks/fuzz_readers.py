@@ -35,6 +35,7 @@ from bayesmeta.errors import DataError  # noqa: E402
 from bayesmeta.formats import RawTable, read_bytes  # noqa: E402
 from bayesmeta.reading import read_frame, read_many  # noqa: E402
 from bayesmeta.reading.names import ALIASES, AMBIGUOUS  # noqa: E402
+from bayesmeta.reading.options import ReadingOptions  # noqa: E402
 from bayesmeta.reading.table import table_from_raw  # noqa: E402
 from bayesmeta.studies import StudyTable  # noqa: E402
 
@@ -208,7 +209,7 @@ def attempt(reader: str, case: object, folder: Path) -> StudyTable | None:
         outcome = _first_outcome(raw)
         if outcome is None:
             raise
-        return table_from_raw(raw, "fuzzed", outcome=outcome)
+        return table_from_raw(raw, "fuzzed", ReadingOptions(outcome=outcome))
 
 
 def _first_outcome(raw: RawTable) -> str | None:

@@ -150,7 +150,7 @@ class TestColumns:
     def test_a_missing_column_is_named_with_what_there_is(self, tmp_path):
         """The error lists the columns of the file and the sets that would do."""
         path = write(tmp_path, "study,events_treatment,n_treatment,events_control\nA,1,9,2\n")
-        with pytest.raises(DataError, match=r"no column for n_control. Columns: study, events_treatment"):
+        with pytest.raises(DataError, match=r"no column for n_control .*Columns: study, events_treatment"):
             read_studies(path)
 
     @pytest.mark.parametrize(
@@ -188,7 +188,7 @@ BAD_CELLS = [
     ("A,2001,1,50,3,inf", "'inf' is not a number"),
     ("A,2001,1,50,3,0x10", "'0x10' is not a number"),
     ("A,2001,1,50,3,1_000", "'1_000' is not a number"),
-    ('A,2001,1,50,3,"1,000"', "A comma is read as neither"),
+    ('A,2001,1,50,3,"1,000"', "may be 1.000 or 1000 patients"),
     ("A,2001,1,50,3,٣", "is not a number"),
     (",2001,1,50,3,40", "line 3, column 'study': the study has no name"),
     ("First,2000,1,50,3,40", "lines 2 and 3: study 'First 2000' appears twice"),

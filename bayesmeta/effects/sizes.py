@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from bayesmeta.effects.checks import check_columns
 from bayesmeta.effects.design import design
 from bayesmeta.effects.measure import FAMILY_WORDS, MEASURES, Measure, Options
+from bayesmeta.effects.medians import RULE, with_means
 from bayesmeta.effects.ready import SOURCES, ready_estimates, source_of
 from bayesmeta.effects.zero_cells import ADDED_TO, Corrected, ZeroRule, correct_zeros, describe
 from bayesmeta.errors import DataError, ModelError, unknown
@@ -195,7 +196,13 @@ def effect_sizes(
             "with bm.read_studies(...) first, or give estimates to bm.EffectSizes(yi=..., sei=...)."
         )
     if inestimable not in ("raise", "exclude"):
-        raise unknown("inestimable =", inestimable, ("raise", "exclude"))
+        raise unknown("value of inestimable", inestimable, ("raise", "exclude"))
+    from_medians = ""
+    if isinstance(data, StudyTable) and chosen.family == "means":
+        found, rows = with_means(data.columns)
+        if rows.any():
+            data = replace(data, columns=found)
+            from_medians = RULE.format(", ".join(s for s, r in zip(data.study, rows, strict=True) if r))
     try:
         columns = _columns(data, chosen)
         X, terms = design(data, moderators)
@@ -210,7 +217,8 @@ def effect_sizes(
     keep = np.isfinite(raw.yi) & (raw.vi > 0)
     if not keep.any():
         raise DataError(f"{measure}: no study is left. {excluded[-1].study}: {excluded[-1].reason}.")
-    return _assemble(data, chosen, columns, raw, keep, X, terms, excluded, _zero_rule(chosen, add, to, drop00), vtype)
+    sizes = _assemble(data, chosen, columns, raw, keep, X, terms, excluded, _zero_rule(chosen, add, to, drop00), vtype)
+    return replace(sizes, rule="; ".join(filter(None, (sizes.rule, from_medians)))) if from_medians else sizes
 
 
 def _zero_rule(measure: Measure, add: float | None, to: str, drop00: bool) -> ZeroRule:

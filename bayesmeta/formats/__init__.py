@@ -5,7 +5,7 @@ A reader is a function of the file's bytes and its name; a probe says from the c
 
 from bayesmeta.formats.limits import check_shape
 from bayesmeta.formats.parquet import as_cell, is_parquet
-from bayesmeta.formats.raw import MISSING_TEXTS, Cell, RawTable, from_rows, is_blank, is_missing
+from bayesmeta.formats.raw import MISSING_TEXTS, Cell, RawTable, from_rows, holds_no_number, is_blank, is_missing
 from bayesmeta.formats.registry import READERS, Options, Reader, find_reader, read_bytes, read_path
 from bayesmeta.formats.text import separator_of
 
@@ -20,6 +20,7 @@ __all__ = [
     "check_shape",
     "find_reader",
     "from_rows",
+    "holds_no_number",
     "is_blank",
     "is_missing",
     "is_parquet",

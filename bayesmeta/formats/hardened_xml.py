@@ -1,5 +1,6 @@
 """XML read without DTDs, entities or references, keeping only the elements asked for."""
 
+import re
 from collections.abc import Collection
 from xml.etree.ElementTree import Element, ParseError, TreeBuilder
 
@@ -55,6 +56,38 @@ def parse_xml(data: bytes, name: str, keep: Collection[str]) -> Element:
         If the document is not well formed, or has a DTD, an entity or an external reference.
     """
     check_size(name, len(data))
+    try:
+        return _parsed(data, name, keep)
+    except ParseError as error:
+        mended = _mended(data)
+        if mended == data:
+            raise _malformed(name, error) from None
+    try:
+        return _parsed(mended, name, keep)
+    except ParseError as error:
+        raise _malformed(name, error) from None
+
+
+def _malformed(name: str, error: Exception) -> DataError:
+    return DataError(f"{name} is not well-formed XML ({error}). Export the file again.")
+
+
+def _mended(data: bytes) -> bytes:
+    """Return the document as UTF-8, without characters that XML forbids, stray ``&`` and ``<`` of a text escaped.
+
+    Programs write Western European bytes under a UTF-8 declaration, and pass text through as it was typed.
+    """
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = data.decode("cp1252", errors="replace")
+    text = re.sub(r'^(<\?xml[^>]*encoding=)["\'][^"\']*["\']', r'\1"UTF-8"', text)
+    text = re.sub("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]", "", text)
+    text = re.sub(r"&(?!(?:[A-Za-z][A-Za-z0-9]*|#[0-9]+|#x[0-9A-Fa-f]+);)", "&amp;", text)
+    return re.sub(r"<(?=[\s\d=.,<])", "&lt;", text).encode()
+
+
+def _parsed(data: bytes, name: str, keep: Collection[str]) -> Element:
     parser = DefusedXMLParser(target=_Pruned(keep, name), forbid_dtd=True)
     try:
         parser.feed(data)
@@ -63,8 +96,8 @@ def parse_xml(data: bytes, name: str, keep: Collection[str]) -> Element:
         raise DataError(
             f"{name} contains a document type or entities, which a table never needs: refused (XML bomb)."
         ) from None
-    except DataError:
+    except (DataError, ParseError):
         raise
-    except (ParseError, ValueError, LookupError, AssertionError) as error:
-        raise DataError(f"{name} is not well-formed XML ({error}). Export the file again.") from None
+    except (ValueError, LookupError, AssertionError) as error:
+        raise _malformed(name, error) from None
     return root

@@ -20,10 +20,12 @@ from bayesmeta.formats.xlsx import is_xlsx, read_xlsx
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What a user may state about a file: the decimal mark of text, the sheet of a workbook."""
+    """What a user may state about a file: the marks of its numbers, the sheet of a workbook, where its header is."""
 
     decimal: str | None = None
     sheet: str | None = None
+    thousands: str | None = None
+    header_lines: tuple[int, int] = (0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,7 @@ READERS: dict[str, Reader] = {
     "xlsx": Reader(
         "Excel workbook (XLSX)",
         lambda data, name: is_zip(data) and is_xlsx(open_archive(data, name)),
-        lambda data, name, options: read_xlsx(data, name, sheet=options.sheet),
+        lambda data, name, options: read_xlsx(data, name, sheet=options.sheet, header_lines=options.header_lines),
     ),
     "revman_web": Reader(
         "RevMan Web data package (zip)",
@@ -71,7 +73,9 @@ READERS: dict[str, Reader] = {
     "text": Reader(
         "CSV, TSV or semicolon separated text",
         lambda data, name: True,
-        lambda data, name, options: read_text(data, name, decimal=options.decimal),
+        lambda data, name, options: read_text(
+            data, name, decimal=options.decimal, thousands=options.thousands, header_lines=options.header_lines
+        ),
     ),
 }
 

@@ -106,6 +106,7 @@ class Entry:
     year: Cell = None
     subgroup: str = ""
     skip: str = ""
+    remark: str = ""
 
 
 def measure_name(words: str) -> str:
@@ -229,7 +230,10 @@ def assemble(
         canonical=True,
         origin=origin,
         skip={i: why for i, (_, why) in enumerate(done) if why},
-        notes=tuple(_notes(known[n]) for n in dict.fromkeys(e.analysis for e in usable)),
+        notes=(
+            *(_notes(known[n]) for n in dict.fromkeys(e.analysis for e in usable)),
+            *(f"{known[e.analysis].label}: {e.study}: {e.remark}" for e in usable if e.remark),
+        ),
         published=tuple(_published(known[n], kind) for n in dict.fromkeys(e.analysis for e in usable)),
     )
 

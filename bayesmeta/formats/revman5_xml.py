@@ -104,7 +104,8 @@ def _entry(
         effect, skip = contrast(item.get("ESTIMATE"), item.get("SE"), item.get("EFFECT_SIZE"), analysis, place)
         cells |= effect
     year = study.get("YEAR") if study is not None else None
-    return Entry(analysis.number, label, number, cells, plain_year(year), subgroup, skip)
+    remark = "marked as not estimable in the file" if item.get("ESTIMABLE", "YES").upper() == "NO" else ""
+    return Entry(analysis.number, label, number, cells, plain_year(year), subgroup, skip, remark)
 
 
 def plain_year(text: Cell) -> Cell:

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from xml.etree.ElementTree import Element
 
-from bayesmeta.errors import DataError, unknown
+from bayesmeta.errors import DataError, option, unknown
 from bayesmeta.formats.archive import Archive, open_archive
 from bayesmeta.formats.hardened_xml import parse_xml
 from bayesmeta.formats.limits import MAX_COLUMNS, MAX_ROWS, check_shape
-from bayesmeta.formats.raw import Cell, RawTable, from_rows, is_blank
+from bayesmeta.formats.raw import Cell, RawTable, from_rows, header_and_rows, is_blank
 
 # What this package calls the table of studies in the workbooks it writes, beside results and provenance.
 OWN_SHEET = "studies"
@@ -24,7 +24,7 @@ def is_xlsx(archive: Archive) -> bool:
     return _WORKBOOK in archive.sizes
 
 
-def read_xlsx(data: bytes, name: str, *, sheet: str | None = None) -> RawTable:
+def read_xlsx(data: bytes, name: str, *, sheet: str | None = None, header_lines: tuple[int, int] = (0, 0)) -> RawTable:
     """Return the table in a workbook's only filled sheet, or in the one named.
 
     Raises
@@ -48,15 +48,17 @@ def read_xlsx(data: bytes, name: str, *, sheet: str | None = None) -> RawTable:
         filled = {OWN_SHEET: filled[OWN_SHEET]}
     if len(filled) > 1:
         raise DataError(
-            f"{name} has {len(filled)} sheets with data: {', '.join(map(repr, filled))}. Choose one with sheet=..."
+            f"{name} has {len(filled)} sheets with data: {', '.join(map(repr, filled))}. "
+            f"Choose one with {option('sheet')}."
         )
     if not filled:
         raise DataError(f"{name} is empty. Give a header line and one row per study.")
     title, grid = next(iter(filled.items()))
-    (_, header), rows = grid[0], grid[1:]
     width = max(len(cells) for _, cells in grid)
     while width and all(len(cells) < width or is_blank(cells[width - 1]) for _, cells in grid):
         width -= 1
+    grid = [(line, (cells + [None] * width)[:width]) for line, cells in grid]
+    header, rows = header_and_rows(name, grid, header_lines, "XLSX")
     check_shape(name, len(rows), width)
     padded = [(line, (cells + [None] * width)[:width]) for line, cells in rows]
     headers, columns, row, notes = from_rows(name, (header + [None] * width)[:width], padded, kind="XLSX")

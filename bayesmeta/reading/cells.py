@@ -2,15 +2,15 @@
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bayesmeta.errors import DataError
-from bayesmeta.formats import Cell, is_missing
+from bayesmeta.errors import DataError, option
+from bayesmeta.formats import Cell, holds_no_number
 from bayesmeta.values import Array
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
@@ -61,6 +61,10 @@ RULES: Mapping[str, tuple[_Bad, str]] = MappingProxyType(
 )
 
 
+COUNT_RULES = (RULES["events"], RULES["n"])
+"""Of columns that hold whole numbers of people or events."""
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where a cell stands, for messages: file, line, study and column."""
@@ -76,7 +80,12 @@ class Place:
         return f"{self.name}, {self.unit} {self.line}{study}, column {self.header!r}"
 
 
-def parse_number(cell: Cell, decimal: str) -> float | None:
+# Minus signs and spaces as word processors write them.
+_SIGNS = str.maketrans({"\u2212": "-", "\u2013": "-", "\u2012": "-", "\ufe63": "-", "\uff0d": "-"})
+_SPACES = str.maketrans(dict.fromkeys("\u00a0\u2007\u2009\u202f", " "))
+
+
+def parse_number(cell: Cell, decimal: str, thousands: str | None = None) -> float | None:
     """Return the number in a cell, or None where there is none to be had.
 
     Examples
@@ -85,12 +94,19 @@ def parse_number(cell: Cell, decimal: str) -> float | None:
     (1.5, None, -0.2)
     >>> parse_number("1.234", ",") is None
     True
+    >>> parse_number("1.234,5", ",", thousands="."), parse_number("12,500", ".", thousands=",")
+    (1234.5, 12500.0)
     """
     if isinstance(cell, bool):
         return None
     if not isinstance(cell, str):
         return None if cell is None else float(cell)
-    text = cell.strip().replace("−", "-")
+    text = cell.translate(_SPACES).strip()
+    text = text[:1].translate(_SIGNS) + text[1:]
+    if thousands is not None:
+        mark, point = re.escape(thousands), re.escape(decimal)
+        if re.fullmatch(rf"[+-]?[0-9]{{1,3}}({mark}[0-9]{{3}})+({point}[0-9]+)?", text):
+            text = text.replace(thousands, "")
     if decimal == ",":
         # Beside a decimal comma a point separates thousands, or is a slip: never guessed.
         text = text.replace(".", "?").replace(",", ".")
@@ -98,7 +114,7 @@ def parse_number(cell: Cell, decimal: str) -> float | None:
     return float(text) if text.isascii() and _NUMBER.fullmatch(text) else None
 
 
-def number(cell: Cell, decimal: str, place: Callable[[], Place]) -> float:
+def number(cell: Cell, decimal: str, place: Callable[[], Place], thousands: str | None = None) -> float:
     """Return the finite number in a cell, NaN where the cell is blank.
 
     Raises
@@ -106,12 +122,11 @@ def number(cell: Cell, decimal: str, place: Callable[[], Place]) -> float:
     DataError
         If the cell is neither blank nor a finite number.
     """
-    if is_missing(cell):
+    if holds_no_number(cell):
         return math.nan
-    value = parse_number(cell, decimal)
+    value = parse_number(cell, decimal, thousands)
     if value is None:
-        comma = isinstance(cell, str) and "," in cell
-        hint = " A comma is read as neither decimal mark nor thousands separator here." if comma else ""
+        hint = _marks_hint(cell, decimal) if isinstance(cell, str) else ""
         raise DataError(
             f"{place()}: {cell!r} is not a number.{hint} Correct the cell, or leave it blank if the value is unknown."
         )
@@ -120,6 +135,66 @@ def number(cell: Cell, decimal: str, place: Callable[[], Place]) -> float:
             f"{place()}: {cell!r} is not finite. Correct the cell, or leave it blank if the value is unknown."
         )
     return value
+
+
+def _marks_hint(cell: str, decimal: str) -> str:
+    """Return what to say of a mark that the number may have between its thousands."""
+    other = next((mark for mark in (",", ".", "'", " ") if mark in cell.strip() and mark != decimal), None)
+    if other is None or not re.fullmatch(r"[+-]?[0-9]{1,3}([,.' ][0-9]{3})+([,.][0-9]+)?", cell.strip()):
+        return " A comma is no decimal mark in this file." if "," in cell and decimal == "." else ""
+    return f" If {other!r} stands between thousands, say {option('thousands', other)}."
+
+
+def thousands_mark(texts: Sequence[str], decimal: str, place: Callable[[int], Place]) -> str | None:
+    """Return the mark between thousands in a column of counts, None where there is none.
+
+    A count is whole, so ``1,234`` can only be 1234; but ``2,000`` and ``2.000`` may be two or two thousand, unless
+    another count of the column shows what the mark is.
+
+    Parameters
+    ----------
+    texts
+        The column's cells, "" for those that are no text.
+    decimal
+        The file's decimal mark.
+    place
+        From a position, where the cell stands.
+
+    Raises
+    ------
+    DataError
+        If a number may be read in two ways.
+    """
+    marked = [(i, t.strip()) for i, t in enumerate(texts) if re.fullmatch(r"[0-9]{1,3}([,.][0-9]{3})+", t.strip())]
+    if not marked:
+        return None
+    marks = {mark for _, t in marked for mark in ",." if mark in t}
+    for i, t in marked:
+        mark = next(m for m in ",." if m in t)
+        proof = [u for _, u in marked if mark in u and (u.count(mark) > 1 or not u.endswith(f"{mark}000"))]
+        if len(marks) > 1 or (not proof and not _whole_decimals(texts, mark)):
+            raise DataError(
+                f"{place(i)}: {t!r} may be {t.replace(mark, '.', 1)} or {t.replace(mark, '')} patients. "
+                f"If the mark stands between thousands, say {option('thousands', mark)}; if it is the decimal mark, "
+                f"say {option('decimal', mark)}."
+            )
+        if proof and mark == decimal and _has_fractions(texts, mark):
+            raise DataError(
+                f"{place(i)}: {proof[0]!r} is no whole number of patients if {mark!r} is the decimal mark, and "
+                f"{proof[0].replace(mark, '')} if it stands between thousands. Say which: {option('thousands', mark)}, "
+                "or correct the cell."
+            )
+    return None if _whole_decimals(texts, next(iter(marks))) else next(iter(marks))
+
+
+def _whole_decimals(texts: Sequence[str], mark: str) -> bool:
+    """Return whether counts are written with decimals, all of them 0, as in "1234.000"."""
+    return any(re.fullmatch(rf"[0-9]{{4,}}{re.escape(mark)}0+", t.strip()) for t in texts)
+
+
+def _has_fractions(texts: Sequence[str], mark: str) -> bool:
+    """Return whether the mark is a decimal one somewhere in the column."""
+    return any(re.fullmatch(rf"[0-9]+{re.escape(mark)}([0-9]{{1,2}}|[0-9]{{4,}})", t.strip()) for t in texts)
 
 
 def check_rule(canonical: str, values: Array, place: Callable[[int], Place]) -> None:

@@ -16,6 +16,38 @@ type Where = Callable[[int, str], Place]
 _ROUNDING = 0.15
 
 
+def without_counts_of_another_n(values: Values) -> tuple[dict[str, NDArray[Any]], tuple[str, ...]]:
+    """Return the columns without counts that are not of the patients whose means the table gives, and a note on it.
+
+    A table may hold the means of all patients and the events among some of them: pooled as risks, the events would be
+    divided by the wrong number.
+    """
+    if "mean_treatment" not in values and "mean_control" not in values:
+        return dict(values), ()
+    counted = [
+        f"{kind}_{arm}"
+        for arm in ("treatment", "control")
+        for kind in ("events", "nonevents")
+        if f"{kind}_{arm}" in values
+    ]
+    for arm in ("treatment", "control"):
+        parts = [values.get(f"{kind}_{arm}") for kind in ("events", "nonevents")]
+        n = values.get(f"n_{arm}")
+        if (
+            n is not None
+            and parts[0] is not None
+            and parts[1] is not None
+            and (np.abs(parts[0] + parts[1] - n) > 0).any()
+        ):
+            kept = {name: column for name, column in values.items() if name not in counted}
+            note = (
+                f"{', '.join(counted)}: left out, since events and non-events do not add up to n_{arm}, the patients "
+                "of the means; to analyse the events leave the columns of the means out"
+            )
+            return kept, (note,)
+    return dict(values), ()
+
+
 def check_between(place: Where, values: Values) -> None:
     """Raise a DataError at the first row whose cells contradict each other.
 

@@ -4,13 +4,11 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
-from typing import Literal
 
-from bayesmeta.errors import DataError
+from bayesmeta.errors import DataError, option
 from bayesmeta.formats import Cell, RawTable, is_missing
 from bayesmeta.reading.names import FALLBACK_LABELS, normalise
-
-type Duplicates = Literal["error", "number"]
+from bayesmeta.reading.options import Duplicates
 
 
 def text(cell: Cell) -> str:
@@ -41,8 +39,8 @@ def choose_outcome(
     if "outcome" not in mapping:
         if outcome is not None:
             raise DataError(
-                f"{name} has no outcome column, so outcome={outcome!r} cannot be chosen. Leave outcome out, or state "
-                f"the column: columns={{'outcome': ...}}. Columns: {', '.join(raw.headers)}."
+                f"{name} has no outcome column, so {option('outcome', outcome)} cannot be chosen. Leave it out, or "
+                f"state the column: {option('columns', ..., key='outcome')}. Columns: {', '.join(raw.headers)}."
             )
         return every, None
     labels = [text(cell) for cell in column_of(raw, mapping["outcome"])]
@@ -50,7 +48,7 @@ def choose_outcome(
     if outcome is None:
         if len(known) > 1:
             listed = ", ".join(map(repr, known[:50])) + (", ..." if len(known) > 50 else "")
-            raise DataError(f"{name} holds {len(known)} outcomes: {listed}. Choose one with outcome=...")
+            raise DataError(f"{name} holds {len(known)} outcomes: {listed}. Choose one with {option('outcome')}.")
         if known and "" in labels:
             line = raw.row[labels.index("")]
             raise DataError(
@@ -64,6 +62,31 @@ def choose_outcome(
         hint = f" Did you mean {close[0]!r}?" if close else ""
         raise DataError(f"{name} has no outcome {outcome!r}.{hint} Outcomes: {', '.join(map(repr, known[:50]))}.")
     return tuple(i for i in every if labels[i] == chosen), chosen
+
+
+def choose_subgroup(
+    raw: RawTable, mapping: Mapping[str, str], rows: tuple[int, ...], subgroup: str | None, name: str
+) -> tuple[int, ...]:
+    """Return those of some rows that belong to one subgroup; all of them where none is chosen.
+
+    Raises
+    ------
+    DataError
+        If there is no such subgroup.
+    """
+    if subgroup is None:
+        return rows
+    if "subgroup" not in mapping:
+        raise DataError(
+            f"{name} has no subgroup column, so {option('subgroup', subgroup)} cannot be chosen. State the column: "
+            f"{option('columns', ..., key='subgroup')}. Columns: {', '.join(raw.headers)}."
+        )
+    labels = [text(cell) for cell in column_of(raw, mapping["subgroup"])]
+    found = tuple(i for i in rows if labels[i] == subgroup)
+    if not found:
+        known = list(dict.fromkeys(labels[i] for i in rows if labels[i]))
+        raise DataError(f"{name} has no subgroup {subgroup!r}. Subgroups: {', '.join(map(repr, known[:50]))}.")
+    return found
 
 
 def _by_part(raw: RawTable, known: Sequence[str], outcome: str) -> str | None:
@@ -114,7 +137,7 @@ def _label_headers(raw: RawTable, mapping: Mapping[str, str], name: str) -> tupl
                 return header, (header,)
     raise DataError(
         f"{name} has no study column. Columns: {', '.join(raw.headers)}. "
-        f"State it: columns={{'study': {raw.headers[0]!r}}}."
+        f"Say which column names the studies: {option('columns', ..., key='study')}."
     )
 
 
@@ -125,8 +148,10 @@ def unique_labels(
     lines: Sequence[int],
     duplicates: Duplicates,
     place: str,
-) -> tuple[str, ...]:
-    """Return unique labels: the year tells two studies of the same authors apart, nothing else does by itself.
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return unique labels, and those that were not unique.
+
+    The year tells two studies of the same authors apart, nothing else does by itself.
 
     Parameters
     ----------
@@ -149,21 +174,22 @@ def unique_labels(
         out = _extended(out, list(year))
     if subgroup is not None:
         out = _extended(out, [f"({s})" if s else "" for s in subgroup])
-    if duplicates == "number":
-        return _numbered(out)
+    repeated = tuple(label for label, count in Counter(out).items() if count > 1)
     if duplicates != "error":
-        raise DataError(f"duplicates={duplicates!r}: choose 'error' or 'number'.")
+        return _numbered(out), repeated
     seen: dict[str, int] = {}
     for label, line in zip(out, lines, strict=True):
         if label in seen:
             raise DataError(
                 f"{place}s {seen[label]} and {line}: study {label!r} appears twice. "
-                "If the rows are different outcomes, name their column (columns={'outcome': ...}) and choose one with "
-                "outcome=...; if they are separate samples, give them labels of their own or pass duplicates='number'; "
-                "if one is a copy, delete it."
+                "Rows of one study are not independent, and pooling them as studies makes the answer look surer than "
+                f"it is. If they are several effects of the study, keep them together with "
+                f"{option('duplicates', 'cluster')} for the model 'multilevel'; if they are different outcomes, name "
+                f"their column ({option('columns', ..., key='outcome')}) and choose one with {option('outcome')}; if "
+                f"they are separate samples, say {option('duplicates', 'number')}; if one is a copy, delete it."
             )
         seen[label] = line
-    return tuple(out)
+    return tuple(out), ()
 
 
 def _extended(labels: list[str], extra: list[str]) -> list[str]:

@@ -3,8 +3,18 @@
 from collections.abc import Container, Mapping, Sequence
 from difflib import get_close_matches
 
-from bayesmeta.errors import DataError, unknown
-from bayesmeta.reading.names import ALIASES, AMBIGUOUS, CANONICAL, FAMILIES, ONE_ARM, normalise
+from bayesmeta.errors import DataError, option, unknown
+from bayesmeta.reading.names import (
+    ALIASES,
+    AMBIGUOUS,
+    ARMS,
+    CANONICAL,
+    DERIVED,
+    FAMILIES,
+    ONE_ARM,
+    arm_and_quantity,
+    normalise,
+)
 
 
 def map_columns(headers: Sequence[str], stated: Mapping[str, str] | None, name: str) -> dict[str, str]:
@@ -45,16 +55,43 @@ def map_columns(headers: Sequence[str], stated: Mapping[str, str] | None, name: 
         if len(found) > 1 and not exact:
             raise DataError(
                 f"{name}: columns {' and '.join(map(repr, found))} both look like {canonical}. "
-                f"State which one is: columns={{{canonical!r}: {found[0]!r}}}."
+                f"State which one is: {' or '.join(option('columns', header, key=canonical) for header in found)}."
             )
         mapping[canonical] = (exact or found)[0]
-    return mapping
+    return {**mapping, **_arms(headers, mapping)}
+
+
+def _arms(headers: Sequence[str], mapping: Mapping[str, str]) -> dict[str, str]:
+    """Return columns that name an arm and a quantity, where the table has two arms and it is known which is which.
+
+    An arm of a name of its own (a drug) is the treatment if the other one is a control, and the control if the other is
+    the treatment.
+    """
+    taken = set(mapping.values())
+    found: dict[str, dict[str, list[str]]] = {}
+    for header in headers:
+        parts = None if header in taken else arm_and_quantity(header)
+        if parts is not None:
+            found.setdefault(parts[0], {}).setdefault(parts[1], []).append(header)
+    known = {ARMS[arm]: arm for arm in found if arm in ARMS}
+    own = [arm for arm, quantities in found.items() if arm not in ARMS and len(quantities) > 1]
+    if len(known) == 1 and len(own) == 1:
+        other = "control" if "treatment" in known else "treatment"
+        if set(found[own[0]]) == set(found[next(iter(known.values()))]):
+            known[other] = own[0]
+    out = {}
+    for arm, words in [(role, [w for w in found if ARMS.get(w, "") == role or known.get(role) == w]) for role in known]:
+        for quantity in dict.fromkeys(q for w in words for q in found[w]):
+            columns = [h for w in words for h in found[w].get(quantity, [])]
+            if len(columns) == 1 and f"{quantity}_{arm}" not in mapping:
+                out[f"{quantity}_{arm}"] = columns[0]
+    return out
 
 
 def _stated(headers: Sequence[str], stated: Mapping[str, str], name: str) -> dict[str, str]:
     for canonical, header in stated.items():
         if canonical not in CANONICAL:
-            raise unknown("column name in columns=", canonical, CANONICAL, DataError)
+            raise unknown("column name", canonical, CANONICAL, DataError)
         if header not in headers:
             close = get_close_matches(str(header), headers, n=1)
             hint = f" Did you mean {close[0]!r}?" if close else ""
@@ -66,7 +103,7 @@ def unread(headers: Sequence[str], mapping: Mapping[str, str]) -> tuple[str, ...
     """Return a note for each ambiguous column that was kept under its own name and not interpreted."""
     used = set(mapping.values())
     return tuple(
-        f"column {h!r} was not interpreted: it may be {first[1]} or {second[1]}; state it with columns=..."
+        f"column {h!r} was not interpreted: it may be {first[1]} or {second[1]}; state which it is if it is needed"
         for h in headers
         if h not in used and (readings := AMBIGUOUS.get(normalise(h)))
         for first, second in (readings,)
@@ -85,8 +122,7 @@ def available(mapping: Container[str]) -> dict[str, tuple[str, ...]]:
 def needed_columns(mapping: Mapping[str, str]) -> set[str]:
     """Return the names from which the table's effects are computed."""
     # What follows from other columns is as good as there.
-    follows = {"sei": {"vi"}, "n_treatment": {"nonevents_treatment"}, "n_control": {"nonevents_control"}}
-    there = {*mapping, *(name for name, sources in follows.items() if sources <= mapping.keys())}
+    there = {*mapping, *(name for name, sources in DERIVED.items() if sources <= mapping.keys())}
     return {name for family in available(there).values() for name in family}
 
 
@@ -104,14 +140,40 @@ def nothing_usable(headers: Sequence[str], mapping: Mapping[str, str], name: str
             (first, meaning1), (second, meaning2) = readings
             return DataError(
                 f"{name}: column {header!r} may be {meaning1} or {meaning2}, and the two give different answers. "
-                f"State it: columns={{{first!r}: {header!r}}} or columns={{{second!r}: {header!r}}} "
-                f"(on the command line --column {first}={header})."
+                f"State it: {option('columns', header, key=first)} or {option('columns', header, key=second)}."
             )
     nearest = max(FAMILIES.values(), key=lambda needed: sum(n in mapping for n in needed) / len(needed))
     missing = [n for n in nearest if n not in mapping]
+    if not any(n in mapping for n in nearest):
+        return DataError(
+            f"{name}: no column was recognised as numbers that an effect can be computed from. Columns: "
+            f"{', '.join(headers)}. Say what they are, each as {option('columns', ..., key='NAME')}, for one of these "
+            f"sets: {_families()}."
+        )
+    free = [header for header in headers if header not in mapping.values()]
+    found = "; ".join(f"{n} is {mapping[n]!r}" for n in nearest if n in mapping)
+    say = ", ".join(option("columns", _suggested(n, free) or ..., key=n) for n in missing)
     return DataError(
-        f"{name}: no column for {', '.join(missing)}. Columns: {', '.join(headers)}. "
-        f"Name the right ones, e.g. columns={{{missing[0]!r}: {headers[-1]!r}}}, or give another set: "
-        + "; ".join(f"{family} ({', '.join(needed)})" for family, needed in FAMILIES.items())
-        + "."
+        f"{name}: no column for {', '.join(missing)} ({found}). Columns: {', '.join(headers)}. "
+        f"Say which they are: {say}. Or give another set: {_families()}."
     )
+
+
+def _families() -> str:
+    return "; ".join(f"{family} ({', '.join(needed)})" for family, needed in FAMILIES.items())
+
+
+def _suggested(canonical: str, free: Sequence[str]) -> str | None:
+    """Return the one header whose name has every word of a column's name, so that the suggestion cannot mislead."""
+    words = {*canonical.split("_")}
+    close = [header for header in free if words <= {*normalise(header).split("_")}]
+    return close[0] if len(close) == 1 else None
+
+
+def possible(mapping: Container[str]) -> bool:
+    """Return whether an effect can be computed from some of the columns found, derived ones included."""
+    names = {name for name in (*CANONICAL, *DERIVED) if name in mapping}
+    for target, sources in DERIVED.items():
+        if sources <= names:
+            names.add(target)
+    return bool(available(names))

@@ -6,11 +6,13 @@ from types import MappingProxyType
 
 # Header, normalised -> bayesmeta's name. Spellings of bayesmeta, metafor, R meta, RevMan 5 and RevMan Web, metapipe.
 _SPELLINGS: dict[str, str] = {
-    "study": "study studlab slab study_name study_label study_id author_year",
-    "author": "author authors first_author",
-    "year": "year study_year year_of_study publication_year pub_year",
+    "study": "study studies studlab slab study_name studyname study_label study_id study_reference author_year "
+    "authors_year author_and_year first_author_year",
+    "author": "author authors first_author lead_author",
+    "year": "year yr study_year year_of_study publication_year pub_year",
     "outcome": "outcome outcome_name",
-    "subgroup": "subgroup subgroup_name",
+    "cluster": "cluster",
+    "subgroup": "subgroup subgroup_name sub_group",
     "status": "status",
     "events_treatment": "events_treatment events_t event_t event_e events_e ai x1i tpos experimental_cases "
     "experimental_events events_1 events_experimental events_intervention treatment_events intervention_events",
@@ -26,24 +28,30 @@ _SPELLINGS: dict[str, str] = {
     "sd_control": "sd_control sd_c sd2i sd_2 control_sd",
     "time_treatment": "time_treatment time_t time_e t1i person_time_treatment",
     "time_control": "time_control time_c t2i person_time_control",
-    "yi": "yi te giv_mean effect effect_size log_or logor ln_or lnor log_odds_ratio log_rr logrr ln_rr lnrr "
+    **{
+        f"{part}_{arm}": f"{part}_{arm}"
+        for part in ("median", "q1", "q3", "min", "max")
+        for arm in ("treatment", "control")
+    },
+    "yi": "yi te giv_mean effect g hedges_g effect_size log_or logor ln_or lnor log_odds_ratio log_rr logrr ln_rr lnrr "
     "log_risk_ratio log_hr loghr ln_hr lnhr log_hazard_ratio md smd mean_difference hedges_g "
     "standardized_mean_difference",
-    "sei": "sei sete giv_se standard_error std_error se_te se_yi se_log_or selogor se_logor se_ln_or se_lnor se_log_rr "
-    "selogrr se_logrr se_ln_rr se_lnrr se_log_hr seloghr se_loghr se_ln_hr se_lnhr se_md se_smd",
+    "sei": "sei sete g_se se_g giv_se standard_error std_error se_te se_yi se_log_or selogor se_logor se_ln_or "
+    "se_lnor se_log_rr selogrr se_logrr se_ln_rr se_lnrr se_log_hr seloghr se_loghr se_ln_hr se_lnhr se_md se_smd",
     "vi": "vi variance sampling_variance var_yi",
     "estimate": "estimate or odds_ratio rr risk_ratio relative_risk hr hazard_ratio irr rate_ratio effect_estimate",
-    "ci_low": "ci_low ci_lower lower lower_ci ci_lb or_lower rr_lower hr_lower ci_start lower_limit lcl ll",
-    "ci_high": "ci_high ci_upper upper upper_ci ci_ub or_upper rr_upper hr_upper ci_end upper_limit ucl ul",
-    "o_e": "o_e",
+    "ci_low": "ci_low ci_start",
+    "ci_high": "ci_high ci_end",
+    "o_e": "o_e ome o_minus_e",
     "v_o_e": "v_o_e",
     "treatment": "treatment arm",
-    "events": "events xi",
-    "n": "n ni",
+    "events": "events event xi frequency freq cases n_events number_of_events positive positives",
+    "n": "n ni total total_n n_total sample_size samplesize sample number_of_patients number_of_participants "
+    "participants",
     "mean": "mean mi",
     "sd": "sd sdi",
     "time": "time ti",
-    "ri": "ri r correlation",
+    "ri": "ri r cor correlation",
 }
 
 # Headers that people use for two different things: never guessed.
@@ -62,13 +70,25 @@ AMBIGUOUS: Mapping[str, tuple[tuple[str, str], ...]] = MappingProxyType(
     }
 )
 
-TEXT = frozenset({"study", "author", "outcome", "subgroup", "status", "treatment"})
+TEXT = frozenset({"study", "author", "outcome", "cluster", "subgroup", "status", "treatment"})
+
+# Columns that follow from others, one step.
+DERIVED: Mapping[str, frozenset[str]] = MappingProxyType(
+    {
+        "sei": frozenset({"vi"}),
+        "n_treatment": frozenset({"events_treatment", "nonevents_treatment"}),
+        "n_control": frozenset({"events_control", "nonevents_control"}),
+    }
+)
 
 # What a row needs so that an effect can be computed from it, the most informative first.
 FAMILIES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "2x2 counts": ("events_treatment", "n_treatment", "events_control", "n_control"),
         "means": ("mean_treatment", "sd_treatment", "n_treatment", "mean_control", "sd_control", "n_control"),
+        "medians and quartiles": tuple(
+            f"{part}_{arm}" for arm in ("treatment", "control") for part in ("median", "q1", "q3", "n")
+        ),
         "person-time": ("events_treatment", "time_treatment", "events_control", "time_control"),
         "effect and standard error": ("yi", "sei"),
         "effect and confidence limits": ("yi", "ci_low", "ci_high"),
@@ -83,7 +103,7 @@ FAMILIES: Mapping[str, tuple[str, ...]] = MappingProxyType(
 )
 
 # Label columns that serve when there is no study column, weakest last.
-FALLBACK_LABELS = ("trial", "name", "id")
+FALLBACK_LABELS = ("trial", "name", "reference", "citation", "paper", "source", "label", "row_name", "id")
 
 # Names of one-arm data that are everyday words too ("time" is often a moderator): they are read as data only
 # where the table has no comparison of two arms and no ready effects.
@@ -103,6 +123,78 @@ def normalise(header: str) -> str:
     return re.sub(r"[^a-z0-9]+", "_", header.strip().lower()).strip("_")
 
 
+def _limits() -> dict[str, str]:
+    """Return spellings of confidence limits: a word for the end, with or without the level, the measure, and ``ci``."""
+    ends = {
+        "ci_low": "lower low lo lb lcl ll lci cil ci_lower ci_low ci_lb ci_l lower_ci lowerci ci_inf ciinf lower_limit "
+        "lower_bound lower_cl conf_low conf_lower lower_confidence_limit l95 l95l lower95 lower_95 lower_95_ci "
+        "lower_95_cl lcl95 ci95_lower ci_95_lower ci_lower_95 95_ci_lower 95_ci_low 95_lower 95ci_lower ci95_low "
+        "ci95l",
+        "ci_high": "upper high hi ub ucl ul uci ciu ci_upper ci_high ci_ub ci_u upper_ci upperci ci_sup cisup "
+        "upper_limit upper_bound upper_cl conf_high conf_upper upper_confidence_limit u95 u95l upper95 upper_95 "
+        "upper_95_ci upper_95_cl ucl95 ci95_upper ci_95_upper ci_upper_95 95_ci_upper 95_ci_high 95_upper 95ci_upper "
+        "ci95_high ci95u",
+    }
+    measures = ("or", "rr", "hr", "irr", "md", "smd", "effect", "es", "est", "estimate", "te", "g")
+    found = {}
+    for name, words in ends.items():
+        for word in words.split():
+            found[word] = name
+            found |= {f"{measure}_{word}": name for measure in measures} | {f"{word}_{m}": name for m in measures}
+    return found
+
+
 ALIASES: Mapping[str, str] = MappingProxyType(
-    {spelling: name for name, spellings in _SPELLINGS.items() for spelling in spellings.split()}
+    _limits() | {spelling: name for name, spellings in _SPELLINGS.items() for spelling in spellings.split()}
 )
+
+# Words for what a column of one arm holds, and for the arm: ``mean_exp``, ``Intervention Total`` and ``sd1`` are both.
+QUANTITIES: Mapping[str, str] = MappingProxyType(
+    {
+        spelling: name
+        for name, spellings in {
+            "events": "events event ev cases x r number_of_events no_events n_events num_events events_n",
+            "n": "n total totals total_n n_total size sample_size samplesize ss patients participants subjects num",
+            "mean": "mean means m avg average",
+            "sd": "sd sds std stdev std_dev stddev standard_deviation",
+            "time": "time py pyrs person_years person_time persontime patient_years exposure",
+            "median": "median med",
+            "q1": "q1 lq lower_quartile p25 quartile_1 first_quartile",
+            "q3": "q3 uq upper_quartile p75 quartile_3 third_quartile",
+            "min": "min minimum",
+            "max": "max maximum",
+        }.items()
+        for spelling in spellings.split()
+    }
+)
+ARMS: Mapping[str, str] = MappingProxyType(
+    {
+        word: arm
+        for arm, words in {
+            "treatment": "treatment treatments treated treat trt trmt tx t intervention int interv experimental "
+            "experiment exp e drug active verum exposed 1 arm1 arm_1 group1 group_1 grp1",
+            "control": "control controls ctrl ctl cntrl cont con c comparator comparison comp placebo pbo plac p "
+            "untreated unexposed reference ref 2 arm2 arm_2 group2 group_2 grp2 0",
+        }.items()
+        for word in words.split()
+    }
+)
+
+
+def arm_and_quantity(header: str) -> tuple[str, str] | None:
+    """Return the word for the arm and the quantity in a header that names both, None in others.
+
+    Examples
+    --------
+    >>> arm_and_quantity("Intervention Total"), arm_and_quantity("sd1"), arm_and_quantity("x.a")
+    (('intervention', 'n'), ('1', 'sd'), ('a', 'events'))
+    """
+    name = normalise(header)
+    numbered = re.fullmatch(r"([a-z_]+?)_?([012])", name)
+    if numbered and numbered[1] in QUANTITIES:
+        return numbered[2], QUANTITIES[numbered[1]]
+    for spelling in sorted(QUANTITIES, key=len, reverse=True):
+        for arm in (name.removeprefix(f"{spelling}_"), name.removesuffix(f"_{spelling}")):
+            if arm != name and arm:
+                return arm, QUANTITIES[spelling]
+    return None

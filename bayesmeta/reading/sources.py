@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from bayesmeta.errors import DataError
 from bayesmeta.formats import Cell, Options, RawTable, as_cell, check_shape, from_rows, read_bytes, read_path
-from bayesmeta.reading.labels import Duplicates
+from bayesmeta.reading.options import NOTHING_STATED, Duplicates, ReadingOptions, TotalRows
 from bayesmeta.reading.table import table_from_raw
 from bayesmeta.studies import StudyTable
 
@@ -20,32 +20,49 @@ def read_studies(
     source: "str | os.PathLike[str] | IntoDataFrame",
     *,
     outcome: str | None = None,
+    subgroup: str | None = None,
     columns: Mapping[str, str] | None = None,
-    duplicates: Duplicates = "error",
-    decimal: str | None = None,
     sheet: str | None = None,
+    header_row: int | str | None = None,
+    decimal: str | None = None,
+    thousands: str | None = None,
+    duplicates: Duplicates = "error",
+    number_duplicates: bool = False,
+    total_rows: TotalRows = "refuse",
 ) -> StudyTable:
     """Return the studies in a file or a data frame, one row a study, checked cell by cell.
 
     Parameters
     ----------
     source
-        Path of a CSV, TSV, semicolon separated, XLSX or Parquet file, of a RevMan Web data package
+        Path of a CSV, TSV, semicolon or space separated, XLSX or Parquet file, of a RevMan Web data package
         (zip), a RevMan 5 file (``.rm5``) or a RevMan 5 CSV export, recognised by content; or a pandas,
         polars or pyarrow data frame.
     outcome
         Which one, where the table holds several (an ``outcome`` column, the analyses of a review). The
         analyses of a review are named by number (``"1.2"``), by name, or by both.
+    subgroup
+        Only the studies of this subgroup.
     columns
         bayesmeta's name to the header that holds it, e.g. ``{"sei": "se"}``, for columns whose name is
-        unknown or ambiguous. The rest is found by the spellings of metafor, R meta and RevMan.
-    duplicates
-        ``"error"`` refuses a label that appears twice (after its year told two studies of the same
-        authors apart); ``"number"`` makes them ``"Smith 2001 (1)"``, ``"Smith 2001 (2)"``.
-    decimal
-        The decimal mark of a text file, ``"."`` or ``","``; found from its content when None.
+        unknown or ambiguous. The rest is found by the spellings people use.
     sheet
         Of a workbook with several filled sheets.
+    header_row
+        Line of the column names, counted from 1, where it is not the first; ``"1-2"`` joins two lines.
+    decimal
+        The decimal mark of a text file, ``"."`` or ``","``; found from its content when None.
+    thousands
+        The mark between thousands. ``1,234`` patients are read without it; ``2,000`` and ``2.000`` may be two, and are
+        refused until it, or `decimal`, is stated.
+    duplicates
+        ``"error"`` refuses a study that has several rows (after its year told two studies of the same authors apart);
+        ``"cluster"`` keeps them as rows of one study, in the column ``cluster``; ``"number"`` takes them for
+        independent studies ``"Smith 2001 (1)"``, ``"Smith 2001 (2)"``, which makes the answer look surer than it is.
+    number_duplicates
+        The same as ``duplicates="number"``.
+    total_rows
+        A row that is the total of the others is refused; ``"exclude"`` leaves it out, ``"study"`` says it is none.
 
     Returns
     -------
@@ -65,23 +82,32 @@ def read_studies(
     >>> read_studies(data_dir() / "rescue_stenting.csv", outcome="mortality").study[0]
     'Cornelissen 2019'
     """
-    if decimal not in (None, ".", ","):
-        raise DataError(f"decimal={decimal!r}: the decimal mark is '.' or ','.")
+    options = ReadingOptions(
+        outcome=outcome,
+        subgroup=subgroup,
+        columns=columns or {},
+        sheet=sheet,
+        header_row=header_row,
+        decimal=decimal,
+        thousands=thousands,
+        duplicates="number" if number_duplicates else duplicates,
+        total_rows=total_rows,
+    )
+    return read_with(source, options)
+
+
+def read_with(source: "str | os.PathLike[str] | IntoDataFrame", options: ReadingOptions) -> StudyTable:
+    """Return the studies in a file or a data frame, read as `options` say; see `read_studies`."""
     if not isinstance(source, str | os.PathLike):
-        return read_frame(source, outcome=outcome, columns=columns, duplicates=duplicates)
+        return read_frame(source, options)
     data, name = read_path(source)
-    raw = read_bytes(data, name, Options(decimal=decimal, sheet=sheet))
-    digest = hashlib.sha256(data).hexdigest()
-    return table_from_raw(raw, name, outcome=outcome, columns=columns, duplicates=duplicates, sha256=digest)
+    about = Options(options.decimal, options.sheet, options.thousands, options.header_lines)
+    raw = read_bytes(data, name, about)
+    return table_from_raw(raw, name, options, sha256=hashlib.sha256(data).hexdigest())
 
 
 def read_frame(
-    frame: "IntoDataFrame",
-    *,
-    outcome: str | None = None,
-    columns: Mapping[str, str] | None = None,
-    duplicates: Duplicates = "error",
-    name: str = "the data frame",
+    frame: "IntoDataFrame", options: ReadingOptions = NOTHING_STATED, *, name: str = "the data frame"
 ) -> StudyTable:
     """Return the studies in a pandas, polars or pyarrow data frame; see `read_studies`.
 
@@ -89,8 +115,8 @@ def read_frame(
     ----------
     frame
         Anything that narwhals takes for an eager data frame.
-    outcome, columns, duplicates
-        As in `read_studies`.
+    options
+        What `read_studies` takes.
     name
         What messages call the frame.
 
@@ -100,7 +126,7 @@ def read_frame(
         If it is no data frame, or for the reasons of `read_studies`; rows are counted from 1.
     """
     raw = _raw_frame(frame, name)
-    return table_from_raw(raw, name, outcome=outcome, columns=columns, duplicates=duplicates)
+    return table_from_raw(raw, name, options)
 
 
 def _raw_frame(frame: Any, name: str) -> RawTable:

@@ -10,12 +10,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesmeta.errors import DataError
-from bayesmeta.formats import Cell, RawTable, is_missing
-from bayesmeta.reading.cells import Place, check_rule, number, parse_number
-from bayesmeta.reading.consistency import check_between, derived
-from bayesmeta.reading.labels import Duplicates, choose_outcome, column_of, study_labels, text, unique_labels
-from bayesmeta.reading.mapping import available, data_columns, map_columns, needed_columns, nothing_usable, unread
+from bayesmeta.formats import Cell, RawTable, holds_no_number, is_missing
+from bayesmeta.reading.cells import (
+    COUNT_RULES,
+    RULES,
+    Place,
+    check_rule,
+    number,
+    parse_number,
+    thousands_mark,
+)
+from bayesmeta.reading.consistency import check_between, derived, without_counts_of_another_n
+from bayesmeta.reading.interval_cells import with_intervals_split
+from bayesmeta.reading.labels import choose_outcome, choose_subgroup, column_of, study_labels, text, unique_labels
+from bayesmeta.reading.mapping import (
+    available,
+    data_columns,
+    map_columns,
+    needed_columns,
+    nothing_usable,
+    possible,
+    unread,
+)
 from bayesmeta.reading.names import CANONICAL, ONE_ARM, TEXT
+from bayesmeta.reading.options import NOTHING_STATED, ReadingOptions
+from bayesmeta.reading.totals import refused_totals, total_rows
 from bayesmeta.studies import Exclusion, PublishedResult, StudyTable
 from bayesmeta.values import Array
 
@@ -29,6 +48,7 @@ class Sheet:
     mapping: Mapping[str, str]
     study: tuple[str, ...]
     rows: tuple[int, ...]
+    options: ReadingOptions = NOTHING_STATED
 
     def cells(self, header: str) -> list[Cell]:
         """Return the chosen rows' cells under a header."""
@@ -48,23 +68,30 @@ class Sheet:
 def table_from_raw(
     raw: RawTable,
     name: str,
+    options: ReadingOptions = NOTHING_STATED,
     *,
-    outcome: str | None = None,
-    columns: Mapping[str, str] | None = None,
-    duplicates: Duplicates = "error",
     sha256: str = "",
 ) -> StudyTable:
-    """Return the study table in a raw one; see `read_studies` for the arguments.
+    """Return the study table in a raw one; see `read_studies` for what `options` hold.
 
     Raises
     ------
     DataError
         If a column is missing or ambiguous, a cell is impossible, or no row can be used.
     """
-    mapping = data_columns(map_columns(raw.headers, columns, name), columns or {})
-    rows, chosen = choose_outcome(raw, mapping, outcome, name)
-    sheet = Sheet(raw, name, mapping, study_labels(raw, mapping, rows, name), rows)
+    columns: Mapping[str, str] = options.columns
+    if not raw.canonical:
+        raw, split = with_intervals_split(raw, columns)
+        columns = {**split, **columns} | {c: split[c] for c in ("estimate", "yi") if c in split}
+    mapping = data_columns(map_columns(raw.headers, columns, name), columns)
+    lacking_all = nothing_usable(raw.headers, mapping, name) if not possible(mapping) else None
+    if lacking_all is not None:
+        raise lacking_all
+    rows, chosen = choose_outcome(raw, mapping, options.outcome, name)
+    rows = choose_subgroup(raw, mapping, rows, options.subgroup, name)
+    sheet = Sheet(raw, name, mapping, study_labels(raw, mapping, rows, name), rows, options)
     values = _numbers(sheet)
+    values, other_n = without_counts_of_another_n(values)
     check_between(sheet.place, values)
     extra, notes = derived(sheet.place, values)
     values |= extra
@@ -72,6 +99,7 @@ def table_from_raw(
     if not families:
         raise nothing_usable(raw.headers, {c: h for c, h in mapping.items() if c in values}, name)
     keep, excluded = _complete(sheet, values, families)
+    keep, excluded = _without_totals(sheet, values, keep, excluded)
     kept = np.flatnonzero(keep)
     if not len(kept):
         lacking = excluded[0]
@@ -79,8 +107,10 @@ def table_from_raw(
             f"{name}: none of the {len(keep)} rows has the numbers it needs (study {lacking.study!r}: "
             f"{lacking.reason}). Fill them in."
         )
-    labels = _unique(sheet, values, kept, duplicates)
+    labels, repeated = _unique(sheet, values, kept)
     values |= _others(sheet)
+    if options.duplicates == "cluster" and repeated and "cluster" not in values:
+        values["cluster"] = np.array(sheet.study, dtype=object)
     return StudyTable(
         labels,
         {canonical: column[kept] for canonical, column in values.items()},
@@ -91,7 +121,14 @@ def table_from_raw(
         row=tuple(sheet.line(int(i)) for i in kept),
         excluded=tuple(excluded),
         published=tuple(_published(p, name) for p in raw.published if p["outcome"] == chosen and "estimate" in p),
-        notes=(f"read as {raw.format}", *_relevant(raw, chosen), *notes, *unread(raw.headers, mapping)),
+        notes=(
+            f"read as {raw.format}",
+            *_relevant(raw, chosen),
+            *notes,
+            *other_n,
+            *_dependent(repeated, options),
+            *unread(raw.headers, mapping),
+        ),
     )
 
 
@@ -122,8 +159,11 @@ def _numbers(sheet: Sheet) -> dict[str, NDArray[Any]]:
 
 
 def _checked(sheet: Sheet, canonical: str, header: str, cells: list[Cell]) -> Array:
-    decimal = sheet.raw.decimal
-    column = np.array([number(c, decimal, partial(sheet.place, i, header)) for i, c in enumerate(cells)])
+    decimal, thousands = sheet.raw.decimal, sheet.options.thousands
+    if thousands is None and sheet.options.decimal is None and RULES.get(canonical) in COUNT_RULES:
+        texts = [c if isinstance(c, str) else "" for c in cells]
+        thousands = thousands_mark(texts, decimal, lambda i: sheet.place(i, header))
+    column = np.array([number(c, decimal, partial(sheet.place, i, header), thousands) for i, c in enumerate(cells)])
     if canonical != "n" or "n" in needed_columns(sheet.mapping):
         # Beside ready effects n may be an effective sample size, which need not be whole.
         check_rule(canonical, column, lambda i: sheet.place(i, header))
@@ -139,8 +179,8 @@ def _own(sheet: Sheet, header: str) -> NDArray[Any]:
     """Return a column bayesmeta has no name for: numbers if every cell is one or blank, else text."""
     cells = sheet.cells(header)
     if any(not is_missing(c) for c in cells):
-        numbers = [math.nan if is_missing(c) else parse_number(c, sheet.raw.decimal) for c in cells]
-        if all(n is not None and not math.isinf(n) for n in numbers):
+        numbers = [math.nan if holds_no_number(c) else parse_number(c, sheet.raw.decimal) for c in cells]
+        if all(n is not None and not math.isinf(n) for n in numbers) and not all(map(holds_no_number, cells)):
             return np.array(numbers, dtype=np.float64)
     return np.array([text(c) for c in cells], dtype=object)
 
@@ -161,16 +201,52 @@ def _complete(
     return keep, [Exclusion(sheet.study[i], reasons[i], sheet.line(i)) for i in sorted(reasons)]
 
 
+def _without_totals(
+    sheet: Sheet, values: Mapping[str, NDArray[Any]], keep: NDArray[np.bool_], excluded: list[Exclusion]
+) -> tuple[NDArray[np.bool_], list[Exclusion]]:
+    """Return the same without rows of totals, where the user says that they are none; else refuse them."""
+    if sheet.raw.canonical or sheet.options.total_rows == "study":
+        return keep, excluded
+    at = np.flatnonzero(keep)
+    found = total_rows([sheet.study[i] for i in at], {name: column[at] for name, column in values.items()})
+    if not found:
+        return keep, excluded
+    if sheet.options.total_rows == "refuse":
+        lines = [sheet.line(int(i)) for i in at]
+        raise refused_totals(found, [sheet.study[i] for i in at], lines, f"{sheet.name}, {sheet.raw.unit}")
+    keep = keep.copy()
+    keep[at[list(found)]] = False
+    out = [Exclusion(sheet.study[at[j]], f"a row of totals: {why}", sheet.line(int(at[j]))) for j, why in found.items()]
+    return keep, [*excluded, *out]
+
+
+def _dependent(repeated: tuple[str, ...], options: ReadingOptions) -> tuple[str, ...]:
+    """Return what a reader must know of studies that have several rows."""
+    if not repeated:
+        return ()
+    names = ", ".join(repeated[:5]) + (f" and {len(repeated) - 5} more" if len(repeated) > 5 else "")
+    if options.duplicates == "number":
+        return (
+            f"several rows of one study ({names}) are taken for independent studies, which makes the answer "
+            "look surer than it is; kept together as clusters they can be analysed with the model 'multilevel'",
+        )
+    return (f"several rows of one study ({names}) are kept as rows of one cluster: analyse them with 'multilevel'",)
+
+
 def _unique(
-    sheet: Sheet, values: Mapping[str, NDArray[Any]], kept: NDArray[np.intp], duplicates: Duplicates
-) -> tuple[str, ...]:
+    sheet: Sheet, values: Mapping[str, NDArray[Any]], kept: NDArray[np.intp]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return unique labels, and the names of studies that have several rows."""
     year, subgroup = values.get("year"), values.get("subgroup")
+    if "cluster" in values and sheet.options.duplicates == "error":
+        # The file says itself which rows belong together.
+        return unique_labels([sheet.study[i] for i in kept], None, None, [], "number", "")[0], ()
     return unique_labels(
         [sheet.study[i] for i in kept],
         None if year is None else [text(year[i]) for i in kept],
         None if subgroup is None or not sheet.raw.canonical else [str(subgroup[i]) for i in kept],
         [sheet.line(int(i)) for i in kept],
-        duplicates,
+        sheet.options.duplicates,
         f"{sheet.name}, {sheet.raw.unit}",
     )
 

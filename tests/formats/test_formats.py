@@ -10,13 +10,14 @@ import pytest
 from bayesmeta.audit import check_published
 from bayesmeta.errors import DataError
 from bayesmeta.formats import READERS, Options, find_reader, read_bytes
+from bayesmeta.reading.options import ReadingOptions
 from bayesmeta.reading.table import table_from_raw
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 
 
 def table(data: bytes, **options):
-    return table_from_raw(read_bytes(data, "file"), "file", **options)
+    return table_from_raw(read_bytes(data, "file"), "file", ReadingOptions(**options))
 
 
 def test_every_reader_has_an_example_and_knows_it_by_content(files):
