@@ -173,16 +173,22 @@ def _chosen(protocol: Protocol, outcomes: tuple[str, ...]) -> list[str]:
 
 
 def _read(protocol: Protocol, name: str) -> StudyTable:
-    from bayesmeta.reading import read_studies
+    from bayesmeta.reading import read_with
 
     rows = protocol.outcomes[name].rows
     chosen = name if rows is None else rows
-    table: StudyTable = read_studies(protocol.data_path, outcome=chosen or None)
-    return table
+    return read_with(protocol.data_path, protocol.data.options(chosen or None))
 
 
 def protocol_for(
-    path: Path, *, measure: str, benefit: Benefit | None, outcome: str | None = None, seed: int | None = None
+    path: Path,
+    *,
+    measure: str,
+    benefit: Benefit | None,
+    outcome: str | None = None,
+    seed: int | None = None,
+    reading: Mapping[str, Any] | None = None,
+    zero_cells: Mapping[str, Any] | None = None,
 ) -> Protocol:
     """Return the protocol that stands for a bare data file: one outcome, default priors.
 
@@ -198,11 +204,19 @@ def protocol_for(
         Value of the outcome column, where the file has one.
     seed
         Of the sampler; the default of a protocol otherwise.
+    reading, zero_cells
+        Keys of the sections [data] and [zero_cells].
     """
     name = outcome or path.stem
     plan = Outcome(benefit=benefit, rows=outcome or "", label=outcome or "")
     protocol = Protocol.checked(
-        {"data": str(path.absolute()), "measure": measure, "outcomes": {name: plan}, "title": path.stem}
+        {
+            "data": {"file": str(path.absolute()), **(reading or {})},
+            "measure": measure,
+            "outcomes": {name: plan},
+            "title": path.stem,
+            "zero_cells": dict(zero_cells or {}),
+        }
     )
     return protocol if seed is None else protocol.model_copy(update={"seed": seed})
 
@@ -223,6 +237,8 @@ def _outcome(
         seed=seed,
         add=protocol.zero_cells.add,
         to=protocol.zero_cells.to,
+        drop00=protocol.zero_cells.drop00,
+        inestimable=protocol.zero_cells.inestimable,
         common_effect=True,
         sampling=sampling,
     )

@@ -43,7 +43,8 @@ def main() -> None:
     try:
         code = app(standalone_mode=True)
     except BayesMetaError as error:
-        print(f"Error: {error}", file=sys.stderr)
+        plan = any(word.lower().endswith(".toml") for word in sys.argv[1:])
+        print(f"Error: {error.said('protocol' if plan else 'command line')}", file=sys.stderr)
         code = BAD_INPUT
     except KeyboardInterrupt:
         code = INTERRUPTED

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from bayesmeta.cli._data_options import DataOptions, with_data_options
+from bayesmeta.cli._findings import audit_lines, show
 from bayesmeta.cli.report import Benefit, _need_for_data, _priors
 from bayesmeta.errors import BayesMetaError, DataError, ModelError, unknown
 
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 
 # Plain assignments: the option parser does not look through `type` aliases.
 Source = Annotated[Path, typer.Argument(help="A protocol (.toml), or a data file with --measure and --benefit.")]
+Strict = Annotated[bool, typer.Option("--strict", help="End with an error where the data have findings.")]
 Which = Annotated[str | None, typer.Option(help="Which outcome, where there are several.")]
 Measure = Annotated[str | None, typer.Option(help="Effect measure of a data file, e.g. OR.")]
 Direction = Annotated[Benefit | None, typer.Option(help="Direction that is a benefit, for a data file.")]
@@ -25,13 +28,16 @@ Priors = Annotated[
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this module to `app`."""
-    app.command()(decide)
-    app.command()(update)
+    app.command()(with_data_options(decide))
+    app.command()(with_data_options(update))
 
 
 def decide(
     file: Source,
+    *,
+    data: DataOptions,
     outcome: Which = None,
+    strict: Strict = False,
     threshold: Annotated[
         list[float] | None, typer.Option(help="Effect that would matter, natural scale, e.g. 1.25; may be repeated.")
     ] = None,
@@ -57,7 +63,8 @@ def decide(
     """
     from bayesmeta.decisions.decide import decide as decide_on
 
-    protocol, name, table = _question(file, outcome, measure, benefit, prior)
+    protocol, name, table = _question(file, outcome, measure, benefit, prior, data)
+    lines = audit_lines({name: table}, protocol.measure, strict=strict)
     plan = protocol.outcomes[name]
     asked: dict[str, Any] = {
         "thresholds": tuple(threshold or ()) or plan.thresholds,
@@ -70,10 +77,11 @@ def decide(
             "Nothing was asked: give --threshold, --rope, --size or --baseline, or state thresholds, equivalence, "
             "ranges or baseline_risk for the outcome in the protocol."
         )
-    data, counts = _data(protocol, table)
+    effects, counts = _data(protocol, table)
     risks = [_controls(counts) if risk == CONTROLS else risk for risk in given]
-    posterior, others, failed = _posteriors(protocol, data)
+    posterior, others, failed = _posteriors(protocol, effects)
     found = decide_on(posterior, benefit=plan.benefit, baselines=risks, level=protocol.level, others=others, **asked)
+    show(lines)
     _heading(plan, name, posterior)
     print(found)
     for line in failed:
@@ -83,7 +91,10 @@ def decide(
 def update(
     file: Source,
     later: Annotated[Path, typer.Option("--with", help="File of the later studies, of the same form.")],
+    *,
+    data: DataOptions,
     outcome: Which = None,
+    strict: Strict = False,
     later_outcome: Annotated[
         str | None, typer.Option(help="The outcome's name in the later file; '' where that has no outcome column.")
     ] = None,
@@ -97,13 +108,16 @@ def update(
     """Print the posterior after each later study, and each one against what the studies before it predict."""
     from bayesmeta.decisions import update as update_by
 
-    protocol, name, table = _question(file, outcome, measure, benefit, prior)
+    protocol, name, table = _question(file, outcome, measure, benefit, prior, data)
+    lines = audit_lines({name: table}, protocol.measure, strict=strict)
     plan = protocol.outcomes[name]
-    more = _later(later, (name if plan.rows is None else plan.rows) if later_outcome is None else later_outcome)
-    data, _ = _data(protocol, table)
+    more = _later(later, (name if plan.rows is None else plan.rows) if later_outcome is None else later_outcome, data)
+    lines += [f"{line} [later studies]" for line in audit_lines({name: more}, protocol.measure, strict=strict)]
+    effects, _ = _data(protocol, table)
     after, _ = _data(protocol, more)
-    posterior, others, failed = _posteriors(protocol, data)
+    posterior, others, failed = _posteriors(protocol, effects)
     found = update_by(posterior, after, benefit=plan.benefit, threshold=threshold, level=protocol.level)
+    show(lines)
     _heading(plan, name, posterior)
     print(found)
     if others and plan.benefit is not None:
@@ -115,12 +129,12 @@ def update(
         print(line)
 
 
-def _later(file: Path, outcome: str) -> "StudyTable":
+def _later(file: Path, outcome: str, data: DataOptions) -> "StudyTable":
     """Return the later studies of an outcome; an empty name stands for a file without an outcome column."""
-    from bayesmeta.reading import read_studies
+    from bayesmeta.reading import read_with
 
     try:
-        return read_studies(file, outcome=outcome or None)
+        return read_with(file, data.options(outcome or None))
     except DataError as error:
         if not outcome or not file.is_file():
             raise
@@ -143,7 +157,12 @@ def _over_priors(found: Any, ends: list[Any]) -> str:
 
 
 def _question(
-    file: Path, outcome: str | None, measure: str | None, benefit: Benefit | None, prior: list[str] | None
+    file: Path,
+    outcome: str | None,
+    measure: str | None,
+    benefit: Benefit | None,
+    prior: list[str] | None,
+    data: DataOptions,
 ) -> "tuple[Protocol, str, StudyTable | TwoByTwo | EffectSizes]":
     """Return the protocol, the outcome that is asked about, and its studies."""
     from bayesmeta.analysis import read_tables
@@ -154,7 +173,15 @@ def _question(
     if benefit is not None:
         direction = "higher" if benefit is Benefit.HIGHER else "lower"
     named = () if outcome is None else (outcome,)
-    protocol, _ = plan_for(file, measure=measure, benefit=direction, outcomes=named, priors=_priors(prior or []))
+    protocol, _ = plan_for(
+        file,
+        measure=measure,
+        benefit=direction,
+        outcomes=named,
+        priors=_priors(prior or []),
+        reading=data.reading,
+        zero_cells=data.zero_cells,
+    )
     known = list(protocol.outcomes)
     if outcome is None and len(known) > 1:
         raise ModelError(f"{file} has {len(known)} outcomes: choose one, --outcome {' or --outcome '.join(known)}.")
@@ -173,10 +200,8 @@ def _data(
     from bayesmeta.studies import EffectSizes, TwoByTwo
 
     model, zero = load_model(protocol.model_sources[0]), protocol.zero_cells
-    if isinstance(table, EffectSizes):
-        effects = table
-    else:
-        effects = effect_sizes(table, protocol.measure, add=zero.add, to=zero.to)
+    options = zero.model_dump()
+    effects = table if isinstance(table, EffectSizes) else effect_sizes(table, protocol.measure, **options)
     model.check_measure(effects.measure)
     if model.data_type is TwoByTwo and effects.counts is not None:
         return effects.counts, effects.counts

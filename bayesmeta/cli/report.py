@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from bayesmeta.cli._data_options import DataOptions, with_data_options
+from bayesmeta.cli._findings import audit_lines, show
 from bayesmeta.errors import ModelError
 
 if TYPE_CHECKING:
@@ -30,11 +32,13 @@ class Benefit(StrEnum):
 
 def register(app: typer.Typer) -> None:
     """Add the command to the application."""
-    app.command("report")(report)
+    app.command("report")(with_data_options(report))
 
 
 def report(
     file: Annotated[Path, typer.Argument(help="A protocol (.toml), or a data file with --measure and --benefit.")],
+    *,
+    data: DataOptions,
     engine: Annotated[Engine, typer.Option(help="quadrature skips sampling; both runs NUTS as well.")] = Engine.BOTH,
     out: Annotated[Path, typer.Option(help="Where to write the report.")] = Path("report.html"),
     measure: Annotated[str | None, typer.Option(help="Effect measure of a data file, e.g. OR.")] = None,
@@ -46,6 +50,8 @@ def report(
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the sampler, in place of the protocol's.", min=0)] = None,
     draws: Annotated[int | None, typer.Option(help="NUTS draws kept of each chain.", min=100)] = None,
+    title: Annotated[str, typer.Option(help="Title of the report of a data file.")] = "",
+    strict: Annotated[bool, typer.Option("--strict", help="End with an error where the data have findings.")] = False,
 ) -> None:
     """Print the side-by-side table of every outcome and write the report."""
     from bayesmeta.analysis import analyse, read_tables
@@ -60,7 +66,15 @@ def report(
     if benefit is not None:
         direction = "higher" if benefit is Benefit.HIGHER else "lower"
     protocol, _ = plan_for(
-        file, measure=measure, benefit=direction, outcomes=names, priors=_priors(prior or []), seed=seed
+        file,
+        measure=measure,
+        benefit=direction,
+        outcomes=names,
+        priors=_priors(prior or []),
+        seed=seed,
+        title=title,
+        reading=data.reading,
+        zero_cells=data.zero_cells,
     )
     chosen = names if protocol.path.name else ()
     for given in (file, protocol.data_path):
@@ -72,10 +86,12 @@ def report(
 
         warm_up()
     tables = read_tables(protocol, chosen)
+    found = audit_lines(tables, protocol.measure, strict=strict)
     sampling = {"progress": sys.stderr.isatty(), **({} if draws is None else {"draws": draws})}
     analysis = analyse(
         protocol, tables=tables, outcomes=chosen, engine=engine.value, seed=seed, sampling=sampling, tell=_tell
     )
+    show(found)
     for result in analysis.outcomes:
         _print_result(result)
     path = write(analysis, out)

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bayesmeta.cli._data_options import DataOptions, with_data_options
+from bayesmeta.cli._findings import audit_lines, show
 from bayesmeta.errors import DataError, ModelError
 
 if TYPE_CHECKING:
@@ -15,19 +17,22 @@ if TYPE_CHECKING:
 Source = Annotated[Path, typer.Argument(help="CSV, TSV, XLSX, Parquet, RevMan zip, .rm5 or RevMan CSV.")]
 Outcome = Annotated[str | None, typer.Option(help="Which outcome, where the file holds several.")]
 Benefit = Annotated[str, typer.Option(help="Direction that is a benefit: lower (death) or higher (recovery).")]
+Strict = Annotated[bool, typer.Option("--strict", help="End with an error where the data have findings.")]
 Level = Annotated[float, typer.Option(help="Of the credible intervals.")]
 Figure = Annotated[Path | None, typer.Option(help="Write the plot here: .png, .svg or .pdf.")]
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the application."""
-    app.command("sensitivity")(sensitivity)
-    app.command("tipping-point")(tipping_point)
+    app.command("sensitivity")(with_data_options(sensitivity))
+    app.command("tipping-point")(with_data_options(tipping_point))
 
 
 def sensitivity(
     file: Source,
     benefit: Benefit,
+    *,
+    data: DataOptions,
     measure: Annotated[
         list[str] | None, typer.Option("--measure", "-m", help="Effect measure; may be repeated for a multiverse.")
     ] = None,
@@ -40,26 +45,32 @@ def sensitivity(
         bool, typer.Option("--multiverse", help="Vary zero-cell rule and studies as well, with classical rows.")
     ] = False,
     level: Level = 0.95,
+    strict: Strict = False,
     csv: Annotated[bool, typer.Option("--csv", help="Print CSV with every digit.")] = False,
     figure: Figure = None,
 ) -> None:
     """Print P(benefit) and the estimate under other priors; with --multiverse under every combination of choices."""
     from bayesmeta.effects import effect_sizes
-    from bayesmeta.reading import read_studies
+    from bayesmeta.reading import read_with
     from bayesmeta.sensitivity import multiverse as many
     from bayesmeta.sensitivity import sensitivity as over_priors
 
-    table = read_studies(file, outcome=outcome)
+    table = read_with(file, data.options(outcome))
     measures = measure or ["OR"]
+    found = audit_lines({"": table}, measures[0], strict=strict)
     taus = _taus(tau, measures[0], kind, against)
     if multiverse:
         result = many(table, benefit=benefit, measures=measures, mu=mu or None, tau=taus, level=level)
+        show(found, aside=csv)
         typer.echo(result.to_frame().to_csv(index=False, lineterminator="\n") if csv else str(result), nl=not csv)
         _draw(figure, "specification_curve", result)
         return
     if len(measures) > 1:
         raise ModelError("Several measures are compared by a multiverse: add --multiverse, or give one --measure.")
-    grid = over_priors(effect_sizes(table, measures[0]), mu=mu or None, tau=taus, benefit=benefit, level=level)
+    grid = over_priors(
+        effect_sizes(table, measures[0], **data.zero_cells), mu=mu or None, tau=taus, benefit=benefit, level=level
+    )
+    show(found, aside=csv)
     if csv:
         typer.echo(grid.to_dataframe().reset_index().to_csv(index=False, lineterminator="\n"), nl=False)
     else:
@@ -90,6 +101,8 @@ def _print_grid(grid: "xr.Dataset") -> None:
 def tipping_point(
     file: Source,
     benefit: Benefit,
+    *,
+    data: DataOptions,
     measure: Annotated[
         str | None, typer.Option("--measure", "-m", help="Effect measure; the model's own, or OR, when not given.")
     ] = None,
@@ -100,14 +113,17 @@ def tipping_point(
     ] = None,
     threshold: Annotated[float | None, typer.Option(help="Natural scale; no effect when not given.")] = None,
     level: Level = 0.95,
+    strict: Strict = False,
 ) -> None:
     """Print what would overturn the conclusion: a sceptical prior, heterogeneity, null studies, changed outcomes."""
-    from bayesmeta.reading import read_studies
+    from bayesmeta.effects import effect_sizes
+    from bayesmeta.reading import read_with
     from bayesmeta.sensitivity import tipping_point as tips
 
-    table = read_studies(file, outcome=outcome)
+    table = read_with(file, data.options(outcome))
+    found = audit_lines({"": table}, measure, strict=strict)
     result = tips(
-        table,
+        effect_sizes(table, measure or "OR", **data.zero_cells) if data.zero_cells else table,
         benefit=benefit,
         measure=measure,
         model=model,
@@ -115,6 +131,7 @@ def tipping_point(
         threshold=threshold,
         level=level,
     )
+    show(found)
     typer.echo(str(result))
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 from bayesmeta.compare.caveats import caveats, reconstructed
 from bayesmeta.compare.observed import Counts, counts_of
@@ -31,6 +31,8 @@ def compare(
     seed: int | None = None,
     add: float | None = None,
     to: str = "only0",
+    drop00: bool = False,
+    inestimable: Literal["raise", "exclude"] = "raise",
     common_effect: bool = False,
     without: Sequence[str] | None = None,
     sampling: Mapping[str, Any] | None = None,
@@ -58,7 +60,7 @@ def compare(
         ``"auto"``, ``"quadrature"``, ``"nuts"`` or ``"both"``.
     seed
         Of the sampler.
-    add, to
+    add, to, drop00, inestimable
         Zero-cell rule of the effect sizes; without `add`, what the measure adds by default.
     common_effect
         Whether to add the Mantel-Haenszel common-effect row.
@@ -81,7 +83,8 @@ def compare(
         raise unknown("engine", engine, ["both", "auto", *ENGINE_LABELS])
     known_benefit(benefit)
     plan = Plan(level, benefit, _tuple(model), priors, _engines(engine), seed, common_effect, dict(sampling or {}))
-    effects, counts = _effects_of(data, measure, load_model(plan.models[0]) if plan.models else None, add, to)
+    zero = {"add": add, "to": to, "drop00": drop00, "inestimable": inestimable}
+    effects, counts = _effects_of(data, measure, load_model(plan.models[0]) if plan.models else None, zero)
     known = _published_of(data, published)
     rows, absent = make_rows(effects, counts, plan, ())
     dropped = tuple(without) if without is not None else reconstructed(effects)
@@ -112,7 +115,7 @@ def _engines(engine: str) -> tuple[str, ...]:
 
 
 def _effects_of(
-    data: Data | PersonTime, measure: str | None, model: Model | None, add: float | None, to: str
+    data: Data | PersonTime, measure: str | None, model: Model | None, zero: Mapping[str, Any]
 ) -> tuple[EffectSizes, Counts]:
     """Return the effect sizes and the counts behind them, on a measure that the primary model is about."""
     own = None if model is None else model.own_measure
@@ -131,7 +134,7 @@ def _effects_of(
                 "bm.frequentist.pool(effects)."
             )
         return data, counts_of(data)
-    effects = effect_sizes(data, measure=measure or own or "OR", add=add, to=to)
+    effects = effect_sizes(data, measure=measure or own or "OR", **zero)
     effects.check_independent("compare")
     return effects, counts_of(effects)
 

@@ -41,7 +41,8 @@ def _sentence(problem: ErrorDetails, root: type[BaseModel]) -> str:
             hint = f" Did you mean {close[0]!r}?" if close else ""
             return f"{key} is {value!r}; it must be {allowed}.{hint}"
         case "value_error":
-            rule = str(problem["ctx"]["error"]).rstrip(".")
+            cause = problem["ctx"]["error"]
+            rule = (cause.said("protocol") if isinstance(cause, BayesMetaError) else str(cause)).rstrip(".")
             return f"{key}{': ' if key else ''}{rule}."
         case "too_short":
             return f"{key} is empty; it needs at least one entry."

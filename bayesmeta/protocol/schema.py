@@ -22,6 +22,7 @@ from bayesmeta.effects import MEASURES, is_ratio
 from bayesmeta.errors import DataError, unknown
 from bayesmeta.priors import parse_prior
 from bayesmeta.protocol.messages import reworded
+from bayesmeta.reading.options import ReadingOptions
 from bayesmeta.studies import PublishedResult
 
 Benefit = Literal["higher", "lower"]
@@ -62,11 +63,39 @@ class Question(_Section):
     comparator: str = ""
 
 
+class DataSource(_Section):
+    """The data file, and what `read_studies` is to know about it."""
+
+    file: Text
+    subgroup: str | None = None
+    columns: dict[str, str] = {}
+    sheet: str | None = None
+    header_row: int | str | None = None
+    decimal: str | None = None
+    thousands: str | None = None
+    duplicates: Literal["error", "number", "cluster"] = "error"
+    number_duplicates: bool = False
+    total_rows: Literal["refuse", "exclude", "study"] = "refuse"
+
+    @model_validator(mode="after")
+    def _can_be_read(self) -> Self:
+        self.options()
+        return self
+
+    def options(self, outcome: str | None = None) -> ReadingOptions:
+        """Return how the file is read."""
+        said = self.model_dump(exclude={"file", "number_duplicates"})
+        said["duplicates"] = "number" if self.number_duplicates else self.duplicates
+        return ReadingOptions(outcome=outcome, **said)
+
+
 class ZeroCells(_Section):
-    """What is added to 2x2 tables with a zero cell before a log ratio is computed."""
+    """What is added to 2x2 tables with a zero cell before a log ratio is computed, and which studies are left out."""
 
     add: Annotated[float, Field(ge=0.0)] = 0.5
     to: Literal["only0", "all", "if0all", "none"] = "only0"
+    drop00: bool = False
+    inestimable: Literal["raise", "exclude"] = "raise"
 
 
 class PriorChoice(_Section):
@@ -241,7 +270,7 @@ class Protocol(_Section):
     _sha256: str = PrivateAttr(default="")
 
     title: str = ""
-    data: Text
+    data: DataSource
     measure: str = "OR"
     models: Annotated[tuple[str, ...], Field(min_length=1)] = ("normal_normal",)
     level: Level = 0.95
@@ -253,6 +282,11 @@ class Protocol(_Section):
     priors: Priors = Priors()
     sensitivity: tuple[Alternative, ...] = ()
     outcomes: Annotated[dict[str, Outcome], Field(min_length=1)]
+
+    @field_validator("data", mode="before")
+    @classmethod
+    def _a_file_alone(cls, value: Any) -> Any:
+        return {"file": value} if isinstance(value, str) else value
 
     @field_validator("models", "sensitivity", mode="before")
     @classmethod
@@ -329,7 +363,7 @@ class Protocol(_Section):
     @property
     def data_path(self) -> Path:
         """The data file, found relative to the protocol file."""
-        return self._path.parent / self.data
+        return self._path.parent / self.data.file
 
     @property
     def model_sources(self) -> tuple[str, ...]:

@@ -166,7 +166,7 @@ def reproducibility(analysis: Analysis) -> tuple[Fact, ...]:
     facts = [
         Fact("Seed", str(analysis.seed)),
         Fact("Engines", engines),
-        Fact("Data file", plan.data_path.name if plan.path != plan.path.parent else plan.data),
+        Fact("Data file", plan.data_path.name if plan.path != plan.path.parent else plan.data.file),
         Fact("SHA-256 of the data", analysis.data_sha256 or NOT_GIVEN),
         Fact("SHA-256 of the protocol", plan.sha256 or "no protocol file"),
         Fact("Model file", f"{posterior.model.path.name}, SHA-256 {posterior.model.source_hash}"),

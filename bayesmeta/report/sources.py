@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bayesmeta.analysis import protocol_for
 from bayesmeta.errors import ModelError
@@ -23,6 +23,8 @@ def plan_for(
     level: float | None = None,
     seed: int | None = None,
     title: str = "",
+    reading: Mapping[str, Any] | None = None,
+    zero_cells: Mapping[str, Any] | None = None,
 ) -> "tuple[Protocol, dict[str, Data] | None]":
     """Return the protocol to carry out, and its tables when the data are already in memory.
 
@@ -30,6 +32,8 @@ def plan_for(
     ----------
     source
         Protocol, path, or data; the other arguments are for a source that is not a protocol.
+    reading, zero_cells
+        Keys of the sections [data] and [zero_cells] of a protocol.
 
     Raises
     ------
@@ -38,7 +42,7 @@ def plan_for(
     """
     given = {"measure": measure, "benefit": benefit, "priors": priors, "level": level, "title": title or None}
     if isinstance(source, Protocol) or (isinstance(source, str | Path) and Path(source).suffix.lower() == ".toml"):
-        said = [name for name, value in given.items() if value is not None]
+        said = [name for name, value in given.items() if value is not None] + [*(reading or {}), *(zero_cells or {})]
         if said:
             raise ModelError(
                 f"{', '.join(said)}: a protocol states these itself. Change the protocol, or leave them out."
@@ -63,7 +67,9 @@ def plan_for(
     if len(outcomes) > 1:
         raise ModelError("Without a protocol a report has one outcome: name one, or write a protocol.")
     chosen = outcomes[0] if outcomes else None
-    made = protocol_for(Path(source), measure=measure or "OR", benefit=benefit, outcome=chosen)
+    made = protocol_for(
+        Path(source), measure=measure or "OR", benefit=benefit, outcome=chosen, reading=reading, zero_cells=zero_cells
+    )
     return Protocol.checked({**dict(made), **update}), None
 
 

@@ -23,7 +23,7 @@ def run(*words: str) -> str:
     """Return what a command prints; its errors are raised here, where `main` words them."""
     result = CliRunner().invoke(app, list(words), catch_exceptions=False)
     assert result.exit_code == 0, result.output
-    return result.output
+    return result.stdout
 
 
 def test_the_commands_are_registered():

@@ -57,7 +57,9 @@ def test_a_protocol_brings_its_thresholds_and_the_range_over_its_priors(run, tmp
     (tmp_path / "plan.toml").write_text(text)
     code, out, err = run("decide", "plan.toml", "--outcome", "mortality")
     assert (code, err) == (0, "")
-    assert out.startswith("Death within 90 days")
+    # What the audit finds stands first.
+    assert out.startswith("! zero cells: Cornelissen 2019")
+    assert "\n\nDeath within 90 days" in out
     for words in ("OR < 0.67", "Baseline risk 310 per 1000", "over 5 sets of priors", "equivalence"):
         assert words in out
 

@@ -4,28 +4,39 @@ Every finding is a sentence naming the study and what to check. Nothing is chang
 """
 
 import math
+import re
+import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
-from bayesmeta.effects import MEASURES, effect_sizes
-from bayesmeta.errors import BayesMetaError
-from bayesmeta.frequentist import PooledFit, mantel_haenszel, peto, pool
-from bayesmeta.studies import EffectSizes, PublishedResult, StudyTable
+from bayesmeta.audit.published_results import check_published, two_by_two_columns
+from bayesmeta.effects import effect_sizes
+from bayesmeta.errors import BayesMetaError, DataWarning
+from bayesmeta.frequentist import pool
+from bayesmeta.reading.totals import total_rows
+from bayesmeta.studies import EffectSizes, StudyTable
 from bayesmeta.values import Array
 
 type Kind = Literal[
-    "read", "totals", "excluded", "zero cells", "duplicates", "swapped arms", "standard errors", "outliers", "published"
+    "read",
+    "totals",
+    "excluded",
+    "names",
+    "zero cells",
+    "duplicates",
+    "shared arms",
+    "swapped arms",
+    "standard errors",
+    "Peto",
+    "outliers",
+    "published",
 ]
 
 # Standard errors from what the other studies predict; one study in 370 is further out by chance.
 _OUTLIER_Z = 3.0
-# What RevMan pools by Mantel-Haenszel.
-MH_MEASURES: Mapping[str, Literal["OR", "RR", "RD"]] = {"OR": "OR", "RR": "RR", "RD": "RD"}
-# A finite number printed with many digits still carries the rounding of the program that computed it.
-_RELATIVE = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,17 +65,22 @@ def audit(table: StudyTable, *, measure: str | None = None) -> tuple[Finding, ..
     Returns
     -------
     tuple
-        Findings in the order: what was read, totals, exclusions, zero cells, duplicates, arms that look
-        swapped, standard errors that look like variances, outliers, published results.
+        Findings in the order: what was read, totals, exclusions, dates as names, zero cells, duplicates, control arms
+        used twice, arms that look swapped, standard errors that look like variances or that the sample size makes
+        impossible, what Peto's method cannot take, outliers, published results.
     """
     return (
         *_read(table),
         *_totals(table),
         *(Finding("excluded", f"{e.study}: {e.reason}" + _at(e.row), look=True) for e in table.excluded),
+        *_names_as_dates(table),
         *_zero_cells(table),
         *_duplicates(table),
+        *_shared_arms(table),
         *_swapped_arms(table),
         *_variances(table),
+        *_impossible_errors(table, measure),
+        *_peto(table, measure),
         *_outliers(table, measure),
         *(Finding("published", line, look="differs" in line) for line in check_published(table)),
     )
@@ -78,7 +94,95 @@ def _read(table: StudyTable) -> list[Finding]:
     outcome = f", outcome {table.outcome!r}" if table.outcome is not None else ""
     found = [Finding("read", f"{table.k} studies from {table.source or 'memory'}{outcome}")]
     found += [Finding("read", f"{name} <- {header!r}") for name, header in table.mapping.items()]
-    return found + [Finding("read", note, look="not interpreted" in note) for note in table.notes]
+    return found + [Finding("read", note, look=any(words in note for words in _TO_LOOK_AT)) for note in table.notes]
+
+
+_TO_LOOK_AT = ("not interpreted", "not estimable", "several rows of one study", "left out, since")
+# What spreadsheets make of names such as "Mar 1", "5/2004" and "2004-05".
+_DATE = re.compile(
+    r"\d{4}-\d{2}-\d{2}([ T]\d{2}:\d{2}(:\d{2})?)?|\d{1,2}[/.]\d{1,2}[/.]\d{2,4}|(3|4)\d{4}|date \d+|"
+    r"((Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)-\d{2,4}|\d{1,2}-(Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec))"
+)
+
+
+def _names_as_dates(table: StudyTable) -> list[Finding]:
+    dates = [label for label in table.study if _DATE.fullmatch(label.strip())]
+    if not dates:
+        return []
+    text = f"{', '.join(map(repr, dates))}: a spreadsheet made a date of the study's name: restore it from the source"
+    return [Finding("names", text, look=True)]
+
+
+def _shared_arms(table: StudyTable) -> list[Finding]:
+    """Return rows of one study, by its name, whose control arms are the same patients."""
+    counts = two_by_two_columns(table)
+    if counts is None:
+        return []
+    _, _, events, n = counts
+    seen: dict[tuple[str, float, float], str] = {}
+    found = []
+    for i, label in enumerate(table.study):
+        # "Smith 2001a" and "Smith 2001 (high dose)" are of one trial as far as a name can tell.
+        name = re.sub(r"\s*\(.*\)$|(?<=\d)[a-z]$", "", label.strip().casefold())
+        key = (name, float(events[i]), float(n[i]))
+        if key in seen and n[i] > 0:
+            text = (
+                f"{seen[key]} and {label} have the same control arm ({events[i]:g}/{n[i]:g}): its patients count "
+                "twice. Join the treated arms, divide the control arm, or analyse the trial as one with several arms"
+            )
+            found.append(Finding("shared arms", text, look=True))
+        seen.setdefault(key, label)
+    return found
+
+
+# Smallest standard error that n patients can have: when they are divided in the best way among cells or arms.
+_LEAST_SE: Mapping[str, float] = {"OR": 4.0, "HR": 2.0, "RR": 0.0, "SMD": 2.0, "ZCOR": 1.0}
+
+
+def _impossible_errors(table: StudyTable, measure: str | None) -> list[Finding]:
+    """Return standard errors that are smaller than the number of patients allows.
+
+    Of a log odds ratio var >= 16/n (four equal cells), of a log hazard ratio 4/n (all die, half in each arm), of a
+    standardized mean difference 4/n, of a Fisher z about 1/n.
+    """
+    n, factor = _sizes(table), _LEAST_SE.get(measure or "", 0.0)
+    if n is None or factor == 0.0 or "sei" not in table.columns or two_by_two_columns(table) is not None:
+        return []
+    least = factor / np.sqrt(n)
+    # A printed standard error is rounded.
+    bad = np.flatnonzero(table.column("sei") < 0.9 * least)
+    return [
+        Finding(
+            "standard errors",
+            f"{table.study[i]}: a standard error of {table.column('sei')[i]:.3g} is impossible with {n[i]:g} patients "
+            f"({measure}: at least {least[i]:.3g}): is it a variance, of another scale, or of another group?",
+            look=True,
+        )
+        for i in bad
+    ]
+
+
+def _peto(table: StudyTable, measure: str | None) -> list[Finding]:
+    """Return what Peto's one-step method is biased for: arms of very different size, and large effects.
+
+    Greenland & Salvan (1990), Stat. Med. 9:247-252.
+    """
+    counts = two_by_two_columns(table)
+    if measure != "PETO" or counts is None:
+        return []
+    _, n1, _, n2 = counts
+    found = []
+    unequal = np.maximum(n1, n2) > 4.0 * np.minimum(n1, n2)
+    if unequal.any():
+        text = f"{_names(table, unequal)}: one arm is more than four times the other; Peto's odds ratio is biased there"
+        found.append(Finding("Peto", text, look=True))
+    effects = _effects(table, "OR")
+    if effects is not None:
+        large = [s for s, y in zip(effects.study, effects.yi, strict=True) if abs(y) > math.log(5.0)]
+        if large:
+            text = f"{', '.join(large)}: an odds ratio beyond 5 or 0.2; Peto's method shrinks effects of that size"
+            found.append(Finding("Peto", text, look=True))
+    return found
 
 
 def _totals(table: StudyTable) -> list[Finding]:
@@ -87,25 +191,15 @@ def _totals(table: StudyTable) -> list[Finding]:
         if name in table.columns:
             sums.append(f"{name} {np.nansum(table.column(name)):,.0f}")
     found = [Finding("totals", ", ".join(sums))] if sums else []
-    for i, label in enumerate(table.study):
-        if label.strip().lower().rstrip(":") in ("total", "totals", "overall", "sum", "all", "pooled", "subtotal"):
-            row = table.row[i] if table.row else None
-            found.append(
-                Finding("totals", f"{label!r}{_at(row)} looks like a row of totals, counted as a study", look=True)
-            )
+    for i, why in total_rows(table.study, table.columns).items():
+        row = table.row[i] if table.row else None
+        text = f"{table.study[i]!r}{_at(row)} looks like a row of totals, counted as a study: {why}"
+        found.append(Finding("totals", text, look=True))
     return found
 
 
-def _counts(table: StudyTable) -> tuple[Array, Array, Array, Array] | None:
-    names = ("events_treatment", "n_treatment", "events_control", "n_control")
-    if not all(name in table.columns for name in names):
-        return None
-    a, n1, c, n2 = (table.column(name) for name in names)
-    return a, n1, c, n2
-
-
 def _zero_cells(table: StudyTable) -> list[Finding]:
-    counts = _counts(table)
+    counts = two_by_two_columns(table)
     if counts is None:
         return []
     a, n1, c, n2 = counts
@@ -162,7 +256,11 @@ _NUMBERS = frozenset(
 def _swapped_arms(table: StudyTable) -> list[Finding]:
     """Return studies that are outliers as they stand and fit well with their arms exchanged."""
     effects = _effects(table, _default_measure(table))
-    if effects is None or effects.k < 4 or (_counts(table) is None and "mean_treatment" not in table.columns):
+    if (
+        effects is None
+        or effects.k < 4
+        or (two_by_two_columns(table) is None and "mean_treatment" not in table.columns)
+    ):
         return []
     found = []
     for i, label in enumerate(effects.study):
@@ -213,7 +311,7 @@ def _sizes(table: StudyTable) -> Array | None:
 
 
 def _default_measure(table: StudyTable) -> str:
-    if _counts(table) is not None:
+    if two_by_two_columns(table) is not None:
         return "OR"
     return "SMD" if "mean_treatment" in table.columns and "n_treatment" in table.columns else "GEN"
 
@@ -221,140 +319,27 @@ def _default_measure(table: StudyTable) -> str:
 def _effects(table: StudyTable, measure: str) -> EffectSizes | None:
     """Return effects, without the studies that have none; None where the table has no such effects."""
     try:
-        return effect_sizes(table, measure, drop00=True, inestimable="exclude")
+        # Warnings are findings of the measure that is asked about.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DataWarning)
+            return effect_sizes(table, measure, drop00=True, inestimable="exclude")
     except BayesMetaError:
         return None
 
 
 def _outliers(table: StudyTable, measure: str | None) -> list[Finding]:
     chosen = measure or _default_measure(table)
-    effects = effect_sizes(table, chosen, drop00=True, inestimable="exclude") if measure else _effects(table, chosen)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always", DataWarning)
+        effects = (
+            effect_sizes(table, chosen, drop00=True, inestimable="exclude") if measure else _effects(table, chosen)
+        )
+    found = [Finding("standard errors", str(w.message), look=True) for w in said if isinstance(w.message, DataWarning)]
     if effects is None or effects.k < 3:
-        return []
-    found = []
+        return found
     for i, label in enumerate(effects.study):
         z = _standardised(effects, i)
         if abs(z) > _OUTLIER_Z:
             text = f"{label}: {abs(z):.1f} standard errors from the mean of the others ({chosen}); check its numbers"
             found.append(Finding("outliers", text, look=True))
     return found
-
-
-# --------------------------------------------------------------------- published results
-
-
-def check_published(table: StudyTable) -> list[str]:
-    """Return, for each pooled result the file carries, whether our classical analysis gives the same.
-
-    A figure agrees when it lies within half a unit of the last digit printed, or within a millionth of it.
-    Of random-effects results by inverse variance, the tau2 estimator and the interval are not stated in
-    every file; the combination that gives the figures is named.
-    """
-    return [line for published in table.published for line in _check_one(table, published)]
-
-
-def _check_one(table: StudyTable, published: PublishedResult) -> list[str]:
-    what = f"{published.measure}, {published.method}"
-    try:
-        fits = _refits(table, published)
-    except BayesMetaError as error:
-        return [f"{what}: {published.source} gives {published.estimate}, which was not recomputed: {error}"]
-    if not fits:
-        return [f"{what}: {published.source} gives {published.estimate}; there is no such method here to compare with"]
-    checks = {label: _figures(fit, published) for label, fit in fits.items()}
-    label = max(checks, key=lambda name: sum(same for *_, same in checks[name]))
-    figures = checks[label]
-    if all(same for *_, same in figures):
-        shown = ", ".join(f"{name} {printed}" for name, printed, *_ in figures)
-        return [f"{what}: all {len(figures)} figures of {published.source} recur ({shown}) by {label}"]
-    return [
-        f"{what}: {name} is {printed} in {published.source} and {ours:.6g} by {label}: differs"
-        for name, printed, ours, same in figures
-        if not same
-    ]
-
-
-def _refits(table: StudyTable, published: PublishedResult) -> dict[str, PooledFit]:
-    """Return what to call each analysis that may be the published one, and its result."""
-    method, model = (part.strip() for part in published.method.split(","))
-    random, measure, level = model == "random", published.measure, published.level
-    counts = _counts(table) is not None
-    if method == "PETO" and counts:
-        return {"Peto's method": peto(table, level=level)}
-    if method == "MH" and counts and measure in MH_MEASURES:
-        label = "RevMan's Mantel-Haenszel random effects" if random else "Mantel-Haenszel"
-        return {label: mantel_haenszel(table, measure=MH_MEASURES[measure], random=random, level=level)}
-    effects = _revman_effects(table, measure)
-    if not random:
-        return {"inverse variance": pool(effects, method="EE", level=level)}
-    return {
-        f"{tau2} ({ci})": pool(effects, method=tau2, ci=ci, level=level)
-        for tau2 in ("DL", "REML")
-        for ci in ("wald", "hksj")
-    }
-
-
-def _revman_effects(table: StudyTable, measure: str) -> EffectSizes:
-    """Return effects as RevMan computes them: like ours, but for the standardized mean difference."""
-    if (
-        "yi" in table.columns
-        and "sei" in table.columns
-        and _counts(table) is None
-        and "sd_treatment" not in table.columns
-    ):
-        known = measure if measure in MEASURES else "GEN"
-        return EffectSizes(table.column("yi"), table.column("sei"), study=table.study, measure=known)
-    effects = effect_sizes(table, measure, drop00=measure != "RD", inestimable="exclude")
-    return _revman_smd(table, effects) if measure == "SMD" else effects
-
-
-def _revman_smd(table: StudyTable, effects: EffectSizes) -> EffectSizes:
-    """Return Hedges' adjusted g with RevMan's approximations of the correction and of the variance.
-
-    Deeks & Higgins (2010), Statistical algorithms in Review Manager 5.
-    """
-    n1, n2 = table.column("n_treatment"), table.column("n_control")
-    s1, s2 = table.column("sd_treatment"), table.column("sd_control")
-    n = n1 + n2
-    pooled = np.sqrt(((n1 - 1) * s1**2 + (n2 - 1) * s2**2) / (n - 2))
-    g = (table.column("mean_treatment") - table.column("mean_control")) / pooled * (1 - 3 / (4 * n - 9))
-    return replace(effects, yi=g, sei=np.sqrt(n / (n1 * n2) + g**2 / (2 * (n - 3.94))))
-
-
-def _figures(fit: PooledFit, published: PublishedResult) -> list[tuple[str, str, float, bool]]:
-    """Return name, printed text, our value and agreement of each figure that was published."""
-    scale = MEASURES.get(published.measure)
-    natural = (lambda x: float(scale.to_natural(x))) if scale is not None else float
-    ours = {
-        "estimate": (published.estimate, natural(fit.mu)),
-        "lower limit": (published.low, natural(fit.ci.low)),
-        "upper limit": (published.high, natural(fit.ci.high)),
-        "p": (published.p, fit.p_value),
-        "I2": (published.i2, fit.I2),
-        "tau2": (published.tau2, fit.tau2 if fit.tau2 is not None else 0.0),
-    }
-    return [
-        (name, printed, value, agrees(value, printed)) for name, (printed, value) in ours.items() if printed is not None
-    ]
-
-
-def agrees(value: float, printed: str) -> bool:
-    """Return whether `value` may have been printed so.
-
-    Examples
-    --------
-    >>> agrees(0.38953, "0.39"), agrees(0.38953, "0.38"), agrees(0.0004, "<0.001")
-    (True, False, True)
-    """
-    text = printed.strip()
-    bare = text.lstrip("<>= ")
-    number = float(bare)
-    if text.startswith("<"):
-        return value < number
-    if text.startswith(">"):
-        return value > number
-    mantissa, _, exponent = bare.lower().partition("e")
-    decimals = len(mantissa.partition(".")[2])
-    unit = 10.0 ** (int(exponent or 0) - decimals)
-    # A printed half may have been rounded either way.
-    return abs(value - number) <= max(0.5000001 * unit, _RELATIVE * abs(number))
