@@ -12,6 +12,7 @@ from bayesmeta.reading.names import (
     DERIVED,
     FAMILIES,
     ONE_ARM,
+    QUANTITIES,
     arm_and_quantity,
     normalise,
 )
@@ -39,7 +40,7 @@ def map_columns(headers: Sequence[str], stated: Mapping[str, str] | None, name: 
     folded = {normalise(h): h for h in headers}
     if "ai" in folded and "ci" in folded and folded["ci"] not in mapping.values():
         mapping.setdefault("events_control", folded["ci"])
-    if "o_e" in folded and "v_o_e" not in mapping:
+    if any(ALIASES.get(name) == "o_e" for name in folded) and "v_o_e" not in mapping:
         # Beside O-E a variance is the one of O-E (RevMan's and R meta's pair), not of an effect.
         variances = [folded[name] for name in ("v_o_e", "variance", "v", "var") if name in folded]
         if variances and variances[0] not in mapping.values():
@@ -61,6 +62,9 @@ def map_columns(headers: Sequence[str], stated: Mapping[str, str] | None, name: 
     return {**mapping, **_arms(headers, mapping)}
 
 
+_QUANTITIES = tuple(dict.fromkeys(QUANTITIES.values()))
+
+
 def _arms(headers: Sequence[str], mapping: Mapping[str, str]) -> dict[str, str]:
     """Return columns that name an arm and a quantity, where the table has two arms and it is known which is which.
 
@@ -73,18 +77,21 @@ def _arms(headers: Sequence[str], mapping: Mapping[str, str]) -> dict[str, str]:
         parts = None if header in taken else arm_and_quantity(header)
         if parts is not None:
             found.setdefault(parts[0], {}).setdefault(parts[1], []).append(header)
-    known = {ARMS[arm]: arm for arm in found if arm in ARMS}
+    words = {role: [arm for arm in found if ARMS.get(arm) == role] for role in ("treatment", "control")}
+    has = {role: {q for q in _QUANTITIES if f"{q}_{role}" in mapping} for role in words}
+    for role, arms in words.items():
+        has[role] |= {q for arm in arms for q in found[arm]}
     own = [arm for arm, quantities in found.items() if arm not in ARMS and len(quantities) > 1]
-    if len(known) == 1 and len(own) == 1:
-        other = "control" if "treatment" in known else "treatment"
-        if set(found[own[0]]) == set(found[next(iter(known.values()))]):
-            known[other] = own[0]
+    for role, other in (("treatment", "control"), ("control", "treatment")):
+        if len(own) == 1 and not has[role] and has[other] == set(found[own[0]]):
+            words[role] = own
+            break
     out = {}
-    for arm, words in [(role, [w for w in found if ARMS.get(w, "") == role or known.get(role) == w]) for role in known]:
-        for quantity in dict.fromkeys(q for w in words for q in found[w]):
-            columns = [h for w in words for h in found[w].get(quantity, [])]
-            if len(columns) == 1 and f"{quantity}_{arm}" not in mapping:
-                out[f"{quantity}_{arm}"] = columns[0]
+    for role, arms in words.items():
+        for quantity in dict.fromkeys(q for arm in arms for q in found[arm]):
+            columns = [header for arm in arms for header in found[arm].get(quantity, [])]
+            if len(columns) == 1 and f"{quantity}_{role}" not in mapping:
+                out[f"{quantity}_{role}"] = columns[0]
     return out
 
 
