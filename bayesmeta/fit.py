@@ -15,7 +15,7 @@ from bayesmeta.errors import DataError, ModelError, unknown
 from bayesmeta.model import Gaussian, Model, load_model
 from bayesmeta.posterior import Posterior, check_seed
 from bayesmeta.priors import fill_defaults
-from bayesmeta.studies import EffectSizes, PersonTime, StudyTable, TwoByTwo
+from bayesmeta.studies import EffectSizes, PersonTime, StudyTable, TwoByTwo, exact_model
 from bayesmeta.values import Array
 from bayesmeta.words import joined
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 def fit(
     data: Any,
-    model: str | Path | Model = "normal_normal",
+    model: str | Path | Model | None = None,
     *,
     priors: Mapping[str, Any] | None = None,
     engine: str = "auto",
@@ -40,7 +40,9 @@ def fit(
         What the model takes: `EffectSizes` or `TwoByTwo`, ...; a `StudyTable` is turned into counts
         where the model takes counts.
     model
-        Name of a model in ``models/``, path of a model file, or a loaded model.
+        Name of a model in ``models/``, path of a model file, or a loaded model. When not given: ``normal_normal`` for
+        effect sizes; for counts the model that leans on neither arm, ``hypergeometric_normal`` for 2x2 tables and
+        ``poisson_normal_conditional`` for events and person-time.
     priors
         Parameter name to prior (value, text form, or scipy.stats frozen distribution); the model's
         defaults otherwise, which off the log ratio scale are those of `priors.default_priors`.
@@ -62,7 +64,7 @@ def fit(
     ConvergenceError
         If the answer was not reached with the accuracy asked for.
     """
-    loaded = load_model(model)
+    loaded = load_model(_default_model(data) if model is None else model)
     seed = check_seed(seed)
     data = _data_for(loaded, data)
     chosen = loaded.with_priors(fill_defaults(data, loaded.priors, priors))
@@ -75,6 +77,12 @@ def fit(
         raise ModelError(f"Model {loaded.name!r} offers no quadrature. Use engine='nuts'.")
     check_copy(loaded, data, chosen)
     return ENGINES[engine](loaded, data, chosen, seed=seed, **options)
+
+
+def _default_model(data: Any) -> str:
+    if isinstance(data, TwoByTwo | PersonTime):
+        return exact_model("OR" if isinstance(data, TwoByTwo) else "IRR")
+    return "normal_normal"
 
 
 def _data_for(model: Model, data: Any) -> Any:

@@ -8,9 +8,12 @@ The arms of all studies vary about two event probabilities with one intraclass c
 :math:`\rho`. mu is the log odds ratio between the two *mean* probabilities. There are no true effects
 of single studies and no tau; rho takes their place (0: all arms alike).
 
-Use it for very sparse data (many studies without events in both arms), which it uses in full, and to
-check that an answer does not hinge on the random-effects model. Not when baselines differ much
-between studies whose arms differ in size: the two arms of a study are treated as unpaired.
+Leans on: the prior of the control arm's log odds. The treatment arm's are that plus mu and vary more, so that where
+events are few in all studies together, exchanging the arms changes more than the sign of mu
+
+Use it for very sparse data with events in both arms of some studies, of which it uses all, and to check that an answer
+does not hinge on the random-effects model. Not when baselines differ much between studies whose arms differ in size:
+the two arms of a study are treated as unpaired.
 
 Source: Kuss (2015), Statistics in Medicine 34:1097-1116.
 """

@@ -9,9 +9,13 @@ theta is the log odds ratio. Each study keeps its own control-arm baseline :math
 prior that says little; nothing is added to zero cells, and studies without events count for what
 they say. Only the arms' binomial variation is in the likelihood, so no standard error is estimated.
 
-Use it for 2x2 tables, above all sparse ones. Not for risk ratios or risk differences. The treatment
-arm's log odds vary more between studies than the control arm's, which ``binomial_normal_symmetric``
-avoids; ``binomial_normal_random_baseline`` lets the baselines learn from each other.
+Leans on: the prior of the control arm's log odds. The treatment arm's log odds are that plus theta and vary more, so
+that studies without events speak for the treatment, and studies with events only against it
+
+Use it for 2x2 tables with events in most studies, where one arm is the natural reference, and for plans that name it.
+Not for risk ratios or risk differences, and not where many studies have no event: ten studies of 0/50 against 0/50
+give it a probability of 0.853 that the odds ratio is below 1, where ``hypergeometric_normal`` and
+``binomial_normal_symmetric`` give 0.5. ``binomial_normal_random_baseline`` lets the baselines learn from each other.
 
 Source: Smith, Spiegelhalter & Thomas (1995), Statistics in Medicine 14:2685-2699; the weakly
 informative priors: Günhan, Röver & Friede (2020), Research Synthesis Methods 11:74-90.

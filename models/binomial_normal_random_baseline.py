@@ -9,6 +9,9 @@ As ``binomial_normal``, but the control arms' log odds are exchangeable between 
 learn from each other, with mean :math:`\gamma` (``baseline``) and standard deviation :math:`\omega`
 (``baseline_sd``).
 
+Leans on: the distribution of the control arms' log odds. The treatment arms' are those plus theta and vary more, so
+that studies without events speak for the treatment
+
 Use it for sparse tables of studies in similar populations, where a study's own baseline is poorly
 known. Not when baselines are not exchangeable: their common distribution then leaks into the
 comparison of the arms, which randomisation does not protect (``binomial_normal`` does not do that).

@@ -20,7 +20,8 @@ odds ratio is :math:`\delta_i = \xi_i + \mathrm{arsinh}(\cosh\alpha_i \sinh\xi_i
 Use it for 2x2 tables when the risk difference is what decides, and the studies' risks are alike: where they are not,
 risk differences vary more between studies than ratios do. Not where events are rare in some studies and common in
 others: a rare event bounds its risk difference by its own rarity. A study without events says that its risk
-difference is small; it is given the weight that this has.
+difference is small; it is given the weight that this has. It says nothing about the direction where its arms are of
+equal size; where they are not, it speaks a little for the larger arm, whose risk it bounds more closely.
 
 Given a baseline the likelihood changes abruptly next to no effect where an arm has hardly any events: one risk is about
 theta there and the other :math:`e^{2\alpha_i} / \theta_i`. NUTS diverges on that, so its programs have the baselines

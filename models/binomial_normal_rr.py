@@ -15,7 +15,10 @@ is added to zero cells.
 
 Use it for 2x2 tables when the risk ratio is thought to vary least between studies, or is what
 readers want. Not to get a risk ratio of the absence of the event (count that instead: the two are different
-models). A study with events in everybody in both arms says that its risk ratio is near 1, and little else.
+models).
+A study with events in everybody in both arms says that its risk ratio is near 1, and little else. Studies without
+events say nothing about the direction where their arms are of equal size, and speak a little for the larger arm where
+they are not: no conditional likelihood removes the baseline of a risk ratio.
 
 Source: Warn, Thompson & Spiegelhalter (2002), Statistics in Medicine 21:1601-1623, for exact
 binomial likelihoods on the risk scales; Richardson, Robins & Wang (2017), Journal of the American

@@ -8,8 +8,10 @@ r"""Binomial-normal random-effects model of 2x2 tables, symmetric in the arms.
 As ``binomial_normal``, but the baseline is the mean of the two arms' log odds, so that both arms'
 log odds vary equally between studies and exchanging the arms only changes the sign of theta.
 
-Use it for 2x2 tables when neither arm is a natural reference. Not for risk ratios or risk
-differences. Where the baselines' prior says little the answer is close to that of ``binomial_normal``.
+Use it for 2x2 tables, where both arms are alike to the model, above all where counts are too large for the sums of
+``hypergeometric_normal``. Not for risk ratios or risk differences. Studies without events say nothing about the
+direction where their arms are of equal size; where they are not, they speak a little for the larger arm (ten of 0/100
+against 0/50: a probability of 0.602 that the odds ratio is below 1).
 
 Source: Jackson, Law, Stijnen, Viechtbauer & White (2018), Statistics in Medicine 37:1059-1085, where
 the two codings of the arms are compared.

@@ -9,9 +9,10 @@ r"""Hypergeometric-normal random-effects model of 2x2 tables.
 theta is the log odds ratio. Conditioning on each study's total number of events removes its
 baseline exactly (Fisher's noncentral hypergeometric distribution), so there is no prior for it.
 
-Use it for sparse 2x2 tables. Studies without events (or with events only) in both arms say nothing
-here, by construction. Not for large counts where speed matters: the sum has one term for every
-possible table; ``binomial_normal`` gives nearly the same answer there.
+Use it for 2x2 tables, above all sparse ones: it leans on neither arm, and is the model that reports and errors send
+to. Exchanging the arms only changes the sign of theta. Studies without events (or with events only) in both arms say
+nothing here, by construction. Not for large counts where speed matters: the sum has one term for every possible table;
+``binomial_normal_symmetric`` gives nearly the same answer there.
 
 Source: Stijnen, Hamza & Özdemir (2010), Statistics in Medicine 29:3046-3067.
 """

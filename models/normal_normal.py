@@ -9,7 +9,7 @@ The studies' true effects are integrated out, so the program samples mu and tau 
 variants ``non_centred`` and ``centred`` sample theta instead; the posterior is the same.
 
 Use it for any effect size with a known standard error, when the normal approximation of each
-study's estimate is good. Not for sparse 2x2 tables (few events, zero cells): use ``binomial_normal``
+study's estimate is good. Not for sparse 2x2 tables (few events, zero cells): use ``hypergeometric_normal``
 on the counts there. Not for the question whether tau is exactly zero.
 
 Source: Higgins, Thompson & Spiegelhalter (2009), J. R. Stat. Soc. A 172:137-159.

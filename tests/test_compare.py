@@ -176,7 +176,7 @@ def test_an_arm_without_any_event_runs_and_says_what_the_answer_rests_on():
     comparison = bm.compare(TwoByTwo([0, 0, 0], [20, 30, 9], [7, 8, 1], [21, 33, 9]), engine="quadrature")
     said = " ".join(comparison.caveats)
     assert "with an event in the treatment arm" in said
-    assert "binomial_normal" in said
+    assert "'hypergeometric_normal' model on the counts" in said
 
 
 def test_a_double_zero_study_is_named():

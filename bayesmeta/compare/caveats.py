@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from bayesmeta.studies import EffectSizes, StudyTable, TwoByTwo
+from bayesmeta.studies import EffectSizes, PersonTime, StudyTable, TwoByTwo, fit_the_counts
 from bayesmeta.words import joined, stopped
 
 RECONSTRUCTED = "reconstructed"
@@ -59,13 +59,13 @@ def _zeros(effects: EffectSizes) -> list[str]:
     counts = effects.counts
     if counts is None:
         return []
-    said = [_one_sided(counts, arm) for arm in ("treatment", "control")]
+    said = [_one_sided(counts, arm, effects.measure) for arm in ("treatment", "control")]
     if effects.adjusted:
         names = joined([a.study for a in effects.adjusted])
         said.append(
             f"Counts of {names} were changed before pooling. {stopped(effects.rule or effects.adjusted[0].what)}"
         )
-    empty = _double_zero(counts)
+    empty = double_zero(counts)
     if empty:
         said.append(
             f"{joined(empty)}: no event, or only events, in both arms; such a study says almost nothing about a "
@@ -74,19 +74,22 @@ def _zeros(effects: EffectSizes) -> list[str]:
     return said
 
 
-def _one_sided(counts: TwoByTwo, arm: str) -> str:
+def _one_sided(counts: TwoByTwo, arm: str, measure: str) -> str:
     events, n = getattr(counts, f"events_{arm}"), getattr(counts, f"n_{arm}")
     if events.any() and (events < n).any():
         return ""
     what = "without an event" if events.any() else "with an event"
     return (
         f"No study has a patient {what} in the {arm} arm: the size of the effect rests on the constant added to zero "
-        "cells and on the prior. Fit the counts with an exact likelihood (model 'binomial_normal') before relying "
-        "on it."
+        "cells and on the prior. Before relying on it, "
+        f"{fit_the_counts(measure)} (an exact likelihood, which adds nothing to cells)."
     )
 
 
-def _double_zero(counts: TwoByTwo) -> list[str]:
+def double_zero(counts: TwoByTwo | PersonTime) -> list[str]:
+    """Return the studies without events, or with events only, in both arms."""
     none = (counts.events_treatment == 0) & (counts.events_control == 0)
+    if isinstance(counts, PersonTime):
+        return [s for s, empty in zip(counts.study, np.asarray(none), strict=True) if empty]
     every = (counts.events_treatment == counts.n_treatment) & (counts.events_control == counts.n_control)
     return [s for s, empty in zip(counts.study, np.asarray(none | every), strict=True) if empty]

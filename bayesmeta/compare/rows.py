@@ -166,6 +166,13 @@ def _bayesian(
     )
 
 
+def bayesian_counts_row(posterior: Posterior, measure: str, counts: TwoByTwo | PersonTime, plan: Plan) -> Row:
+    """Return the row of the same model, priors and engine on other counts."""
+    options = dict(plan.sampling) if posterior.engine == "nuts" else {}
+    again = fit(counts, posterior.model, priors=posterior.priors, engine=posterior.engine, seed=plan.seed, **options)
+    return bayesian_row("Bayesian", again, measure=measure, level=plan.level, benefit=plan.benefit)
+
+
 def _engine_for(model: Model, engine: str) -> str:
     if engine != "auto":
         return engine

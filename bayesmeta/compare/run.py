@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any, Literal
 
 from bayesmeta.compare.caveats import caveats, reconstructed
+from bayesmeta.compare.empty_studies import empty_study_caveats
 from bayesmeta.compare.observed import Counts, counts_of
 from bayesmeta.compare.rows import ENGINE_LABELS, Plan, make_rows, narrow_hksj, outside_tau, published_row
 from bayesmeta.compare.values import Absent, Comparison
@@ -94,7 +95,7 @@ def compare(
         rows, absent = rows + some[0], absent + some[1]
     elif dropped:
         absent = (*absent, Absent("All methods", "no study would be left", dropped))
-    return Comparison(
+    comparison = Comparison(
         rows=(*(published_row(p, effects) for p in known), *rows),
         absent=absent,
         measure=effects.measure,
@@ -104,6 +105,7 @@ def compare(
         effects=effects,
         caveats=(*caveats(effects), *narrow_hksj(rows), *outside_tau(rows)),
     )
+    return replace(comparison, caveats=(*comparison.caveats, *empty_study_caveats(comparison, counts, plan)))
 
 
 def _tuple(model: str | Sequence[str]) -> tuple[str, ...]:

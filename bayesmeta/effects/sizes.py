@@ -14,7 +14,7 @@ from bayesmeta.effects.medians import RULE, with_means
 from bayesmeta.effects.ready import SOURCES, ready_estimates, source_of
 from bayesmeta.effects.zero_cells import ADDED_TO, Corrected, ZeroRule, correct_zeros, describe
 from bayesmeta.errors import DataError, ModelError, unknown
-from bayesmeta.studies import Adjustment, EffectSizes, Exclusion, PersonTime, StudyTable, TwoByTwo
+from bayesmeta.studies import Adjustment, EffectSizes, Exclusion, PersonTime, StudyTable, TwoByTwo, fit_the_counts
 from bayesmeta.values import Array
 
 
@@ -340,7 +340,7 @@ def _excluded(
     advice = "Check the numbers and the columns, or choose another measure"
     if raw.zero[bad].any():
         reason += " (a zero cell to which nothing was added)"
-        advice = "Choose to='only0' with add=0.5, or fit the 'binomial_normal' model on the counts"
+        advice = f"Choose to='only0' with add=0.5, or {fit_the_counts(measure.name)}"
     elif measure.name in MEANS_OF_ONE_SIGN:
         reason += f" ({MEANS_OF_ONE_SIGN[measure.name]})"
     if inestimable == "raise":

@@ -7,7 +7,7 @@ import numpy as np
 from bayesmeta.errors import DataError, ModelError
 from bayesmeta.frequentist.counts_fit import TwoByTwoFit, common_fit
 from bayesmeta.frequentist.two_by_two import UNINFORMATIVE, cells_of, chosen, contribution_note, exclusions
-from bayesmeta.studies import EffectSizes, StudyTable, TwoByTwo
+from bayesmeta.studies import EffectSizes, StudyTable, TwoByTwo, fit_the_counts
 
 _PETO = "Yusuf, Peto, Lewis, Collins & Sleight (1985), Prog. Cardiovasc. Dis. 27:335-371."
 
@@ -43,8 +43,7 @@ def peto(counts: TwoByTwo | StudyTable, *, level: float = 0.95) -> TwoByTwoFit:
     used = variance > 0
     if not used.any():
         raise DataError(
-            f"Peto's odds ratio does not exist: every study is {UNINFORMATIVE}. "
-            "Fit the 'binomial_normal' model on the counts."
+            f"Peto's odds ratio does not exist: every study is {UNINFORMATIVE}. {fit_the_counts('PETO').capitalize()}."
         )
     effects = EffectSizes(
         yi=difference[used] / variance[used],

@@ -20,7 +20,7 @@ from bayesmeta.frequentist.association import (
 from bayesmeta.frequentist.counts_fit import REFERENCES, TwoByTwoFit, common_fit, random_about
 from bayesmeta.frequentist.rates import mantel_haenszel_rates
 from bayesmeta.frequentist.significance import Test
-from bayesmeta.studies import Adjustment, EffectSizes, Exclusion, PersonTime, StudyTable, TwoByTwo
+from bayesmeta.studies import Adjustment, EffectSizes, Exclusion, PersonTime, StudyTable, TwoByTwo, fit_the_counts
 from bayesmeta.values import Array
 
 type Cells = tuple[Array, Array, Array, Array]
@@ -140,7 +140,7 @@ def estimate(cells: Cells, measure: str) -> tuple[float, float, Array]:
         why = "all studies together lack events or non-events in one arm" if R + S > 0 else "no study is informative"
         raise DataError(
             f"The Mantel-Haenszel {measure} is {value}: {why}. "
-            "Fit the 'binomial_normal' model on the counts, or pool risk differences with measure='RD'."
+            f"{fit_the_counts(measure).capitalize()}, or pool risk differences with measure='RD'."
         )
     if measure == "OR":
         p, q = (a + d) / n, (b + c) / n
@@ -154,7 +154,7 @@ def _positive(variance: float, measure: str) -> float:
     if not variance > 0:
         raise DataError(
             f"The Mantel-Haenszel {measure} has no standard error: the counts hold no variation "
-            "(no events, or only events). Fit the 'binomial_normal' model on the counts."
+            f"(no events, or only events). {fit_the_counts(measure).capitalize()}."
         )
     return variance
 
@@ -189,7 +189,7 @@ def _random(counts: TwoByTwo, measure: str, level: float) -> TwoByTwoFit:
     useless = uninformative(cells_of(counts)) if measure != "RD" else np.zeros(counts.k, dtype=bool)
     if useless.all():
         raise DataError(
-            f"No study has a {measure}: every one is {UNINFORMATIVE}. Fit the 'binomial_normal' model on the counts, "
+            f"No study has a {measure}: every one is {UNINFORMATIVE}. {fit_the_counts(measure).capitalize()}, "
             "or pool risk differences with measure='RD'."
         )
     effects, cells = corrected_effects(counts, measure, ~useless)
@@ -207,7 +207,7 @@ def corrected_effects(counts: TwoByTwo, measure: str, used: NDArray[np.bool_]) -
     cells, zero = add_to_zeros(_select(cells_of(counts), used), 0.5)
     if not study:
         raise DataError(
-            f"No study has a {measure}: every one is {UNINFORMATIVE}. Fit the 'binomial_normal' model on the counts."
+            f"No study has a {measure}: every one is {UNINFORMATIVE}. {fit_the_counts(measure).capitalize()}."
         )
     yi, vi = study_effects(cells, measure)
     effects = EffectSizes(

@@ -293,7 +293,8 @@ def hypergeometric_support(
         raise ModelError(
             f"The study with {events_treatment[i]:.0f} of {n_treatment[i]:.0f} and {events_control[i]:.0f} of "
             f"{n_control[i]:.0f} events has {high[i] - low[i] + 1:.0f} possible tables given its totals, and sums go "
-            f"over {MOST_TABLES} at most. Use 'binomial_normal': with so many events both models say the same."
+            f"over {MOST_TABLES} at most. "
+            "Use 'binomial_normal_symmetric': with so many events both models say the same."
         )
     length = int((high - low).max()) + 1
     support = np.minimum(low[:, None] + np.arange(length), high[:, None])

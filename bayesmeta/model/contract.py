@@ -1,6 +1,7 @@
 """The model contract: what a model file says, as one value."""
 
 import ast
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -159,6 +160,17 @@ class Model:
     def title(self) -> str:
         """First line of the docstring, without its full stop."""
         return self.docstring.strip().splitlines()[0].rstrip(".")
+
+    @property
+    def leans_on(self) -> str:
+        """What the docstring says, after "Leans on:", that favours one arm; empty where nothing does."""
+        said = re.search(r"^Leans on: (.+?)(?:\n\s*\n|\Z)", self.docstring, re.DOTALL | re.MULTILINE)
+        return "" if said is None else " ".join(said[1].replace("``", "'").split())
+
+    @property
+    def has_baselines(self) -> bool:
+        """Whether arms of counts have a baseline with a prior, through which studies without events speak."""
+        return self.data_type in (TwoByTwo, PersonTime) and "baseline" in self.priors
 
     def with_priors(self, priors: Mapping[str, Any] | None) -> Mapping[str, Prior]:
         """Return the model's default priors with the ones given in their place.

@@ -91,7 +91,7 @@ def answers(model: Model, jobs: Sequence[Job], *, level: float = 0.95, progress:
     if not model.abilities.deterministic:
         raise ModelError(
             f"Model {model.name!r} offers no quadrature, and sampling it for every choice would take hours: "
-            "use 'normal_normal' or 'binomial_normal', or fit it yourself for the few choices that matter."
+            "use 'normal_normal' or 'hypergeometric_normal', or fit it yourself for the few choices that matter."
         )
     if any(isinstance(job.data, EffectSizes) and job.data.moderators for job in jobs):
         raise DataError("Sensitivity over many analyses is about one mean effect: leave the moderators out.")

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 from bayesmeta.errors import DataError
 from bayesmeta.studies.counts import TwoByTwo
 from bayesmeta.studies.dependent_rows import constant_correlation, covariance, row_labels, standard_errors, text_column
+from bayesmeta.studies.exact_models import fit_the_counts
 from bayesmeta.studies.labels import check_lengths, kept, labels
 from bayesmeta.studies.records import Adjustment, Exclusion
 from bayesmeta.values import Array, column, frozen_array
@@ -240,7 +241,7 @@ def _check_finite(study: Sequence[str], yi: Array, sei: Array) -> None:
         names = ", ".join(f"{s} (yi = {y:g}, sei = {e:g})" for s, y, e, b in zip(study, yi, sei, bad, strict=True) if b)
         raise DataError(
             f"Cannot pool {bad.sum()} of {len(yi)} studies: {names}: yi must be finite and sei finite and > 0. "
-            "If they are 2x2 tables with zero cells, fit the 'binomial_normal' model on the counts; "
+            f"If they are 2x2 tables with zero cells, {fit_the_counts('OR')}; "
             "otherwise correct or remove them."
         )
 

@@ -158,7 +158,7 @@ def test_effects_that_do_not_exist_are_refused(table, options):
 
 def test_peto_without_information_is_refused():
     """Peto's method needs a study with events and non-events."""
-    with pytest.raises(DataError, match="binomial_normal"):
+    with pytest.raises(DataError, match="hypergeometric_normal"):
         peto(bm.TwoByTwo([0], [10], [0], [10]))
 
 

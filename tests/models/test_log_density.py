@@ -110,6 +110,13 @@ def _rates(d, p, theta):
     return (control + treatment).sum() + _baselines(p)
 
 
+def _rate_shares(d, theta):
+    """Write the treatment arm's share of a study's events as a binomial of scipy's."""
+    ratio = d.time_treatment * np.exp(theta) / d.time_control
+    total = d.events_treatment + d.events_control
+    return stats.binom.logpmf(d.events_treatment, total, ratio / (1.0 + ratio)).sum()
+
+
 def _tables(d, theta):
     """Write Fisher's noncentral hypergeometric distribution with scipy's central one and an odds ratio."""
     total = 0.0
@@ -228,6 +235,8 @@ FORMULAS: dict[tuple[str, str], Callable[[Any, Point], float]] = {
     ("beta_binomial", "default"): lambda d, p: _beta_binomial(d, p) + _mu(p),
     ("poisson_normal", "default"): lambda d, p: _rates(d, p, _effect(p)) + _eta(p) + _mu(p) + _tau(p),
     ("poisson_normal", "centred"): lambda d, p: _rates(d, p, p["theta"]) + _theta(p) + _mu(p) + _tau(p),
+    ("poisson_normal_conditional", "default"): lambda d, p: _rate_shares(d, _effect(p)) + _eta(p) + _mu(p) + _tau(p),
+    ("poisson_normal_conditional", "centred"): lambda d, p: _rate_shares(d, p["theta"]) + _theta(p) + _mu(p) + _tau(p),
     ("hypergeometric_normal", "default"): lambda d, p: _tables(d, _effect(p)) + _eta(p) + _mu(p) + _tau(p),
     ("hypergeometric_normal", "centred"): lambda d, p: _tables(d, p["theta"]) + _theta(p) + _mu(p) + _tau(p),
     ("robust_t", "default"): lambda d, p: _robust(d, p) + _mu(p) + _tau(p),
