@@ -33,6 +33,13 @@ def test_wrong_arguments_are_named(given, message):
 def test_data_of_another_kind_are_refused(data):
     """The error names the kind of data given and the function that makes the right one."""
     with pytest.raises(bm.DataError, match=rf"given {type(data).__name__}. Use bm.effect_sizes"):
+        bm.fit(data, "normal_normal")
+
+
+@pytest.mark.parametrize("data", [[0.1, 0.2], None])
+def test_what_is_no_data_is_refused_without_a_model_too(data):
+    """Without a model named, what holds neither effects nor counts is still refused."""
+    with pytest.raises(bm.DataError, match=rf"given {type(data).__name__}. Use bm.effect_sizes"):
         bm.fit(data)
 
 
