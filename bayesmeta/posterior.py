@@ -184,6 +184,39 @@ class Posterior:
             return {"mu": self.marginals["mu"]}
         return {n[5:-1]: self.marginals[n] for n in self.marginals if n.startswith("beta[")}
 
+    @property
+    def heterogeneity(self) -> Mapping[str, Marginal]:
+        """Standard deviations of random effects and their correlations, by name: tau alone in most models."""
+        given = getattr(self.details, "given", None)
+        names = getattr(given, "parameters", ("tau",))
+        return {name: self.marginals[name] for name in names if name in self.marginals}
+
+    @property
+    def effects(self) -> Mapping[str, Marginal]:
+        """Mean effects by label where the model has several: of outcomes, e.g. ``post.effects["PD"]``."""
+        return {n[3:-1]: self.marginals[n] for n in self.marginals if n.startswith("mu[")}
+
+    def contrast(self, weights: Mapping[str, float]) -> Marginal:
+        """Return the posterior of a weighted sum of mean effects or coefficients.
+
+        Parameters
+        ----------
+        weights
+            Outcome, or term, to its weight, e.g. ``{"PD": 1, "AL": -1}``; those not named have weight 0.
+
+        Raises
+        ------
+        ModelError
+            If a name is none of them.
+        """
+        linear = self._knows("linear")
+        terms = self.details.given.terms
+        short = {term: term[3:-1] if term.startswith("mu[") else term for term in terms}
+        for name in weights:
+            if name not in terms and name not in short.values():
+                raise unknown("outcome or term:", name, tuple(short.values()))
+        return linear([weights.get(term, weights.get(short[term], 0.0)) for term in terms])  # type: ignore[no-any-return]
+
     def _knows(self, what: str) -> Callable[..., Any]:
         check_single_fit(self, what)
         ability = getattr(self.details, what, None)

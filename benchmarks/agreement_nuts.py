@@ -60,6 +60,9 @@ MODERATORS = {
     "teacher_expectancy_raudenbush1985": ("weeks", "tester"),
     "writing_to_learn_bangertdrowns2004": ("grade", "imag"),
 }
+# Kind of the data sets with several rows a study, and which of them each model takes.
+SEVERAL = "several effects a study"
+CLUSTERED = {"multilevel": ("school_calendar_konstantopoulos2011", "recidivism_assink2016")}
 # What takes longest comes last: quadrature of exact likelihoods with many studies, and long sums over tables.
 MANY, LONG = 60, 5000
 
@@ -73,7 +76,7 @@ def outcomes(name: str) -> list[str | None]:
 def tables() -> Iterator[tuple[str, str | None, str, StudyTable]]:
     """Yield name, outcome, measure and studies of every pairwise data set that can be read."""
     with (data_dir() / "INDEX.csv").open(newline="", encoding="utf-8") as file:
-        index = [row for row in csv.DictReader(file) if "network" not in row["kind"]]
+        index = [row for row in csv.DictReader(file) if "network" not in row["kind"] and SEVERAL not in row["kind"]]
     for row in index:
         name = row["file"].removesuffix(".csv")
         measure = {"Peto OR/OR": "OR", "log OR": "OR", "mean": "GEN"}.get(row["measure"], row["measure"].split("/")[0])
@@ -92,6 +95,8 @@ def tables() -> Iterator[tuple[str, str | None, str, StudyTable]]:
 def data_for(model: str, name: str, table: StudyTable, measure: str):
     """Return the value a model takes, or None where the table has no such data."""
     loaded = load_model(model)
+    if model in CLUSTERED:
+        return None
     try:
         if loaded.data_type is TwoByTwo:
             return table.two_by_two()
@@ -112,6 +117,13 @@ def regression(name: str, table: StudyTable, measure: str) -> EffectSizes | None
     # The intercept's prior is meant for an effect among the data, not for the year 0.
     numbers = [len(set(column)) > 2 for column in effects.X.T]
     return replace(effects, X=effects.X - np.where(numbers, effects.X.mean(axis=0).round(), 0.0))
+
+
+def clustered(name: str) -> EffectSizes:
+    """Return the effect sizes of a data set with several rows a study."""
+    frame = bm.load_dataset(name)
+    measure = str(frame.attrs["measure"])
+    return EffectSizes(frame["yi"], vi=frame["vi"], study=frame["study"], cluster=frame["cluster"], measure=measure)
 
 
 def priors_for(model: str, data) -> dict[str, str]:
@@ -193,6 +205,12 @@ def analyses(models: list[str], names: list[str] | None = None) -> list[Job]:
         for model in models
         for name, outcome, measure, table in studies
         if (data := data_for(model, name, table, measure)) is not None
+    ]
+    jobs += [
+        (name, None, model, clustered(name))
+        for model in models
+        for name in CLUSTERED.get(model, ())
+        if not names or name in names
     ]
     return sorted(jobs, key=lambda job: slow(job[2], job[3]))
 

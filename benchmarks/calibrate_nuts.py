@@ -20,8 +20,12 @@ from fingerprints import fingerprint
 
 from bayesmeta.engines.sampling.chains import Settings, run
 from bayesmeta.engines.sampling.compiled.program_cache import prepare
+from bayesmeta.engines.sampling.results import hierarchical
 from bayesmeta.engines.sampling.results.predictive import draw_prior, draw_theta
 from bayesmeta.engines.sampling.results.quantities import derive
+from bayesmeta.gaussian.covariance import Covariance
+from bayesmeta.gaussian.simulate import simulate
+from bayesmeta.gaussian.statement import Gaussian
 from bayesmeta.model import Model, list_models, load_model
 from bayesmeta.studies import EffectSizes, PersonTime, TwoByTwo
 
@@ -32,6 +36,7 @@ SETTINGS = Settings(draws=100, tune=600, thin=10, chains=2, target_accept=0.95)
 PRIORS = {
     "mu": "normal(0, 1)",
     "tau": "half_normal(0.5)",
+    "omega": "half_normal(0.3)",
     "intercept": "normal(0, 1)",
     "beta": "normal(0, 1)",
     "baseline": "normal(-1.5, 1)",
@@ -47,6 +52,9 @@ def design(model: Model):
     """Return studies whose outcomes are to be replaced by simulated ones."""
     rng = np.random.default_rng(20)
     if model.data_type is EffectSizes:
+        if model.takes_dependent_rows:
+            cluster = np.repeat(np.arange(K), 3).astype(str)
+            return EffectSizes(np.zeros(3 * K), rng.uniform(0.1, 0.6, 3 * K), cluster=cluster)
         X = np.column_stack([np.ones(K), rng.normal(size=K), np.arange(K) % 2])
         return EffectSizes(np.zeros(K), rng.uniform(0.1, 0.6, K), X=X, terms=("intercept", "year", "blinded"))
     if model.data_type is PersonTime:
@@ -61,6 +69,8 @@ def ranks(model: Model, replicate: int) -> dict[str, int]:
     data = design(model)
     priors = model.with_priors({name: PRIORS[name] for name in model.priors} | OWN.get(model.name, {}))
     rng = np.random.default_rng([7, replicate])
+    if model.gaussian is not None and not (given := model.gaussian(data, priors)).independent:
+        return structured_ranks(model, data, given, priors, replicate, rng)
     truth = draw_prior(model, data, priors, (1,), rng)
     theta = draw_theta(model, data, priors, truth, rng)
     drawn = truth if theta is None else {**truth, "theta": theta}
@@ -75,6 +85,24 @@ def ranks(model: Model, replicate: int) -> dict[str, int]:
         values |= {f"theta[{label}]": float(theta[0, i]) for i, label in enumerate(replica.study[:2])}
     if "beta" in truth:
         values |= {"beta[intercept]": float(truth["intercept"][0]), "beta[year]": float(truth["beta"][0, 0])}
+    return {name: int(np.sum(named[name] < value)) for name, value in values.items()}
+
+
+def structured_ranks(model: Model, data, given: Gaussian, priors, replicate: int, rng) -> dict[str, int]:
+    """Return the ranks of a normal model with dependent rows: its parameters and first true effect."""
+    truth = hierarchical.prior_draws(given, (1,), rng)
+    beta, psi = hierarchical.beta_of(given, truth), hierarchical.psi_of(given, truth)
+    made = simulate(Covariance(given), psi, rng)
+    replica = dataclasses.replace(data, yi=(beta @ given.X.T + made.rows)[0])
+    settings = dataclasses.replace(SETTINGS, seed=replicate)
+    quantities = derive(model, replica, priors, run(prepare(model, replica, priors), settings), replicate)
+    label, effect = next(iter(given.reported.items()))
+    levels = {c.name: u for c, u in zip(given.components, made.levels, strict=True)}
+    first = float(beta[0] @ effect.x)
+    for name, level in effect.parts.items():
+        first += float(levels[name][0, given.component(name).level_names(given.n).index(level)])
+    named = quantities.named(tuple(given.reported))
+    values = {name: float(value[0]) for name, value in truth.items()} | {f"theta[{label}]": first}
     return {name: int(np.sum(named[name] < value)) for name, value in values.items()}
 
 

@@ -10,19 +10,23 @@ from functools import cache
 import numpy as np
 
 from bayesmeta.engines.sampling.chains import Settings
-from bayesmeta.model import load_model
+from bayesmeta.model import Model, load_model
 from bayesmeta.studies import EffectSizes, PersonTime, TwoByTwo
 
 K = 4
 POINTS = 3
 
 
-def example(data_type: type) -> object:
-    """Return studies that a model of this kind of data takes."""
+def example(model: Model) -> object:
+    """Return studies that a model takes."""
+    data_type = model.data_type
     rng = np.random.default_rng(11)
     if data_type is EffectSizes:
         X = np.column_stack([np.ones(K), rng.normal(size=K)])
-        return EffectSizes(rng.normal(0.2, 0.5, K), rng.uniform(0.1, 0.5, K), X=X, terms=("intercept", "year"))
+        cluster = ("a", "a", "b", "b") if model.takes_dependent_rows else ()
+        return EffectSizes(
+            rng.normal(0.2, 0.5, K), rng.uniform(0.1, 0.5, K), X=X, terms=("intercept", "year"), cluster=cluster
+        )
     if data_type is PersonTime:
         return PersonTime([0, 5, 9, 3], rng.uniform(50, 200, K), [4, 8, 7, 6], rng.uniform(50, 200, K))
     return TwoByTwo([0, 5, 9, 3], [40, 61, 75, 33], [4, 8, 7, 6], [42, 58, 80, 31])
@@ -31,7 +35,7 @@ def example(data_type: type) -> object:
 def log_densities(name: str) -> dict[str, list[float]]:
     """Return the log density of every program of a model, under its default priors, at points drawn once."""
     model = load_model(name)
-    data = example(model.data_type)
+    data = example(model)
     found = {}
     for variant, build in model.programs.items():
         program = build(data, model.priors)

@@ -17,9 +17,11 @@ from bayesmeta.engines.sampling.results.datatree import datatree
 from bayesmeta.engines.sampling.results.diagnostics import BFMI_LIMIT, diagnose
 from bayesmeta.engines.sampling.results.fitted import Fitted
 from bayesmeta.engines.sampling.results.moments import missing_moments
-from bayesmeta.engines.sampling.results.quantities import Quantities, derive
+from bayesmeta.engines.sampling.results.quantities import Quantities, derive, effect_labels
 from bayesmeta.engines.versions import versions
 from bayesmeta.errors import ModelError, unknown
+from bayesmeta.gaussian.covariance import Covariance
+from bayesmeta.gaussian.power_tails import tails
 from bayesmeta.marginals.draws import DrawsMarginal
 from bayesmeta.model import DEFAULT_VARIANT, Gaussian, Model
 from bayesmeta.posterior import Diagnostics, Posterior
@@ -97,7 +99,7 @@ def sample(
         _check_proper(model.gaussian(data, priors))
     seed = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed
     if thin is None:
-        thin = THIN_SCALARS if variant == DEFAULT_VARIANT and model.gaussian is not None else THIN
+        thin = THIN_SCALARS if variant == DEFAULT_VARIANT and _samples_scalars(model, data, priors) else THIN
     settings = Settings(draws=draws, tune=tune, thin=thin, chains=chains, target_accept=target_accept, seed=seed)
     _check(settings, model, variant)
     attempts = [_attempt(model, data, priors, settings, variant, progress)]
@@ -114,8 +116,15 @@ def sample(
 
 def _check_proper(given: Gaussian) -> None:
     """Refuse an improper posterior: a sampler would return numbers for it all the same."""
-    if given.tau is not None and known_tau(given.tau) is None:
+    if not given.independent:
+        tails(given, Covariance(given))
+    elif given.tau is not None and known_tau(given.tau) is None:
         tail_exponent(given.tau, len(given.y), sum(not prior.proper for prior in given.beta))
+
+
+def _samples_scalars(model: Model, data: Any, priors: Mapping[str, Prior]) -> bool:
+    """Return whether the program has integrated the true effects out, so that draws cost next to nothing."""
+    return model.gaussian is not None and model.gaussian(data, priors).independent
 
 
 def _check(settings: Settings, model: Model, variant: str) -> None:
@@ -137,7 +146,7 @@ def _attempt(
 ) -> Attempt:
     result = run(prepare(model, data, priors, variant), settings, progress=progress)
     quantities = derive(model, data, priors, result, settings.seed)
-    diagnostics = diagnose(quantities.named(data.study), result.diverging, result.energy)
+    diagnostics = diagnose(quantities.named(effect_labels(model, data, priors)), result.diverging, result.energy)
     return Attempt(settings, variant, result, quantities, diagnostics)
 
 
@@ -189,14 +198,14 @@ def _posterior(
     model: Model, data: Any, priors: Mapping[str, Prior], attempt: Attempt, remedies: tuple[str, ...]
 ) -> Posterior:
     options = {**asdict(attempt.settings), "variant": attempt.variant}
-    seed = options.pop("seed")
+    seed, labels = options.pop("seed"), effect_labels(model, data, priors)
     return Posterior(
         data=data,
         model=model,
         priors=priors,
         engine="nuts",
-        marginals=_marginals(attempt.quantities.reported(data.study), missing_moments(model, data, priors)),
-        theta=_marginals(attempt.quantities.by_study(data.study), {}),
+        marginals=_marginals(attempt.quantities.reported(labels), missing_moments(model, data, priors)),
+        theta=_marginals(attempt.quantities.by_study(labels), {}),
         diagnostics=replace(attempt.diagnostics, remedies=remedies),
         datatree=partial(datatree, model, data, priors, attempt.run, attempt.quantities, options),
         seed=seed,
@@ -213,7 +222,7 @@ def _marginals(quantities: Mapping[str, Array], missing: Mapping[str, tuple[bool
         return DrawsMarginal(
             draws,
             support=SUPPORT.get(name, (-math.inf, math.inf)),
-            kind="posterior prediction" if name == "theta_new" else "credible",
+            kind="posterior prediction" if name.endswith("_new") else "credible",
             no_mean=no_mean,
             no_sd=no_sd,
             notes=(f"No finite {what}: {why}.",) if no_sd else (),

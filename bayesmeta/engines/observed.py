@@ -14,7 +14,8 @@ def observed_groups(data: Any) -> "dict[str, xr.Dataset]":
     """Return ``observed_data``, what the model explains, and ``constant_data``, what it takes as given, by study."""
     import xarray as xr
 
-    observed = ("yi",) if hasattr(data, "yi") else ("events_treatment", "events_control")
+    counts = ("events_treatment", "events_control")
+    observed = ("yi",) if hasattr(data, "yi") else tuple(name for name in counts if hasattr(data, name))
     fixed = [name for name in FIXED if hasattr(data, name)]
     groups = {}
     for group, names in (("observed_data", observed), ("constant_data", fixed)):

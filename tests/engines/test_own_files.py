@@ -32,7 +32,7 @@ def copy(folder, name, *changes):
 def test_another_likelihood_in_build_alone_is_refused(tmp_path, engine):
     """The closed form, and the other programs, would answer for the model that was copied."""
     path = copy(tmp_path, "normal_normal", (NORMAL, HEAVY))
-    with pytest.raises(ModelError, match=r"edited.py: build was edited, but centred, gaussian and"):
+    with pytest.raises(ModelError, match=r"edited.py: gaussian and build state different models"):
         bm.fit(DATA, path, engine=engine)
 
 
@@ -95,3 +95,40 @@ def test_functions_are_compared_without_docstrings_and_with_what_they_use(tmp_pa
     assert functions(path) == first
     path.write_text('"""B."""\nC = 2\n\ndef f():\n    return g()\n\ndef g():\n    return C\n')
     assert {name for name, text in functions(path).items() if text != first[name]} == {"f", "g"}
+
+
+def test_statements_that_differ_are_refused_with_both_numbers(tmp_path):
+    """A file that says one variance to quadrature and another to NUTS is refused, whichever engine is asked."""
+    path = copy(tmp_path, "normal_normal", ("        v=data.vi,", "        v=data.vi * 4.0,"))
+    with pytest.raises(ModelError, match=r"edited.py: gaussian and build state different models. At tau = .* by build"):
+        bm.fit(DATA, path, engine="quadrature")
+
+
+def test_a_program_with_true_effects_is_held_against_the_statement_too(tmp_path):
+    """What a program samples beside the variance parameters is integrated out exactly before the two are compared."""
+    centred = (
+        'theta = pm.Normal("theta", mu, tau, dims="study")\n'
+        '        pm.Normal("y", theta, d["sei"], observed=d["yi"], dims="study")'
+    )
+    path = copy(tmp_path, "normal_normal", (NORMAL, centred))
+    assert bm.fit(DATA, path, engine="quadrature").mu.mean() == bm.fit(DATA, engine="quadrature").mu.mean()
+    wrong = copy(tmp_path, "normal_normal", (NORMAL, centred.replace("mu, tau,", "mu, 2 * tau,")))
+    with pytest.raises(ModelError, match=r"state different models|build was edited"):
+        bm.fit(DATA, wrong, engine="quadrature")
+
+
+def test_a_model_that_states_itself_once_needs_no_program(tmp_path):
+    """Without build the program is made from the statement, and is the non-centred one that ships."""
+    text = (models_dir() / "normal_normal.py").read_text()
+    start, end = text.index("def inputs("), text.index("def gaussian(")
+    path = tmp_path / "once.py"
+    path.write_text(text[:start] + text[end : text.index("def _parameters(")])
+    own, ships = bm.model.load_model(path), bm.model.load_model("normal_normal")
+    derived, written = own.build(DATA, own.priors), ships.programs["non_centred"](DATA, ships.priors)
+    one, other = (m.compile_logp(mode="FAST_COMPILE") for m in (derived, written))
+    rng = np.random.default_rng(4)
+    for _ in range(3):
+        mu, tau, eta = rng.normal(), rng.normal(), rng.normal(size=4)
+        expected = other({"mu": mu, "tau_log__": tau, "eta": eta})
+        assert one({"mu": mu, "tau_log__": tau, "eta_tau": eta}) == pytest.approx(expected, rel=1e-12)
+    assert bm.fit(DATA, path).mu.mean() == bm.fit(DATA).mu.mean()

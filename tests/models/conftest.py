@@ -34,10 +34,31 @@ def rates(k: int = 5, seed: int = 1) -> PersonTime:
     return PersonTime(events_treatment, time_treatment, events_control, time_control)
 
 
+def clustered(k: int = 4, seed: int = 1) -> EffectSizes:
+    """Return three effects of each study, two outcomes among them, with correlated estimates and a moderator."""
+    rng = np.random.default_rng(seed)
+    n = 3 * k
+    return EffectSizes(
+        rng.normal(0.2, 0.6, n),
+        rng.uniform(0.1, 0.5, n),
+        study=np.repeat([f"Study {i + 1}" for i in range(k)], 3),
+        outcome=["pain", "sleep", "pain"] * k,
+        X=np.column_stack([np.ones(n), rng.normal(size=n)]),
+        terms=("intercept", "year"),
+        sampling_correlation=0.4,
+    )
+
+
 MAKERS = {EffectSizes: effects, TwoByTwo: tables, PersonTime: rates}
 
 
 @pytest.fixture
 def make():
-    """Return the function that makes data of a type."""
-    return lambda data_type, **kwargs: MAKERS[data_type](**kwargs)
+    """Return the function that makes data of a type, or for a model."""
+
+    def of(wanted, **kwargs):
+        if isinstance(wanted, type):
+            return MAKERS[wanted](**kwargs)
+        return clustered(**kwargs) if wanted.takes_dependent_rows else MAKERS[wanted.data_type](**kwargs)
+
+    return of

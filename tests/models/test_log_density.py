@@ -245,7 +245,9 @@ FORMULAS: dict[tuple[str, str], Callable[[Any, Point], float]] = {
 # Likelihoods with the baselines integrated out are tabulated.
 PRECISION = {("binomial_normal_rd", "default"): 1e-7, ("binomial_normal_rd", "centred"): 1e-7}
 
-PROGRAMS = [(name, variant) for name in list_models() for variant in ("default", *load_model(name).variants)]
+# Programs that a file writes itself; those that are made from its statement are held against it elsewhere.
+WRITTEN = [name for name in list_models() if hasattr(load_model(name).module, "build")]
+PROGRAMS = [(name, variant) for name in WRITTEN for variant in ("default", *load_model(name).variants)]
 
 
 def _random_point(model, rng: np.random.Generator) -> tuple[Point, Point, float]:

@@ -11,13 +11,13 @@ import numpy as np
 
 from bayesmeta.engines.axes.parameter_axis import ParameterAxis, parameter_axis
 from bayesmeta.engines.axes.tau_prior import known_tau
-from bayesmeta.engines.gaussian.given_variances import Problem, condition, problem
+from bayesmeta.engines.gaussian.given_variances import Problem, condition, flat_sums, problem
 from bayesmeta.engines.gaussian.lattice import Lattice, integrate
 from bayesmeta.engines.gaussian.nodes import NodeSolution, marginals, true_effects
-from bayesmeta.engines.gaussian.tails import tails
 from bayesmeta.engines.versions import versions
 from bayesmeta.errors import ConvergenceError, ModelError
 from bayesmeta.gaussian.covariance import Covariance
+from bayesmeta.gaussian.power_tails import tails
 from bayesmeta.gaussian.statement import Gaussian
 from bayesmeta.gaussian.sums import kernel
 from bayesmeta.model import Model
@@ -80,6 +80,7 @@ def integrated(given: Gaussian, *, tolerance: float | None = None) -> NodeSoluti
             f"There are {len(free)} variance parameters ({', '.join(given.parameters)}), and integrating over more "
             "than 4 takes too long. Use engine='nuts', or fix some, e.g. with point(0.5)."
         )
+    _check_proper(given, len(free))
     posed, how = problem(given), tails(given, covariance)
     values = np.array([math.nan if (value := fixed_value(p)) is None else value for p in given.parameters.values()])
 
@@ -90,7 +91,7 @@ def integrated(given: Gaussian, *, tolerance: float | None = None) -> NodeSoluti
 
     def likelihood(psi: Array) -> tuple[Array, Array]:
         logdet, M = products(covariance.scales(whole(psi)))
-        kept = _flat(M, logdet, posed.p)
+        kept = flat_sums(M, logdet, posed.p)
         return condition(posed, np.zeros(len(psi)), kept).loglik, kept
 
     products = kernel(covariance, np.column_stack([posed.Z, posed.r]))
@@ -103,10 +104,13 @@ def integrated(given: Gaussian, *, tolerance: float | None = None) -> NodeSoluti
     return NodeSolution(given, posed, covariance, free, lattice, whole(lattice.psi), how, products)
 
 
-def _flat(M: Array, logdet: Array, p: int) -> Array:
-    """Return products in the order of `given_variances.weighted_sums`."""
-    parts = [M[:, :p, :p].reshape(len(M), p * p), M[:, :p, p], M[:, p, p][:, None], logdet[:, None]]
-    return np.concatenate(parts, axis=1)
+def _check_proper(given: Gaussian, several: int) -> None:
+    for component in given.components:
+        if not component.prior.proper and several > 1:
+            raise ModelError(
+                f"The prior {component.prior!r} of {component.name} is improper, which is answered for one variance "
+                "parameter alone. Use a proper prior, e.g. half_normal(0.5), or engine='nuts'."
+            )
 
 
 def _one_place(likelihood: Any) -> Lattice:

@@ -234,6 +234,12 @@ def weighted_sums(problem: Problem, tau: Array) -> Array:
     return np.concatenate(parts)
 
 
+def flat_sums(M: Array, logdet: Array, p: int) -> Array:
+    """Return log determinants and ``(n, p + 1, p + 1)`` products in the order of `weighted_sums`."""
+    parts = [M[:, :p, :p].reshape(len(M), p * p), M[:, :p, p], M[:, p, p][:, None], logdet[:, None]]
+    return np.concatenate(parts, axis=1)
+
+
 def true_effect(problem: Problem, given: Conditional, i: int, own: bool = False) -> tuple[Array, Array]:
     """Return ``(n, C)`` mean and variance of study i's true effect given tau, from its fitted origin or `own` effect.
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayesmeta.engines.draws import tree_of
-from bayesmeta.engines.gaussian.given_variances import condition
+from bayesmeta.engines.gaussian.given_variances import condition, flat_sums
 from bayesmeta.engines.gaussian.lattice import Lattice, codes
 from bayesmeta.engines.gaussian.nodes import NodeSolution
 from bayesmeta.errors import ConvergenceError
@@ -52,8 +52,7 @@ def _parameters(solution: NodeSolution, n: int, rng: np.random.Generator) -> tup
         for j, place in enumerate(solution.free):
             psi[:, place] = lattice.axes[j].x(t[:, j])
         logdet, M = solution.kernel(solution.covariance.scales(psi))
-        p = solution.problem.p
-        extra = np.concatenate([M[:, :p, :p].reshape(len(M), -1), M[:, :p, p], M[:, p, p:], logdet[:, None]], axis=1)
+        extra = flat_sums(M, logdet, solution.problem.p)
         log = condition(solution.problem, np.zeros(len(t)), extra).loglik
         log = log + sum(axis.log_weight(t[:, j]) for j, axis in enumerate(lattice.axes))
         ratio = np.exp(log - lattice.log_density.max()) / density

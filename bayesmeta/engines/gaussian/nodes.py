@@ -11,11 +11,11 @@ from numpy.typing import ArrayLike
 from bayesmeta.engines.axes.axis_density import AxisDensity
 from bayesmeta.engines.gaussian.given_variances import Conditional, Problem, condition
 from bayesmeta.engines.gaussian.lattice import Lattice
-from bayesmeta.engines.gaussian.tails import Tails
 from bayesmeta.engines.lazy import Lazy
 from bayesmeta.errors import unknown
 from bayesmeta.gaussian.blup import effects
 from bayesmeta.gaussian.covariance import Covariance
+from bayesmeta.gaussian.power_tails import Tails
 from bayesmeta.gaussian.statement import NEW, Effect, Gaussian
 from bayesmeta.gaussian.sums import Kernel
 from bayesmeta.marginals import NormalMixture, Transformed, known

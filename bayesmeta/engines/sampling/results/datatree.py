@@ -1,7 +1,7 @@
 """The ArviZ 1 / xarray DataTree of a NUTS run, with everything ArviZ's functions look for."""
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -11,10 +11,12 @@ from scipy.interpolate import CubicSpline
 
 from bayesmeta.engines.observed import observed_groups
 from bayesmeta.engines.sampling.chains import Run
+from bayesmeta.engines.sampling.results import hierarchical
 from bayesmeta.engines.sampling.results.pointwise import program_loglik
 from bayesmeta.engines.sampling.results.predictive import draw_prior, replicate
 from bayesmeta.engines.sampling.results.quantities import Quantities, coefficients, draw_baselines
 from bayesmeta.errors import ConvergenceError, ModelError
+from bayesmeta.gaussian.covariance import Covariance
 from bayesmeta.likelihoods.cut_normal import LEAST_TAU, log_mass
 from bayesmeta.model import Gaussian, Model, StudyLikelihoods, resolved
 from bayesmeta.priors import Prior
@@ -60,6 +62,9 @@ def datatree(
     import xarray as xr
 
     run, quantities = draw_baselines(model, data, priors, run, quantities, 0 if seed is None else seed)
+    given = None if model.gaussian is None else model.gaussian(data, priors)
+    if given is not None and not given.independent:
+        return _hierarchical(given, data, run, quantities, options, 0 if seed is None else seed)
     groups = {"posterior": _posterior(data, run, quantities), "sample_stats": _stats(run, options)}
     try:
         loglik = marginal_loglik(model, data, priors, run.draws)
@@ -72,6 +77,40 @@ def datatree(
     groups["log_prior"] = _log_prior(model, priors, data, run)
     groups |= _predictive(model, data, priors, run, 0 if seed is None else seed)
     groups |= observed_groups(data)
+    return xr.DataTree.from_dict({f"/{name}": dataset for name, dataset in groups.items()})
+
+
+def _hierarchical(
+    given: Gaussian, data: Any, run: Run, quantities: Quantities, options: Mapping[str, Any], seed: int
+) -> "xr.DataTree":
+    """Return the run of a normal model of any structure: true effects, rows, and blocks of rows have their own labels.
+
+    ``log_likelihood`` is that of each block of rows given the parameters: leaving one out leaves a whole study out.
+    """
+    import xarray as xr
+
+    chains, draws = next(iter(run.stats.values())).shape
+    coords, rng = _coords(chains, draws), np.random.default_rng([seed, 2])
+
+    def group(variables: Mapping[str, Array], dim: str, labels: Sequence[str]) -> "xr.Dataset":
+        return xr.Dataset(
+            {name: ((*SAMPLE, dim), value) for name, value in variables.items()},
+            coords={**coords, dim: list(labels)},
+        )
+
+    posterior = xr.Dataset({name: (SAMPLE, value) for name, value in quantities.scalars.items()}, coords=coords)
+    sampled = {name: ((*SAMPLE, f"{name}_dim"), value) for name, value in quantities.sampled.items()}
+    assert quantities.theta is not None
+    theta = group({"theta": quantities.theta}, "effect", tuple(given.reported))
+    y = hierarchical.replicated(given, run.draws, rng)
+    loglik = hierarchical.block_loglik(given, run.draws)
+    groups = {
+        "posterior": posterior.assign(sampled).merge(theta),
+        "sample_stats": _stats(run, options),
+        "log_likelihood": group({"y": loglik}, "block", hierarchical.block_labels(Covariance(given))),
+        "posterior_predictive": group({"y": y}, "row", given.study),
+        **observed_groups(data),
+    }
     return xr.DataTree.from_dict({f"/{name}": dataset for name, dataset in groups.items()})
 
 

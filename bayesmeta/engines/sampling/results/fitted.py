@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bayesmeta.engines.sampling.results.quantities import Draws, coefficients, stratified_normal
+from bayesmeta.engines.sampling.results.hierarchical import beta_of, predicted
+from bayesmeta.engines.sampling.results.quantities import Draws, stratified_normal
 from bayesmeta.marginals.draws import DrawsMarginal
 from bayesmeta.model import Gaussian
 
@@ -30,11 +31,10 @@ class Fitted:
 
     def linear(self, x: ArrayLike) -> DrawsMarginal:
         """Return the posterior of ``x' beta``."""
-        return DrawsMarginal(coefficients(self.draws, self.given.terms) @ self.given.row(x))
+        return DrawsMarginal(beta_of(self.given, self.draws) @ self.given.row(x))
 
     def predicted(self, x: ArrayLike) -> DrawsMarginal:
         """Return the posterior predictive distribution of a new study's true effect at design row `x`."""
-        center = coefficients(self.draws, self.given.terms) @ self.given.row(x)
-        if self.given.tau is not None:
-            center = center + self.draws["tau"] * stratified_normal(center.shape, np.random.default_rng([self.seed, 4]))
-        return DrawsMarginal(center, kind="posterior prediction")
+        row = self.given.row(x)
+        noise = stratified_normal(beta_of(self.given, self.draws).shape[:2], np.random.default_rng([self.seed, 4]))
+        return DrawsMarginal(predicted(self.given, self.draws, row, noise), kind="posterior prediction")

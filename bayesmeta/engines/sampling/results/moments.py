@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bayesmeta.engines.axes.tau_prior import known_tau, moment_exists, only_a_power, tail_exponent
+from bayesmeta.engines.sampling.results.hierarchical import missing
 from bayesmeta.model import Model
 from bayesmeta.priors import Prior
 
@@ -26,6 +27,8 @@ def missing_moments(model: Model, data: Any, priors: Mapping[str, Prior]) -> dic
     if model.gaussian is None:
         return {}
     given = model.gaussian(data, priors)
+    if not given.independent:
+        return missing(given)
     if given.tau is None or known_tau(given.tau) is not None:
         return {}
     flat = [term for term, prior in zip(given.terms, given.beta, strict=True) if not prior.proper]

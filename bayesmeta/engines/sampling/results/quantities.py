@@ -12,6 +12,7 @@ import numpy as np
 from scipy import special
 
 from bayesmeta.engines.sampling.chains import Run
+from bayesmeta.engines.sampling.results import hierarchical
 from bayesmeta.gaussian.leverage import typical_variance
 from bayesmeta.likelihoods.cut_normal import quantile
 from bayesmeta.model import Gaussian, Model, StudyLikelihoods
@@ -84,6 +85,12 @@ def draw_baselines(
     return replace(run, draws={**run.draws, "baseline": baseline}), drawn
 
 
+def effect_labels(model: Model, data: Any, priors: Mapping[str, Prior]) -> tuple[str, ...]:
+    """Return the labels of the true effects: the studies', unless the model states others."""
+    given = None if model.gaussian is None else model.gaussian(data, priors)
+    return tuple(data.study) if given is None or given.independent else tuple(given.reported)
+
+
 def coefficients(draws: Draws, terms: tuple[str, ...]) -> Array:
     """Return ``(chains, draws, p)`` coefficients, in the order of `terms`: mu alone, or a regression's."""
     return draws["mu"][..., None] if terms == ("mu",) else draws["coefficients"]
@@ -129,6 +136,8 @@ def derive(model: Model, data: Any, priors: Mapping[str, Prior], run: Run, seed:
     gaussian = model.gaussian(data, priors) if model.gaussian else None
     likelihoods = model.study_likelihoods(data, priors) if model.study_likelihoods else None
     draws = run.draws
+    if gaussian is not None and not gaussian.independent:
+        return _hierarchical(gaussian, run, rng)
     vectors = {
         name: value for name, value in draws.items() if value.ndim == 3 and name not in ("theta", "coefficients")
     }
@@ -138,6 +147,15 @@ def derive(model: Model, data: Any, priors: Mapping[str, Prior], run: Run, seed:
         per_study={n: v for n, v in vectors.items() if n in run.derived and v.shape[-1] == len(data.study)},
         sampled={n: v for n, v in vectors.items() if n not in run.derived},
     )
+
+
+def _hierarchical(given: Gaussian, run: Run, rng: np.random.Generator) -> Quantities:
+    """Return the quantities of a normal model of any structure; further scalars of the program are the model's own."""
+    named, theta = hierarchical.reported(given, run.draws, rng)
+    own = {name: value for name, value in run.draws.items() if value.ndim == 2 and name not in named}
+    hidden = ("theta", "coefficients")
+    sampled = {n: v for n, v in run.draws.items() if v.ndim == 3 and n not in run.derived and n not in hidden}
+    return Quantities(scalars={**named, **own}, theta=theta, sampled=sampled)
 
 
 def _theta(model: Model, data: Any, gaussian: Gaussian | None, draws: Draws, rng: np.random.Generator) -> Array | None:

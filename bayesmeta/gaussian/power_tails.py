@@ -63,16 +63,9 @@ def tails(given: Gaussian, covariance: Covariance) -> Tails:
     Raises
     ------
     ModelError
-        If the posterior is improper, or a prior of one of several parameters is.
+        If the posterior is improper.
     """
     free = [c for c in given.components if fixed_value(c.prior) is None]
-    others = sum(fixed_value(c.prior) is None for c in given.correlations)
-    for component in free:
-        if not component.prior.proper and len(free) + others > 1:
-            raise ModelError(
-                f"The prior {component.prior!r} of {component.name} is improper, which is answered for one variance "
-                "parameter alone. Use a proper prior, e.g. half_normal(0.5), or engine='nuts'."
-            )
     open_ended = [c.name for c in free if math.isfinite(c.prior.tail_exponent) and math.isinf(c.prior.support[1])]
     found = []
     for size in range(1, len(open_ended) + 1):
