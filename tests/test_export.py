@@ -138,12 +138,15 @@ def test_one_table_formats_refuse_two(tmp_path, table):
         write_tables(tmp_path / "x.csv", {"studies": frame, "results": frame})
 
 
+METHODS = ("DL", "REML", "ML", "EB", "PM", "PMM", "HE", "SJ", "EE")
+
+
 @pytest.fixture(scope="module")
 def printed_by_r(effects, tmp_path_factory) -> dict[str, dict[str, float]]:
     """What R prints for each method and interval rule, in one R session because it takes seconds to start."""
     _need("metafor")
     text = ""
-    names = [f"{method} {ci}" for method in ("DL", "REML", "PM", "EE") for ci in ("wald", "hksj")]
+    names = [f"{method} {ci}" for method in METHODS for ci in ("wald", "hksj")]
     for name in names:
         method, ci = name.split()
         script = r_script(effects, method=method, ci=ci, level=0.9, mu="normal(0, 2.82)", tau="half_normal(0.5)")
@@ -216,17 +219,49 @@ class TestRScript:
         with pytest.raises(ModelError, match="moderators"):
             r_script(line)
 
-    @pytest.mark.parametrize("method", ["DL", "REML", "PM", "EE"])
+    @pytest.mark.parametrize("method", METHODS)
     @pytest.mark.parametrize("ci", ["wald", "hksj"])
     def test_metafor_gives_our_numbers(self, effects, printed_by_r, method, ci):
         """Run by R, the script prints our estimate, limits and tau2, and recomputes our effects from the counts."""
         printed = printed_by_r[f"{method} {ci}"]
         fit = bm.frequentist.pool(effects, method=method, ci=ci, level=0.9)
-        # metafor's iterations stop when tau2 changes by less than 1e-5; closed forms are exact.
-        near = {"rel": 1e-9, "abs": 1e-11} if method in ("DL", "EE") else {"rel": 1e-4, "abs": 1e-5}
+        near = {"rel": 1e-9, "abs": 1e-11}
         for name, ours in (("estimate", fit.mu), ("low", fit.ci.low), ("high", fit.ci.high), ("tau2", fit.tau2)):
             assert printed[f"classical {name}"] == pytest.approx(ours, **near), name
         assert printed["largest difference of yi"] < 1e-12
+
+    @pytest.mark.parametrize("scale", [1e-4, 300.0])
+    def test_metafor_gives_our_numbers_in_any_unit(self, scale, tmp_path):
+        """Effects of 1e-4 and of 300 have tau2 as exact in R as in ours: iterations know the unit."""
+        _need("metafor")
+        rng = np.random.default_rng(5)
+        yi, sei = scale * rng.normal(0, 1, 9), scale * np.exp(rng.normal(-0.5, 0.6, 9))
+        data = bm.EffectSizes(yi, sei, measure="GEN")
+        text = "".join(r_script(data, method=method) for method in ("PM", "REML", "EB"))
+        lines = [line.split(": ") for line in _output(text, tmp_path).splitlines() if line.startswith("classical tau2")]
+        ours = [bm.frequentist.pool(data, method=method).tau2 for method in ("PM", "REML", "EB")]
+        assert [float(value) for _, value in lines] == pytest.approx(ours, rel=1e-8)
+
+    @pytest.mark.parametrize(
+        ("measure", "ni"), [("OR", None), ("MD", 40), ("SMD", 40), ("RD", None), ("ZCOR", 40), ("PLO", None)]
+    )
+    def test_the_priors_are_those_of_fit(self, measure, ni):
+        """Without priors named, the script states the ones that fit takes for the measure and these data."""
+        sizes = None if ni is None else [ni] * 3
+        data = bm.EffectSizes([3.0, 5.0, 4.0], [1.5, 2.0, 1.0], measure=measure, ni=sizes)
+        post = bm.fit(data)
+        script, mu, tau = r_script(data), post.priors["mu"], post.priors["tau"]
+        if repr(mu) == "flat()":
+            assert "mu.prior" not in script
+        else:
+            assert f"mu.prior = c(mean = {mu.loc!r}, sd = {mu.scale!r})," in script
+        assert f"tau.prior = function(t) bayesmeta::dhalfnormal(t, scale = {tau.scale!r})," in script
+
+    def test_a_unit_nobody_knows_leaves_out_the_bayesian_part(self):
+        """Ready estimates of no known unit have no default prior: the script says so and takes given ones."""
+        data = bm.EffectSizes([3.0, 5.0, 4.0], [1.5, 2.0, 1.0], measure="GEN")
+        assert "# The Bayesian part is left out. No default prior for measure 'GEN'" in r_script(data)
+        assert "bayesmeta::bayesmeta(" in r_script(data, mu="flat()", tau="half_normal(2)")
 
     @pytest.mark.parametrize("tau", TAU_PRIORS)
     def test_bayesmeta_gives_our_numbers(self, effects, printed_by_bayesmeta, tau):

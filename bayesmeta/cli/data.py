@@ -62,11 +62,11 @@ def convert(
     data: DataOptions,
     outcome: Outcome = None,
     measure: Annotated[str | None, typer.Option("--measure", "-m", help="Add effects; an R script needs it.")] = None,
-    method: Annotated[str, typer.Option(help="Estimator of tau2 in the R script.")] = "DL",
+    method: Annotated[str, typer.Option(help="Estimator of tau2 in the R script.")] = "REML",
     ci: Annotated[str, typer.Option(help="Interval rule in the R script: wald, hksj, adhoc, t.")] = "wald",
-    mu: Annotated[str, typer.Option(help="Prior of mu in the R script.")] = "normal(0, 2.82)",
+    mu: Annotated[str | None, typer.Option(help="Prior of mu in the R script; else that of fit.")] = None,
     strict: Strict = False,
-    tau: Annotated[str, typer.Option(help="Prior of tau in the R script.")] = "half_normal(0.5)",
+    tau: Annotated[str | None, typer.Option(help="Prior of tau in the R script; else that of fit.")] = None,
 ) -> None:
     """Write the studies of FILE under bayesmeta's column names, or as an R script that redoes the analysis."""
     from bayesmeta.effects import effect_sizes

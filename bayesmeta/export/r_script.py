@@ -3,10 +3,13 @@
 import math
 from collections.abc import Mapping
 
+import numpy as np
+
 from bayesmeta.effects import MEASURES
 from bayesmeta.errors import ModelError, unknown
 from bayesmeta.frequentist import TAU2_ESTIMATORS
 from bayesmeta.priors import Prior, parse_prior
+from bayesmeta.priors.defaults import default_prior
 from bayesmeta.priors.line import Normal
 from bayesmeta.studies import EffectSizes
 from bayesmeta.values import Array
@@ -42,7 +45,7 @@ _NAMED: Mapping[str, str] = {
 def r_script(
     effects: EffectSizes,
     *,
-    method: str = "DL",
+    method: str = "REML",
     ci: str = "wald",
     level: float = 0.95,
     mu: str | Prior | None = None,
@@ -52,7 +55,7 @@ def r_script(
 
     The data stand in the script, with every digit. The classical part needs metafor; the Bayesian part
     runs where the R package bayesmeta is installed and says so where it is not. Each prints lines
-    ``name: value`` with 12 digits.
+    ``name: value`` with 15 digits.
 
     Parameters
     ----------
@@ -61,8 +64,10 @@ def r_script(
     method, ci, level
         As in ``frequentist.pool``.
     mu, tau
-        Priors of the Bayesian part, as values or text; it is left out when `tau` is None. The prior of mu
-        must be normal or flat, the one of tau one that R has a density for.
+        Priors of the Bayesian part, as values or text; those that `fit` takes for the measure where None. The prior of
+        mu must be normal or flat, the one of tau one that R has a density for. Where a prior is not given and the
+        measure has no default (ready estimates of an unknown unit), the Bayesian part is left out and the script says
+        why.
 
     Raises
     ------
@@ -75,8 +80,12 @@ def r_script(
         raise unknown("method with a counterpart in metafor", method, set(TAU2_ESTIMATORS) - {"HSk"})
     if ci not in _TESTS:
         raise unknown("interval rule", ci, _TESTS)
-    parts = [_data(effects), _recomputed(effects), _classical(method, ci, level)]
-    if tau is not None:
+    parts = [_data(effects), _recomputed(effects), _classical(effects, method, ci, level)]
+    try:
+        mu, tau = (default_prior(effects, n) if prior is None else prior for n, prior in (("mu", mu), ("tau", tau)))
+    except ModelError as error:
+        parts.append(f"# The Bayesian part is left out. {_comment(str(error))}\n")
+    else:
         parts.append(_bayesian(mu, tau, level))
     return "\n".join(part for part in parts if part)
 
@@ -122,22 +131,28 @@ def _recomputed(effects: EffectSizes) -> str:
     )
 
 
-def _classical(method: str, ci: str, level: float) -> str:
+def _classical(effects: EffectSizes, method: str, ci: str, level: float) -> str:
+    # metafor stops at a change of 1e-5 in tau2, whatever the unit of the effects, and looks no further than 100.
+    small = r_number(1e-12 * float(np.median(effects.vi)))
+    most = r_number(max(100.0, effects.k * float(np.ptp(effects.yi)) ** 2))
     return "\n".join(
         [
-            f'fit <- rma(yi, sei = sei, data = dat, method = "{method}", test = "{_TESTS[ci]}", level = {level!r})',
+            "# Iterations go on until tau2 is exact to many digits of its own unit; metafor's defaults stop earlier.",
+            f"control <- list(threshold = {small}, tol = {small}, tau2.max = {most}, maxiter = 100000)",
+            f'fit <- rma(yi, sei = sei, data = dat, method = "{method}", test = "{_TESTS[ci]}", level = {level!r},',
+            "           control = control)",
             "print(fit)",
-            'cat(sprintf("classical estimate: %.12f\\n", as.numeric(fit$beta)))',
-            'cat(sprintf("classical low: %.12f\\n", fit$ci.lb))',
-            'cat(sprintf("classical high: %.12f\\n", fit$ci.ub))',
-            'cat(sprintf("classical tau2: %.12f\\n", fit$tau2))',
-            'cat(sprintf("classical I2: %.12f\\n", fit$I2))',
+            'cat(sprintf("classical estimate: %.15g\\n", as.numeric(fit$beta)))',
+            'cat(sprintf("classical low: %.15g\\n", fit$ci.lb))',
+            'cat(sprintf("classical high: %.15g\\n", fit$ci.ub))',
+            'cat(sprintf("classical tau2: %.15g\\n", fit$tau2))',
+            'cat(sprintf("classical I2: %.15g\\n", fit$I2))',
             "",
         ]
     )
 
 
-def _bayesian(mu: str | Prior | None, tau: str | Prior, level: float) -> str:
+def _bayesian(mu: str | Prior, tau: str | Prior, level: float) -> str:
     return "\n".join(
         [
             'if (requireNamespace("bayesmeta", quietly = TRUE)) {',
@@ -150,10 +165,10 @@ def _bayesian(mu: str | Prior | None, tau: str | Prior, level: float) -> str:
             "  )",
             "  print(post)",
             f"  limits <- post$post.interval(mu.level = {level!r})",
-            '  cat(sprintf("bayesian estimate: %.12f\\n", post$summary["mean", "mu"]))',
-            '  cat(sprintf("bayesian low: %.12f\\n", limits[1]))',
-            '  cat(sprintf("bayesian high: %.12f\\n", limits[2]))',
-            '  cat(sprintf("bayesian tau: %.12f\\n", post$summary["median", "tau"]))',
+            '  cat(sprintf("bayesian estimate: %.15g\\n", post$summary["mean", "mu"]))',
+            '  cat(sprintf("bayesian low: %.15g\\n", limits[1]))',
+            '  cat(sprintf("bayesian high: %.15g\\n", limits[2]))',
+            '  cat(sprintf("bayesian tau: %.15g\\n", post$summary["median", "tau"]))',
             "} else {",
             '  message("The R package bayesmeta is not installed: the Bayesian part was left out.")',
             "}",
@@ -162,9 +177,9 @@ def _bayesian(mu: str | Prior | None, tau: str | Prior, level: float) -> str:
     )
 
 
-def _mu_argument(mu: str | Prior | None) -> list[str]:
+def _mu_argument(mu: str | Prior) -> list[str]:
     prior = parse_prior(mu) if isinstance(mu, str) else mu
-    if prior is None or _name(prior) == "flat":
+    if _name(prior) == "flat":
         return []
     if not isinstance(prior, Normal):
         raise ModelError(
@@ -173,7 +188,7 @@ def _mu_argument(mu: str | Prior | None) -> list[str]:
     return [f"    mu.prior = c(mean = {r_number(prior.loc)}, sd = {r_number(prior.scale)}),"]
 
 
-def _name(prior: Prior | None) -> str:
+def _name(prior: Prior) -> str:
     return repr(prior).partition("(")[0]
 
 
