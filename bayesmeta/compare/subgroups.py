@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import combinations
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,7 @@ from bayesmeta.frequentist.tau2 import DEFAULT_ESTIMATOR
 from bayesmeta.model import load_model
 from bayesmeta.priors import fill_defaults
 from bayesmeta.studies import EffectSizes, StudyTable
-from bayesmeta.values import Interval
+from bayesmeta.values import FrozenMap, Interval
 from bayesmeta.words import joined
 
 
@@ -113,7 +112,7 @@ def subgroups(
         test=_test(found, asked),
         differences=_differences(found, asked),
         effects=effects,
-        of=MappingProxyType(of),
+        of=FrozenMap(of),
         by=by if isinstance(by, str) else "subgroup",
         tau=tau,
         level=level,

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from bayesmeta.compare.precision import probability_error, worst
@@ -11,6 +10,7 @@ from bayesmeta.errors import unknown
 from bayesmeta.events import Scale, between, exactly, plain
 from bayesmeta.marginals.convergence import decimals
 from bayesmeta.posterior import Marginal
+from bayesmeta.values import FrozenMap
 from bayesmeta.words import aligned, folded, probability_text
 
 if TYPE_CHECKING:
@@ -204,4 +204,4 @@ def event_row(
     for name, marginal in marginals.items():
         known = [marginal, *(other[name] for other in others if name in other)]
         found[name] = Probability.over([(between(m, low, high), m) for m in known])
-    return EventRow(label, scale.words(*bounds), *bounds, MappingProxyType(found))
+    return EventRow(label, scale.words(*bounds), *bounds, FrozenMap(found))

@@ -46,6 +46,10 @@ class RiskMap:
     inverse: Pair
     log_slope: Pair
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Travel by the name of a measure: functions without a name cannot."""
+        return risk_map, (next(name for name, known in RISK_MAPS.items() if known is self),)
+
 
 def _odds(theta: Array, b: Array) -> Array:
     # b OR / (1 - b + b OR) - b, written so that neither small risks nor small effects lose digits.

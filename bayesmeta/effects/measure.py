@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -111,6 +112,10 @@ class Measure:
     vtypes: tuple[str, ...] = ("LS",)
     default_add: float | None = None
     correctable: bool = False
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Travel by name: its functions are those of the package at the other end."""
+        return _named, (self.name,)
 
     @property
     def short(self) -> str:
@@ -244,3 +249,7 @@ def group_mean(values: Array, weights: Array, group: Groups) -> Array:
     total, weight = np.bincount(group, product), np.bincount(group, w)
     with np.errstate(invalid="ignore"):
         return np.asarray((total / weight)[group])
+
+
+def _named(name: str) -> Measure:
+    return MEASURES[name]

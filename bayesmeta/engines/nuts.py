@@ -4,7 +4,6 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -26,7 +25,7 @@ from bayesmeta.marginals.draws import DrawsMarginal
 from bayesmeta.model import DEFAULT_VARIANT, Gaussian, Model
 from bayesmeta.posterior import Diagnostics, Posterior
 from bayesmeta.priors import Prior
-from bayesmeta.values import Array
+from bayesmeta.values import Array, FrozenMap
 
 PACKAGES = ("pymc", "pytensor", "nutpie", "numba", "arviz")
 SUPPORT = {"tau": (0.0, math.inf), "tau2": (0.0, math.inf), "I2": (0.0, 100.0)}
@@ -209,7 +208,7 @@ def _posterior(
         diagnostics=replace(attempt.diagnostics, remedies=remedies),
         datatree=partial(datatree, model, data, priors, attempt.run, attempt.quantities, options),
         seed=seed,
-        options=MappingProxyType(options),
+        options=FrozenMap(options),
         versions=versions(*PACKAGES),
         details=None if model.gaussian is None else Fitted(model.gaussian(data, priors), attempt.run.draws, seed),
     )

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from bayesmeta.engines.counts import solve as exact
 from bayesmeta.engines.gaussian import cubature
 from bayesmeta.engines.gaussian import integrate as normal
 from bayesmeta.engines.gaussian.given_variances import LOG_2PI
+from bayesmeta.engines.stated import stated
 from bayesmeta.errors import ModelError
 from bayesmeta.gaussian.prior_components import is_normal_mixture
 from bayesmeta.model import Gaussian, Model, StudyLikelihoods
@@ -54,16 +56,17 @@ def solve(
             return exact.solve(model, data, priors, _likelihoods(given), seed=seed, **options)
         return normal.solve(model, data, priors, given, seed=seed, **options)
     if model.study_likelihoods is not None:
-        return exact.solve(model, data, priors, model.study_likelihoods(data, priors), seed=seed, **options)
+        return exact.solve(model, data, priors, stated(model, data, priors), seed=seed, **options)
     raise ModelError(f"Model {model.name!r} offers no quadrature. Use engine='nuts'.")
 
 
 def _likelihoods(given: Gaussian) -> StudyLikelihoods:
     """Return a normal model in the form that takes any prior of mu: two dimensions, mu and tau, instead of one."""
 
-    def loglik(theta: Array) -> Array:
-        z = (theta - given.y[:, None]) / sei[:, None]
-        return np.asarray(-0.5 * z**2 - np.log(sei)[:, None] - 0.5 * LOG_2PI)
-
     sei = np.sqrt(given.v)
+    loglik = partial(_normal_loglik, given.y[:, None], sei[:, None])
     return StudyLikelihoods(given.study, loglik, given.y, sei, given.beta[0], given.tau)
+
+
+def _normal_loglik(y: Array, sei: Array, theta: Array) -> Array:
+    return np.asarray(-0.5 * ((theta - y) / sei) ** 2 - np.log(sei) - 0.5 * LOG_2PI)

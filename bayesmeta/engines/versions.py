@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from functools import lru_cache
 from importlib.metadata import version
-from types import MappingProxyType
 
+from bayesmeta.values import FrozenMap
 from bayesmeta.version import __version__
 
 
@@ -12,4 +12,4 @@ from bayesmeta.version import __version__
 def versions(*extra: str) -> Mapping[str, str]:
     """Return package name to version: bayesmeta, numpy, scipy, and `extra` packages."""
     packages = {name: version(name) for name in ("numpy", "scipy", *extra)}
-    return MappingProxyType({"bayesmeta": __version__, **packages})
+    return FrozenMap({"bayesmeta": __version__, **packages})

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from types import MappingProxyType
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from bayesmeta.marginals.average import Average
 from bayesmeta.posterior import AVERAGE, Diagnostics, Marginal, Posterior, check_single_fit, fixed_at
 from bayesmeta.priors import Point
 from bayesmeta.studies import EffectSizes
-from bayesmeta.values import Array, IntervalKind, frozen_array
+from bayesmeta.values import Array, FrozenMap, IntervalKind, frozen_array
 from bayesmeta.words import joined
 
 if TYPE_CHECKING:
@@ -192,14 +192,14 @@ def model_average(posteriors: Sequence[Posterior], weights: ArrayLike | None = N
         model=fits[0].model,
         priors=fits[0].priors,
         engine=AVERAGE,
-        marginals=MappingProxyType(_marginals(details)),
-        theta=MappingProxyType({s: Average(details.weights, [f.theta[s] for f in fits]) for s in fits[0].theta}),
+        marginals=FrozenMap(_marginals(details)),
+        theta=FrozenMap({s: Average(details.weights, [f.theta[s] for f in fits]) for s in fits[0].theta}),
         diagnostics=Diagnostics(
             ok=all(f.diagnostics.ok for f in fits),
             verdict=f"Average over {len(fits)} fits with posterior probabilities {shares}.",
             figures={"error_estimate": worst},
         ),
-        datatree=lambda draws, seed: _mixed_draws(details, draws, seed),
+        datatree=partial(_mixed_draws, details),
         log_evidence=peak + math.log(total),
         versions=fits[0].versions,
         details=details,

@@ -19,14 +19,14 @@ from bayesmeta.frequentist.printing import fit_text
 from bayesmeta.frequentist.significance import Test, chi2_p, quantile, two_sided
 from bayesmeta.frequentist.tau2 import tau2_standard_error
 from bayesmeta.studies import EffectSizes
-from bayesmeta.values import Array, Interval
+from bayesmeta.values import Array, Interval, Travels
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
 @dataclass(frozen=True, eq=False)
-class PooledFit:
+class PooledFit(Travels):
     """A classical pooled estimate or meta-regression, on the analysis scale, with its heterogeneity.
 
     ``I2`` and ``weights`` are in percent. Absent quantities are None, never 0 or NaN; a tau2 that the

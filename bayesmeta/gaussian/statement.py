@@ -9,14 +9,13 @@ V is known; :math:`\psi` are standard deviations of random effects and correlati
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from bayesmeta.errors import ModelError
 from bayesmeta.priors import Prior, fixed_value
-from bayesmeta.values import Array
+from bayesmeta.values import Array, FrozenMap
 
 NEW = None
 """Level of a random effect that no row has: that of a new study."""
@@ -200,7 +199,7 @@ class Gaussian:
         if self.effects is not None:
             return self.effects
         named = [c.level_names(self.n) if c.levels is None else c.levels for c in self.components]
-        return MappingProxyType(
+        return FrozenMap(
             {
                 label: Effect(self.X[i], {c.name: level[i] for c, level in zip(self.components, named, strict=True)})
                 for i, label in enumerate(self.study)

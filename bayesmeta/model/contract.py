@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from types import MappingProxyType, ModuleType
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -17,7 +17,7 @@ from bayesmeta.gaussian.statement import Gaussian
 from bayesmeta.model.abilities import Abilities
 from bayesmeta.priors import Prior, parse_prior
 from bayesmeta.studies import PersonTime, TwoByTwo
-from bayesmeta.values import Array
+from bayesmeta.values import Array, FrozenMap
 
 if TYPE_CHECKING:
     import pymc as pm
@@ -191,7 +191,7 @@ class Model:
             if name.partition("[")[0] not in chosen:
                 raise unknown(f"prior parameter of model {self.name!r}:", name, self.priors)
             chosen[name] = parse_prior(prior)
-        return MappingProxyType(chosen)
+        return FrozenMap(chosen)
 
 
 # Parameters that are no scale of random effects and no correlation of them.

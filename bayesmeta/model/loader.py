@@ -1,5 +1,6 @@
 """Reads a model file from ``models/`` or from a user's path."""
 
+import copyreg
 import hashlib
 import importlib.util
 import re
@@ -7,7 +8,7 @@ import sys
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from types import MappingProxyType, ModuleType
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from bayesmeta.errors import ModelError, unknown
@@ -15,6 +16,7 @@ from bayesmeta.gaussian.statement import Gaussian
 from bayesmeta.model.contract import Model
 from bayesmeta.priors import Prior, parse_prior
 from bayesmeta.resources import models_dir
+from bayesmeta.values import FrozenMap
 
 if TYPE_CHECKING:
     import pymc as pm
@@ -47,6 +49,31 @@ def load_model(model: "str | Path | Model") -> Model:
             raise unknown("model", str(model), list_models())
     return _load(path.resolve())
 
+
+def _reduced(model: Model) -> tuple[Any, ...]:
+    """Let a model travel by name, or by the path of a file of one's own: it is loaded again on arrival."""
+    shipped = model.path.parent == models_dir().resolve()
+    return _arrived, (model.name if shipped else str(model.path), model.source_hash)
+
+
+def _arrived(model: str, source_hash: str) -> Model:
+    """Return a model that was pickled or copied.
+
+    Raises
+    ------
+    ModelError
+        If its file is not here, or is no longer what it was.
+    """
+    loaded = load_model(model)
+    if loaded.source_hash != source_hash:
+        raise ModelError(
+            f"Model {model!r} is not the file that this value was made with: it was changed since, or is of another "
+            "version of bayesmeta. Fit the data again, or load the value beside the file that it was made with."
+        )
+    return loaded
+
+
+copyreg.pickle(Model, _reduced)
 
 _LOADED: dict[tuple[Path, str], Model] = {}
 
@@ -112,11 +139,11 @@ def _from_module(module: ModuleType, path: Path, digest: str) -> Model:
         source_hash=digest,
         docstring=module.__doc__ or "",
         data_type=module.DATA,
-        priors=MappingProxyType({name: parse_prior(prior) for name, prior in module.PRIORS.items()}),
+        priors=FrozenMap({name: parse_prior(prior) for name, prior in module.PRIORS.items()}),
         build=build,
         gaussian=gaussian,
         study_likelihoods=getattr(module, "study_likelihoods", None),
-        variants=MappingProxyType(dict(getattr(module, "VARIANTS", {}))),
+        variants=FrozenMap(dict(getattr(module, "VARIANTS", {}))),
         inputs=getattr(module, "inputs", None),
         tables=getattr(module, "tables", None),
         theta_given=getattr(module, "theta_given", None),

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +18,7 @@ from bayesmeta.reading.consistency import check_between, derived
 from bayesmeta.reading.mapping import available, data_columns, map_columns, nothing_usable
 from bayesmeta.reading.names import CANONICAL, TEXT
 from bayesmeta.studies import Exclusion, StudyTable
-from bayesmeta.values import Array
+from bayesmeta.values import Array, FrozenMap
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -65,8 +64,8 @@ class ManyStudies:
     def __post_init__(self) -> None:
         for array in (self.group, self.study, self.row, *self.columns.values()):
             array.setflags(write=False)
-        object.__setattr__(self, "columns", MappingProxyType(dict(self.columns)))
-        object.__setattr__(self, "mapping", MappingProxyType(dict(self.mapping)))
+        object.__setattr__(self, "columns", FrozenMap(dict(self.columns)))
+        object.__setattr__(self, "mapping", FrozenMap(dict(self.mapping)))
 
     @property
     def k(self) -> int:

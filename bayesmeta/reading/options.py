@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Literal
 
 from bayesmeta.errors import DataError, option
+from bayesmeta.values import FrozenMap
 
 type Duplicates = Literal["error", "number", "cluster"]
 type TotalRows = Literal["refuse", "exclude", "study"]
@@ -63,7 +63,7 @@ class ReadingOptions:
                 f"{option('decimal', self.decimal)} and {option('thousands', self.thousands)} are one mark: a number "
                 "cannot have it for both. State the other one."
             )
-        object.__setattr__(self, "columns", MappingProxyType(dict(self.columns)))
+        object.__setattr__(self, "columns", FrozenMap(dict(self.columns)))
         self.header_lines  # noqa: B018 (it checks)
 
     @property

@@ -8,11 +8,11 @@ import numpy as np
 
 from bayesmeta.errors import DataError
 from bayesmeta.studies.labels import check_labels, kept, labels
-from bayesmeta.values import Array, column
+from bayesmeta.values import Array, Travels, column
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class TwoByTwo:
+class TwoByTwo(Travels):
     """Events and patients of ``k`` two-arm studies.
 
     Parameters
@@ -93,7 +93,7 @@ def _check_arm(study: Sequence[str], arm: str, events: Array, n: Array) -> None:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class PersonTime:
+class PersonTime(Travels):
     """Events and person-time of ``k`` two-arm studies.
 
     Parameters

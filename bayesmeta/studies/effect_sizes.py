@@ -13,14 +13,14 @@ from bayesmeta.studies.dependent_rows import constant_correlation, covariance, r
 from bayesmeta.studies.exact_models import fit_the_counts
 from bayesmeta.studies.labels import check_lengths, kept, labels
 from bayesmeta.studies.records import Adjustment, Exclusion
-from bayesmeta.values import Array, column, frozen_array
+from bayesmeta.values import Array, FrozenMap, Travels, column, frozen_array
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
 @dataclass(frozen=True, slots=True, eq=False, init=False)
-class EffectSizes:
+class EffectSizes(Travels):
     """Estimated effects of ``k`` studies with known sampling standard errors, in ``n`` rows.
 
     Most analyses have one row a study. Where a study has several (outcomes, subgroups, time points), its label stands
@@ -140,7 +140,7 @@ class EffectSizes:
             V = constant_correlation(sampling_correlation, sei, cluster, rows)
         seen = {name: column(name, values) for name, values in (observed or {}).items()}
         check_lengths(study, {name: len(values) for name, values in seen.items()})
-        observed = seen
+        observed = FrozenMap(seen)
         given = locals()
         for field in fields(type(self)):
             object.__setattr__(self, field.name, given[field.name])

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +11,7 @@ from bayesmeta.errors import DataError
 from bayesmeta.studies.counts import PersonTime, TwoByTwo
 from bayesmeta.studies.labels import check_labels, kept
 from bayesmeta.studies.records import Exclusion, PublishedResult
-from bayesmeta.values import Array
+from bayesmeta.values import Array, FrozenMap, Travels
 from bayesmeta.words import counted
 
 if TYPE_CHECKING:
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class StudyTable:
+class StudyTable(Travels):
     """What was read from a file or a frame, one row a study, under canonical column names.
 
     Parameters
@@ -68,8 +67,8 @@ class StudyTable:
             column.setflags(write=False)
             columns[name] = column
         object.__setattr__(self, "study", study)
-        object.__setattr__(self, "columns", MappingProxyType(columns))
-        object.__setattr__(self, "mapping", MappingProxyType(dict(self.mapping)))
+        object.__setattr__(self, "columns", FrozenMap(columns))
+        object.__setattr__(self, "mapping", FrozenMap(dict(self.mapping)))
 
     def __str__(self) -> str:
         """Return what was read as what, for people."""

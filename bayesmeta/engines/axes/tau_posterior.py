@@ -154,9 +154,14 @@ class TauPosterior:
             tau,
             np.square,
             np.sqrt,
-            lambda value: -np.log(2.0) - 0.5 * np.log(value),
+            _log_slope_squared,
             **self._moments(2.0),
         )
+
+
+def _log_slope_squared(value: Array) -> Array:
+    """Return the log of the slope of the square root."""
+    return np.asarray(-np.log(2.0) - 0.5 * np.log(value))
 
 
 def tau_posterior(rule: Rule | None, prior: Prior | None, exponent: float) -> TauPosterior | None:

@@ -8,7 +8,6 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -48,7 +47,7 @@ from bayesmeta.posterior import Diagnostics, Marginal, Posterior
 from bayesmeta.priors import Prior, fixed_value
 from bayesmeta.priors.foreign import Wrapped
 from bayesmeta.priors.mixtures import parts_of
-from bayesmeta.values import Array
+from bayesmeta.values import Array, FrozenMap
 
 TOLERANCE = 1e-8
 # Interpolation errs by 1e-11 of the peak: masses of a grid this large beside it are known to five digits.
@@ -418,7 +417,7 @@ def solve(
     # The prior of a baseline counts too: an improper one leaves an arbitrary factor in the evidence.
     proper = all(prior.proper for prior in priors.values())
     mu = Lazy({"mu": solution.mu})
-    names: dict[str, Callable[[], Marginal]] = {"mu": lambda: mu["mu"]}
+    names: dict[str, Callable[[], Marginal]] = {"mu": partial(mu.__getitem__, "mu")}
     if known_tau(given.tau) == 0.0:
         # Without heterogeneity every true effect is the pooled one.
         names["theta_new"] = names["mu"]
@@ -441,7 +440,7 @@ def solve(
         datatree=partial(_datatree, solution, data),
         log_evidence=solution.log_evidence if proper else None,
         seed=seed,
-        options=MappingProxyType({"tolerance": tolerance}),
+        options=FrozenMap({"tolerance": tolerance}),
         versions=versions(),
         details=solution,
     )
@@ -454,7 +453,7 @@ def _diagnostics(solution: ExactSolution | CreasedSolution) -> Diagnostics:
         f"estimated error {solution.error_estimate:.1e} (relative)."
     )
     figures = {"error_estimate": solution.error_estimate, "nodes": float(nodes)}
-    return Diagnostics(ok=True, verdict=verdict, figures=MappingProxyType(figures))
+    return Diagnostics(ok=True, verdict=verdict, figures=FrozenMap(figures))
 
 
 def _datatree(solution: ExactSolution | CreasedSolution, data: Any, draws: int, seed: int | None) -> Any:

@@ -4,7 +4,6 @@ import math
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -23,7 +22,7 @@ from bayesmeta.gaussian.sums import kernel
 from bayesmeta.model import Model
 from bayesmeta.posterior import Diagnostics, Posterior
 from bayesmeta.priors import Prior, fixed_value
-from bayesmeta.values import Array
+from bayesmeta.values import Array, FrozenMap
 
 # Largest error accepted, by the number of parameters, where none is asked for.
 TOLERANCES = {0: 1e-9, 1: 1e-9, 2: 1e-9, 3: 1e-8, 4: 1e-4}
@@ -63,7 +62,7 @@ def solve(
         datatree=partial(_datatree, solution, data),
         log_evidence=solution.log_normaliser if proper else None,
         seed=seed,
-        options=MappingProxyType({"tolerance": asked}),
+        options=FrozenMap({"tolerance": asked}),
         versions=versions(),
         details=solution,
     )
@@ -174,7 +173,7 @@ def _diagnostics(solution: NodeSolution) -> Diagnostics:
         f"Deterministic integration over {over}; leaving every other place out says that nothing is wrong by more than "
         f"{solution.error_estimate:.1e} (relative)."
     )
-    return Diagnostics(ok=True, verdict=" ".join([verdict, *solution.notes()]), figures=MappingProxyType(figures))
+    return Diagnostics(ok=True, verdict=" ".join([verdict, *solution.notes()]), figures=FrozenMap(figures))
 
 
 def _datatree(solution: NodeSolution, data: Any, draws: int, seed: int | None) -> Any:

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import pairwise
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -28,7 +27,7 @@ from bayesmeta.errors import ConvergenceError
 from bayesmeta.model import Gaussian, Model
 from bayesmeta.posterior import Diagnostics, Posterior
 from bayesmeta.priors import Prior
-from bayesmeta.values import Array
+from bayesmeta.values import Array, FrozenMap
 
 TOLERANCE = 1e-10
 # Squared distance, in posterior SDs, from which measuring from somewhere else loses digits.
@@ -59,7 +58,7 @@ def solve(
         datatree=partial(_datatree, solution, data),
         log_evidence=solution.log_normaliser if proper else None,
         seed=seed,
-        options=MappingProxyType({"tolerance": tolerance}),
+        options=FrozenMap({"tolerance": tolerance}),
         versions=versions(),
         details=solution,
     )
@@ -275,7 +274,7 @@ def _diagnostics(solution: Solution) -> Diagnostics:
         f"Deterministic integration over {len(solution.tau)} nodes of tau; refining them changes nothing "
         f"by more than {solution.error_estimate:.1e} (relative)."
     )
-    return Diagnostics(ok=True, verdict=" ".join([verdict, *notes]), figures=MappingProxyType(figures))
+    return Diagnostics(ok=True, verdict=" ".join([verdict, *notes]), figures=FrozenMap(figures))
 
 
 def _datatree(solution: Solution, data: Any, draws: int, seed: int | None) -> Any:

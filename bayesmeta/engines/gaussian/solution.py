@@ -241,19 +241,26 @@ class Solution:
 
     def density_i2(self, typical: float) -> Transformed:
         """Return the posterior of I2 in percent, ``100 tau^2 / (tau^2 + typical)``."""
+        return Transformed(
+            self.density_tau(),
+            partial(_i2_of_tau, typical),
+            partial(_tau_of_i2, typical),
+            partial(_log_slope_i2, typical),
+        )
 
-        def forward(tau: Array) -> Array:
-            with np.errstate(divide="ignore"):
-                return np.asarray(100.0 / (1.0 + typical / np.square(tau)))
 
-        def inverse(x: Array) -> Array:
-            with np.errstate(divide="ignore"):
-                return np.asarray(np.sqrt(typical * x / (100.0 - x)))
+def _i2_of_tau(typical: float, tau: Array) -> Array:
+    with np.errstate(divide="ignore"):
+        return np.asarray(100.0 / (1.0 + typical / np.square(tau)))
 
-        def log_slope(x: Array) -> Array:
-            return np.asarray(0.5 * np.log(typical) + np.log(50.0) - 0.5 * np.log(x) - 1.5 * np.log(100.0 - x))
 
-        return Transformed(self.density_tau(), forward, inverse, log_slope)
+def _tau_of_i2(typical: float, x: Array) -> Array:
+    with np.errstate(divide="ignore"):
+        return np.asarray(np.sqrt(typical * x / (100.0 - x)))
+
+
+def _log_slope_i2(typical: float, x: Array) -> Array:
+    return np.asarray(0.5 * np.log(typical) + np.log(50.0) - 0.5 * np.log(x) - 1.5 * np.log(100.0 - x))
 
 
 def marginals(solution: Solution) -> Lazy:
@@ -269,11 +276,11 @@ def marginals(solution: Solution) -> Lazy:
         names["tau"] = solution.density_tau
         names["tau2"] = solution.density_tau2
         if typical is not None:
-            names["I2"] = lambda: solution.density_i2(typical)
+            names["I2"] = partial(solution.density_i2, typical)
     elif solution.given.tau is not None:
         names |= known_heterogeneity(float(solution.tau[0]), typical)
     if terms == ("mu",):
-        names["theta_new"] = lambda: solution.predicted([1.0])
+        names["theta_new"] = partial(solution.predicted, (1.0,))
     return Lazy(names)
 
 

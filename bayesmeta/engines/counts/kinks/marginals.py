@@ -1,6 +1,7 @@
 """Marginals of quantities whose density has creases or ends abruptly, on panels between cuts."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -63,7 +64,7 @@ def marginal(pieces: Pieces, support: tuple[float, float], kind: IntervalKind = 
     pieces = replace(pieces, log=np.maximum(log, log.max() - LEAST))
     panels, mass = pieces.panels, np.exp(log[0]) * pieces.weights
     return LineDensity(
-        lambda x: pieces.at(x)[0],
+        partial(_only_row, pieces),
         pieces.x.ravel(),
         mass.ravel(),
         panels.lower,
@@ -74,6 +75,10 @@ def marginal(pieces: Pieces, support: tuple[float, float], kind: IntervalKind = 
         support,
         kind=kind,
     )
+
+
+def _only_row(pieces: Pieces, x: Array) -> Array:
+    return np.asarray(pieces.at(x)[0])
 
 
 def limited_prediction(plane: Plane, limits: tuple[float, float], rough: tuple[float, float]) -> LineDensity:
