@@ -8,10 +8,10 @@ from scipy.stats import norm
 
 import bayesmeta as bm
 from bayesmeta.compare.caveats import caveats, reconstructed
-from bayesmeta.compare.observed import observed_cells, observed_effect, observed_heads
+from bayesmeta.compare.observed import observed_cells, observed_effect, observed_heads, totals
 from bayesmeta.compare.published import check_published, why_q_differs
 from bayesmeta.compare.rows import DL_HKSJ, DL_WALD, MH_COMMON, MH_RANDOM
-from bayesmeta.compare.table import folded, sections, text_lines, text_table
+from bayesmeta.compare.table import folded, harm_words, sections, text_lines, text_table
 from bayesmeta.errors import ModelError
 from bayesmeta.frequentist.printing import OUTSIDE
 from bayesmeta.protocol import read_protocol
@@ -284,7 +284,7 @@ def test_proportions_are_called_proportions_and_not_tested():
     assert "proportion" in text.splitlines()[1]
     assert "PLO" not in text
     assert {row.p_value for row in found.rows} == {None}
-    assert "Mantel-Haenszel pooling compares two arms, and a proportion has one." in text
+    assert "Mantel-Haenszel" not in text
     assert ".." not in text
     assert "z = " not in str(bm.frequentist.pool(found.effects))
 
@@ -343,3 +343,33 @@ def test_a_tau_outside_its_own_interval_says_why():
     assert f"DerSimonian-Laird and DerSimonian-Laird HKSJ: {OUTSIDE}" in found.caveats
     inside = bm.compare(effects.drop(["Study 1"]), priors=priors, engine="quadrature")
     assert not any(OUTSIDE in c for c in inside.caveats)
+
+
+def test_a_harmful_treatment_is_said_to_harm():
+    """Where harm is more probable than benefit a sentence says how probable, by the other side of the posterior."""
+    counts = TwoByTwo([20, 25, 35], [50, 50, 80], [4, 9, 9], [52, 52, 82])
+    found = bm.compare(counts, benefit="lower", engine="quadrature")
+    row = found.row("Bayesian quadrature")
+    p_new = float(row.source.theta_new.sf(0.0))
+    assert harm_words(found, row) == (
+        f"The probability of harm (OR > 1) is >0.999 for the mean effect and {p_new:.3f} for the true effect of a new "
+        "study."
+    )
+    tipped = str(bm.tipping_point(counts, benefit="lower"))
+    assert "P(harm (OR > 1), mean effect | data) = >0.999" in tipped
+
+
+@pytest.mark.parametrize(
+    ("effects", "said"),
+    [
+        (bm.effect_sizes(one_arm(), "PLO"), "; 13 events in 115 patients"),
+        (
+            bm.effect_sizes(bm.PersonTime([1, 2], [10.0, 20.5], [3, 4], [30.0, 40.0]), "IRR"),
+            "; treatment 3 events in 30.500 units of person-time, control 7 in 70.000",
+        ),
+        (bm.EffectSizes(yi=[0.1], sei=[0.1], measure="PLO"), ""),
+    ],
+)
+def test_totals_are_sums_of_what_was_counted(effects, said):
+    """Events and patients of all studies, as counted; nothing for ready estimates."""
+    assert totals(effects) == said

@@ -65,3 +65,32 @@ def observed_effect(effects: EffectSizes, i: int) -> float | None:
     if family not in ("proportion", "rate") or not seen:
         return None
     return float(seen["events"][i] / seen["n" if family == "proportion" else "time"][i])
+
+
+def totals(effects: EffectSizes) -> str:
+    """Return what was counted in all studies, to follow their number; empty for ready estimates.
+
+    Examples
+    --------
+    >>> from bayesmeta.effects import effect_sizes
+    >>> totals(effect_sizes(TwoByTwo([6, 0], [17, 20], [2, 3], [28, 21]), "OR"))
+    '; treatment 6 events in 37 patients, control 5 in 49'
+    """
+    seen, counts = effects.observed, effects.counts
+    if counts is not None:
+        return (
+            f"; treatment {counts.events_treatment.sum():.0f} events in {counts.n_treatment.sum():.0f} patients, "
+            f"control {counts.events_control.sum():.0f} in {counts.n_control.sum():.0f}"
+        )
+    if not observed_heads(effects):
+        return ""
+    if "n" in seen:
+        return f"; {seen['events'].sum():.0f} events in {seen['n'].sum():.0f} patients"
+    if "events" in seen:
+        return f"; {seen['events'].sum():.0f} events in {number(float(seen['time'].sum()), 5)} units of person-time"
+    sums = {name: float(values.sum()) for name, values in seen.items()}
+    time = [number(sums[f"time_{arm}"], 5) for arm in ("treatment", "control")]
+    return (
+        f"; treatment {sums['events_treatment']:.0f} events in {time[0]} units of person-time, "
+        f"control {sums['events_control']:.0f} in {time[1]}"
+    )

@@ -95,15 +95,16 @@ def _methods(effects: EffectSizes, counts: Counts, plan: Plan) -> dict[str, Meth
         return mantel_haenszel(counts, measure=known, random=random, level=level)
 
     missing = ""
-    if MEASURES[effects.measure].null is None:
-        missing = f"Mantel-Haenszel pooling compares two arms, and a {MEASURES[effects.measure].short} has one"
-    elif known is None:
+    if known is None:
         missing = f"Mantel-Haenszel pooling exists for {', '.join(MH_MEASURES)}, not for {effects.measure}"
     elif counts is None:
         missing = f"Mantel-Haenszel pooling needs {COUNTS_WORDS[known]}, and the data are ready estimates"
-    methods: dict[str, Method] = {MH_RANDOM: missing or (lambda: pooled(random=True))}
-    if plan.common_effect:
-        methods[MH_COMMON] = missing or (lambda: pooled(random=False))
+    methods: dict[str, Method] = {}
+    # Nobody looks for it where there are no two arms to compare.
+    if MEASURES[effects.measure].null is not None:
+        methods[MH_RANDOM] = missing or (lambda: pooled(random=True))
+        if plan.common_effect:
+            methods[MH_COMMON] = missing or (lambda: pooled(random=False))
     methods[DL_WALD] = lambda: pool(effects, method="DL", ci="wald", level=level)
     methods[DL_HKSJ] = lambda: pool(effects, method="DL", ci="hksj", level=level)
     return methods

@@ -9,6 +9,7 @@ from bayesmeta.compare.caveats import reconstructed
 from bayesmeta.compare.precision import Printed, figure_error
 from bayesmeta.compare.values import Comparison, Row
 from bayesmeta.effects import MEASURES
+from bayesmeta.events import between, opposite, side_of_benefit
 from bayesmeta.marginals.convergence import decimals
 from bayesmeta.posterior import Marginal, Posterior
 from bayesmeta.studies import EffectSizes, PublishedResult
@@ -202,6 +203,26 @@ def benefit_words(comparison: Comparison) -> str:
     if comparison.benefit is None or null is None:
         return ""
     return f"{MEASURES[comparison.measure].short} {'>' if comparison.benefit == 'higher' else '<'} {null:g}"
+
+
+def harm_words(comparison: Comparison, row: Row) -> str:
+    """Return how probable it is that the effect is a harm, in a sentence, for a row with probabilities of benefit."""
+    null, source = MEASURES[comparison.measure].null, row.source
+    if comparison.benefit is None or null is None or not isinstance(source, Posterior):
+        return ""
+    other = opposite(comparison.benefit)
+    event = f"{MEASURES[comparison.measure].short} {'>' if other == 'higher' else '<'} {_null_words(comparison)}"
+    shown = Shown(row, comparison)
+    chances = [
+        (words, shown.probability(name, between(source.marginals[name], *side_of_benefit(null, other))))
+        for words, name in (("the mean effect", "mu"), ("the true effect of a new study", "theta_new"))
+        if name in source.marginals
+    ]
+    return f"The probability of harm ({event}) is {joined([f'{p} for {words}' for words, p in chances])}."
+
+
+def _null_words(comparison: Comparison) -> str:
+    return f"{MEASURES[comparison.measure].null_natural:g}"
 
 
 def sections(comparison: Comparison) -> tuple[Section, ...]:

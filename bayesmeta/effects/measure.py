@@ -123,6 +123,11 @@ class Measure:
         return self.label.lower() if self.label in HELD else self.name
 
     @property
+    def transformed(self) -> bool:
+        """Whether effects are pooled on another scale than people read, and can be moved between them one by one."""
+        return not self.scale.needs_n and float(self.to_natural(0.37)) != 0.37
+
+    @property
     def counted(self) -> bool:
         """Whether the effects come from counts of events."""
         return self.family in ("two_by_two", "person_time", "proportion", "rate")

@@ -99,7 +99,7 @@ def natural_ticks(measure: Measure, low: float, high: float) -> Array | None:
     """
     if measure.ratio:
         return ratio_ticks(low, high)
-    if measure.scale.needs_n or float(measure.to_natural(0.37)) == 0.37:
+    if not measure.transformed:
         return None
     left, right = (float(measure.to_natural(x)) for x in (low, high))
     inside = [t for t in PROPORTION_TICKS if left <= t <= right] if measure.label == "Proportion" else []

@@ -4,13 +4,14 @@ import numpy as np
 
 from bayesmeta.analysis import OutcomeResult
 from bayesmeta.compare.caveats import reconstructed
+from bayesmeta.compare.observed import observed_cells, observed_effect, observed_heads, totals
 from bayesmeta.compare.table import daggered, natural_scale, natural_text
 from bayesmeta.effects import MEASURES
 from bayesmeta.frequentist.result import PooledFit
 from bayesmeta.posterior import Posterior
 from bayesmeta.report.values import Fact, Line, Table
 from bayesmeta.studies import StudyTable
-from bayesmeta.words import DAGGER, DASH, joined, level_text, number, probability_text
+from bayesmeta.words import DAGGER, DASH, counted, joined, level_text, number, probability_text, stopped
 
 
 def data_table(result: OutcomeResult) -> Table:
@@ -21,18 +22,14 @@ def data_table(result: OutcomeResult) -> Table:
     rows = result.data.row if isinstance(result.data, StudyTable) else ()
     line_of = dict(zip(result.data.study, rows, strict=False))
     heads = ["Study"]
-    heads += ["treatment, events/n", "control, events/n", "status"] if counts is not None else []
+    heads += [_one_line(head) for head in observed_heads(effects)] + (["status"] if counts is not None else [])
     heads += [MEASURES[effects.measure].analysis_label, "SE", "weight %"] + (["line of the file"] if rows else [])
     lines = []
     for i, study in enumerate(effects.study):
         cells = [daggered(study, marked)]
-        if counts is not None:
-            mark = f" {DAGGER}" if study in marked else ""
-            cells += [
-                f"{counts.events_treatment[i]:.0f}/{counts.n_treatment[i]:.0f}{mark}",
-                f"{counts.events_control[i]:.0f}/{counts.n_control[i]:.0f}{mark}",
-                counts.status[i] or DASH,
-            ]
+        mark = f" {DAGGER}" if study in marked else ""
+        cells += [f"{cell}{mark}" for cell in observed_cells(effects, i)]
+        cells += [counts.status[i] or DASH] if counts is not None else []
         weight = fit.weights[fit.study.index(study)] if fit is not None and study in fit.study else None
         cells += [
             number(float(effects.yi[i])),
@@ -44,23 +41,30 @@ def data_table(result: OutcomeResult) -> Table:
     return Table(tuple(heads), tuple(lines), notes=_data_notes(result))
 
 
+def _one_line(head: str) -> str:
+    """Return a heading of two lines as one, e.g. ``treatment, events/n``."""
+    first, _, second = head.partition("\n")
+    return f"{first.lower()}, {second}" if second else first
+
+
 def _data_notes(result: OutcomeResult) -> tuple[str, ...]:
     effects, data = result.comparison.effects, result.data
     notes = []
     if reconstructed(effects):
         notes.append(f"{DAGGER} Reconstructed: not printed in any source that could be read.")
-    notes += [f"{a.study}: {a.what}." for a in effects.adjusted]
+    notes += [stopped(f"{a.study}: {a.what}") for a in effects.adjusted]
     if effects.counts is not None and not effects.adjusted:
         notes.append("No count was changed: no study has a zero cell, or the rule adds nothing.")
     notes += [
-        f"Excluded: {e.study}{'' if e.row is None else f' (line {e.row})'}: {e.reason}." for e in effects.excluded
+        f"Excluded: {e.study}{'' if e.row is None else f' (line {e.row})'}: {stopped(e.reason)}"
+        for e in effects.excluded
     ]
     if not effects.excluded:
         notes.append("No study that was read was excluded.")
     if isinstance(data, StudyTable):
         texts = data.columns.get("note")
         if texts is not None:
-            notes += [f"{s}: {t}." for s, t in zip(data.study, texts, strict=True) if str(t).strip()]
+            notes += [stopped(f"{s}: {t}") for s, t in zip(data.study, texts, strict=True) if str(t).strip()]
         read = [f"{name} from {header!r}" for name, header in data.mapping.items() if name != header]
         if read:
             notes.append(f"Columns read: {', '.join(read)}.")
@@ -72,11 +76,10 @@ def provenance(result: OutcomeResult) -> tuple[str, ...]:
     effects = result.comparison.effects
     counts = effects.counts
     if counts is None:
-        return (f"{effects.k} studies, given as estimates with standard errors.",)
-    said = [
-        f"{effects.k} studies; treatment {counts.events_treatment.sum():.0f} events in {counts.n_treatment.sum():.0f} "
-        f"patients, control {counts.events_control.sum():.0f} in {counts.n_control.sum():.0f}."
-    ]
+        return (
+            stopped(f"{counted(effects.k, 'study')}{totals(effects) or ', given as estimates with standard errors'}"),
+        )
+    said = [f"{counted(effects.k, 'study')}{totals(effects)}."]
     kinds = [s for s in counts.status if s]
     if kinds:
         said.append(f"Status of the counts: {joined([f'{kinds.count(k)} {k}' for k in dict.fromkeys(kinds)])}.")
@@ -126,7 +129,9 @@ def predicted_table(result: OutcomeResult) -> Table | None:
     level = level_text(result.comparison.level)
     lines = []
     for study in result.predicted:
-        first = (daggered(study.study, marked), number(natural_scale(effects, study.observed)))
+        seen = observed_effect(effects, effects.study.index(study.study))
+        at = number(natural_scale(effects, study.observed) if seen is None else seen) if seen != 0.0 else "0"
+        first = (daggered(study.study, marked), at)
         if study.p is None:
             lines.append(Line((*first, f"not computed: {study.reason}"), "reason"))
         else:
@@ -134,7 +139,12 @@ def predicted_table(result: OutcomeResult) -> Table | None:
             limits = natural_text(effects, None).limits(study.predicted)
             cells = (*first, limits, probability_text(study.p))
             lines.append(Line(cells, "differs" if study.p < 1.0 - result.comparison.level else ""))
-    heads = ("Study", f"{effects.measure} observed", f"predicted from the others, {level}", "P(as far out)")
+    heads = (
+        "Study",
+        f"{MEASURES[effects.measure].short} observed",
+        f"predicted from the others, {level}",
+        "P(as far out)",
+    )
     return Table(heads, tuple(lines))
 
 
@@ -147,4 +157,4 @@ def predicted_words(result: OutcomeResult) -> str:
         "Each study is compared with what the primary model, fitted to the other studies, predicts for a study of its "
         f"size: {len(known) - len(outside)} of {len(known)} lie inside the {level} interval."
     )
-    return f"{said} Outside: {joined(outside)}." if outside else said
+    return stopped(f"{said} Outside: {joined(outside)}") if outside else said

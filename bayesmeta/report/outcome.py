@@ -4,7 +4,16 @@ from bayesmeta.analysis import OutcomeResult
 from bayesmeta.compare.caveats import reconstructed
 from bayesmeta.compare.precision import Printed
 from bayesmeta.compare.rows import DL_WALD, MH_RANDOM
-from bayesmeta.compare.table import Shown, benefit_words, daggered, footnotes, headings, natural_text, sections
+from bayesmeta.compare.table import (
+    Shown,
+    benefit_words,
+    daggered,
+    footnotes,
+    harm_words,
+    headings,
+    natural_text,
+    sections,
+)
 from bayesmeta.decisions.event_table import Probability
 from bayesmeta.effects import MEASURES
 from bayesmeta.posterior import Marginal, Posterior
@@ -38,8 +47,10 @@ def headline(result: OutcomeResult) -> tuple[str, ...]:
             f"{p_mean}{f' ({mean} over {sets} sets of priors)' if mean else ''} for the mean effect"
             + ("." if row.p_benefit_new is None else f" and {p_new}{of_new} for the true effect of a new study.")
         )
+        if row.p_benefit_mean < 0.5:
+            said.append(harm_words(comparison, row))
     said.append(
-        f"Bayesian: {comparison.measure} {shown.estimate()} "
+        f"Bayesian: {MEASURES[comparison.measure].short} {shown.estimate()} "
         f"({level} credible interval {shown.limits('mu', row.interval)})."
     )
     classical = {r.method: r for r in comparison.rows if r.kind == "classical" and not r.without}
@@ -47,9 +58,9 @@ def headline(result: OutcomeResult) -> tuple[str, ...]:
     if best is not None:
         shown = Shown(best, comparison)
         said.append(
-            f"{best.method}: {comparison.measure} {shown.estimate()} "
-            f"({level} confidence interval {shown.limits('mu', best.interval)}, "
-            f"p {_equals(p_value(best.p_value))})."
+            f"{best.method}: {MEASURES[comparison.measure].short} {shown.estimate()} "
+            f"({level} confidence interval {shown.limits('mu', best.interval)}"
+            + (")." if best.p_value is None else f", p {_equals(p_value(best.p_value))}).")
         )
     return tuple(said)
 
@@ -114,12 +125,12 @@ def summary_table(result: OutcomeResult) -> Table:
         inside, printed = marginal.eti(level), Printed(marginal)
         cells = [name, printed.figure(marginal.mean(), "mean"), printed.figure(marginal.sd(), "sd"), printed.median()]
         cells.append(printed.limits(inside))
-        if scale.ratio:
+        if scale.transformed:
             natural = natural_text(effects, marginal)
             cells.append(f"{natural.median()} [{natural.limits(inside)}]" if transform else DASH)
         lines.append(Line(tuple(cells)))
     heads = ["Quantity", "mean", "SD", "median", f"{level_text(level)} credible interval"]
-    heads += [f"{effects.measure}, median [interval]"] if scale.ratio else []
+    heads += [f"{scale.short}, median [interval]"] if scale.transformed else []
     return Table(
         tuple(heads),
         tuple(lines),

@@ -54,7 +54,14 @@ def overview(analysis: Analysis) -> Table:
         "Outcome", "benefit", "published", f"Bayesian\n{level} credible interval",
         "P(benefit)\nmean effect", "over the\npriors", "P(benefit)\nnew study", "over the\npriors",
     )  # fmt: skip
-    return Table(heads, tuple(_overview_line(r) for r in analysis.outcomes), left=2)
+    lines = tuple(_overview_line(r) for r in analysis.outcomes)
+    if any(benefit_words(r.comparison) for r in analysis.outcomes):
+        return Table(heads, lines, left=2)
+    # Without a direction of benefit in any outcome there is no probability to fill these columns.
+    kept = [j for j, head in enumerate(heads) if head in ("Outcome", "published") or "interval" in head]
+    return Table(
+        tuple(heads[j] for j in kept), tuple(Line(tuple(line.cells[j] for j in kept)) for line in lines), left=1
+    )
 
 
 def _overview_line(result: OutcomeResult) -> Line:

@@ -18,25 +18,26 @@ from bayesmeta.words import DASH, interval_text, joined, level_text, number
 def implied_words(result: OutcomeResult) -> tuple[str, ...]:
     """Return what the priors say before any data, in sentences."""
     posterior, effects = result.posterior, result.comparison.effects
-    level = level_text(result.comparison.level)
+    level, short = level_text(result.comparison.level), MEASURES[effects.measure].short
     tau = prior_of(posterior, "tau") if "tau" in posterior.priors else None
     facts = implied(prior_of(posterior, "mu"), tau, level=result.comparison.level)
     said = [_mean_words(result, facts), *_tau_words(result, facts)]
     if facts.new_low is not None and facts.new_low != facts.new_high:
         limits = interval_text(natural_scale(effects, facts.new_low), natural_scale(effects, facts.new_high))
-        said.append(f"Together they put {level} of a new study's true effect on {effects.measure} {limits}.")
+        said.append(f"Together they put {level} of a new study's true effect on {short} {limits}.")
     return tuple(said)
 
 
 def _mean_words(result: OutcomeResult, facts: Implied) -> str:
     effects, prior = result.comparison.effects, result.posterior.priors["mu"]
+    short = MEASURES[effects.measure].short
     if facts.mu_low is None:
         return f"mu ~ {prior!r} is improper: it says nothing before the data."
     low, high = natural_scale(effects, facts.mu_low), natural_scale(effects, facts.mu_high)
     if fixed_at(result.posterior, "mu") is not None:
-        return f"The mean effect is not estimated: mu ~ {prior!r} fixes it at {effects.measure} {number(low)}."
+        return f"The mean effect is not estimated: mu ~ {prior!r} fixes it at {short} {number(low)}."
     level, limits = level_text(result.comparison.level), interval_text(low, high)
-    return f"Before the data, {level} of the prior of the mean effect lies on {effects.measure} {limits}."
+    return f"Before the data, {level} of the prior of the mean effect lies on {short} {limits}."
 
 
 def _tau_words(result: OutcomeResult, facts: Implied) -> tuple[str, ...]:
@@ -64,7 +65,15 @@ def sensitivity_table(result: OutcomeResult) -> Table:
     comparison = result.comparison
     event = benefit_words(comparison)
     lines = [_prior_set_line(s, result, with_p=bool(event)) for s in result.prior_sets]
-    heads = ("Priors", "mu", "tau", comparison.measure, "credible interval", "tau, median", "prediction interval")
+    heads = (
+        "Priors",
+        "mu",
+        "tau",
+        MEASURES[comparison.measure].short,
+        "credible interval",
+        "tau, median",
+        "prediction interval",
+    )
     chances = (f"P({event}) mean", f"P({event}) new") if event else ()
     return Table((*heads, *chances), tuple(lines), left=3)
 
@@ -109,7 +118,7 @@ def _null_words(result: OutcomeResult) -> str:
         return ""
     including = [label for label, row in rows.items() if row.interval is not None and null in row.interval]
     subject = f"The {level_text(comparison.level)} credible interval of the mean effect"
-    event = f"{comparison.measure} = {scale.null_natural:g}"
+    event = f"{scale.short} = {scale.null_natural:g}"
     if not including:
         return f"{subject} excludes {event} under all {len(rows)} sets of priors."
     if len(including) == len(rows):
@@ -127,7 +136,7 @@ def thresholds_table(result: OutcomeResult) -> Table | None:
     several = len([s for s in result.prior_sets if s.row is not None]) > 1
     lines = []
     for t in result.thresholds:
-        cells = [f"{comparison.measure} {sign} {t.threshold:g}"]
+        cells = [f"{MEASURES[comparison.measure].short} {sign} {t.threshold:g}"]
         cells += _beyond_cells(result, "mu", t.p_mean, (t.low_mean, t.high_mean))
         cells += _beyond_cells(result, "theta_new", t.p_new, (t.low_new, t.high_new))
         cells += [_crossed(result, t.threshold, kind) for kind in ("classical", "bayesian")]
