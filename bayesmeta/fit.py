@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bayesmeta.effects import find_measure
+from bayesmeta.effects import effect_sizes, find_measure
 from bayesmeta.engines import ENGINES
 from bayesmeta.engines.own_files import check_copy
 from bayesmeta.errors import DataError, ModelError, unknown
 from bayesmeta.model import Gaussian, Model, load_model
-from bayesmeta.posterior import Posterior, check_seed
+from bayesmeta.posterior import Posterior
 from bayesmeta.priors import fill_defaults
+from bayesmeta.reading.frames import table_of_frame
+from bayesmeta.reading.sources import FRAME
+from bayesmeta.seeds import SeedLike, one_seed
 from bayesmeta.studies import EffectSizes, PersonTime, StudyTable, TwoByTwo, exact_model
 from bayesmeta.values import Array
 from bayesmeta.words import joined
@@ -29,7 +32,9 @@ def fit(
     *,
     priors: Mapping[str, Any] | None = None,
     engine: str = "auto",
-    seed: int | None = None,
+    seed: SeedLike = None,
+    random_seed: SeedLike = None,
+    measure: str | None = None,
     **options: Any,
 ) -> Posterior:
     """Return the posterior of `model` given `data`.
@@ -37,8 +42,9 @@ def fit(
     Parameters
     ----------
     data
-        What the model takes: `EffectSizes` or `TwoByTwo`, ...; a `StudyTable` is turned into counts
-        where the model takes counts.
+        What the model takes: `EffectSizes` or `TwoByTwo`, ...; or a `StudyTable`, or a data frame (pandas, polars,
+        pyarrow) that is read as one: it is turned into counts where the model takes counts, else into effect sizes.
+        A frame may hold estimates as ``yi`` with ``sei`` or ``vi``, on the analysis scale.
     model
         Name of a model in ``models/``, path of a model file, or a loaded model. When not given: ``normal_normal`` for
         effect sizes; for counts the model that leans on neither arm, ``hypergeometric_normal`` for 2x2 tables and
@@ -50,7 +56,12 @@ def fit(
         ``"quadrature"`` (deterministic), ``"nuts"`` (PyMC, sampled), or ``"auto"``: quadrature
         where the model offers it, else NUTS. The result says which was used.
     seed
-        Of the draws; the same seed gives the same draws.
+        Of the draws; the same seed gives the same draws. A numpy Generator is asked for the next one.
+    random_seed
+        The same, as PyMC and ArviZ call it; give one of them.
+    measure
+        Effect measure, e.g. ``"OR"``, of a table or a data frame that becomes effect sizes; other data have their own.
+        A frame of estimates without one is of a measure of its own, ``"GEN"``.
     **options
         Passed to the engine, e.g. ``draws``, ``chains``, ``progress``.
 
@@ -64,9 +75,10 @@ def fit(
     ConvergenceError
         If the answer was not reached with the accuracy asked for.
     """
+    data = _read(data)
     loaded = load_model(_default_model(data) if model is None else model)
-    seed = check_seed(seed)
-    data = _data_for(loaded, data)
+    seed = one_seed(seed, random_seed)
+    data = _data_for(loaded, data, measure)
     chosen = loaded.with_priors(fill_defaults(data, loaded.priors, priors))
     if engine == "auto":
         offers = loaded.abilities.deterministic
@@ -85,7 +97,24 @@ def _default_model(data: Any) -> str:
     return "normal_normal"
 
 
-def _data_for(model: Model, data: Any) -> Any:
+def _read(data: Any) -> Any:
+    """Return data frames as the studies that they hold, and everything else as it is."""
+    if isinstance(data, StudyTable | EffectSizes | TwoByTwo | PersonTime):
+        return data
+    table = table_of_frame(data)
+    return data if table is None else table
+
+
+def _data_for(model: Model, data: Any, measure: str | None = None) -> Any:
+    if isinstance(data, StudyTable) and model.data_type is EffectSizes:
+        if measure is None and "yi" in data.columns and data.source == FRAME:
+            measure = "GEN"
+        if measure is not None:
+            data, measure = effect_sizes(data, measure), None
+    if measure is not None and measure != getattr(data, "measure", measure):
+        raise DataError(f"measure={measure!r}, but the effect sizes are of measure {data.measure!r}: leave it out.")
+    if measure is not None and not isinstance(data, EffectSizes):
+        model.check_measure(measure)
     if isinstance(data, StudyTable) and model.data_type is TwoByTwo:
         return data.two_by_two()
     if isinstance(data, StudyTable) and model.data_type is PersonTime:
@@ -94,7 +123,9 @@ def _data_for(model: Model, data: Any) -> Any:
         raise DataError(
             f"Model {model.name!r} takes {model.data_type.__name__}, but was given {type(data).__name__}. "
             + (
-                "Use bm.effect_sizes(table, measure=...) first."
+                "Use bm.effect_sizes(table, measure=...) first, or say measure= here."
+                if isinstance(data, StudyTable)
+                else "Use bm.effect_sizes(table, measure=...) first."
                 if model.data_type.__name__ == "EffectSizes"
                 else "Use table.two_by_two() to get counts, or table.person_time() for events and person-time."
             )

@@ -12,6 +12,7 @@ from bayesmeta.marginals.measured import measured
 from bayesmeta.model import DEFAULT_VARIANT, Model
 from bayesmeta.priors import Prior, fixed_value
 from bayesmeta.resources import models_dir
+from bayesmeta.seeds import SeedLike, one_seed
 from bayesmeta.values import Array, Interval
 from bayesmeta.words import counted, supported
 
@@ -282,7 +283,7 @@ class Posterior:
             }
         return pd.DataFrame.from_dict(rows, orient="index")
 
-    def to_datatree(self, draws: int = 4000, seed: int | None = None) -> "xr.DataTree":
+    def to_datatree(self, draws: int = 4000, seed: SeedLike = None, *, random_seed: SeedLike = None) -> "xr.DataTree":
         """Return the posterior as an ArviZ 1 / xarray DataTree of draws.
 
         Parameters
@@ -290,7 +291,9 @@ class Posterior:
         draws
             How many to make, where the engine makes them from its solution; NUTS returns those of its run.
         seed
-            Of the draws; that of the fit when not given.
+            Of the draws; that of the fit when not given. A numpy Generator is asked for the next one.
+        random_seed
+            The same, as PyMC and ArviZ call it.
 
         Raises
         ------
@@ -299,7 +302,8 @@ class Posterior:
         """
         if isinstance(draws, bool) or not isinstance(draws, int | np.integer) or draws < 1:
             raise ModelError(f"draws={draws!r}: it must be a whole number of at least 1.")
-        return self.datatree(int(draws), check_seed(self.seed if seed is None else seed))
+        chosen = one_seed(seed, random_seed)
+        return self.datatree(int(draws), self.seed if chosen is None else chosen)
 
     def pymc_model(self) -> "pm.Model":
         """Return the PyMC model behind this posterior, to change and sample yourself.
@@ -333,18 +337,3 @@ def check_single_fit(posterior: Posterior, what: str) -> None:
 def fixed_at(posterior: Posterior, name: str) -> float | None:
     """Return the value at which its prior fixes a parameter; None where it is not known beforehand."""
     return fixed_value(posterior.priors.get(name))
-
-
-def check_seed(seed: int | None) -> int | None:
-    """Return `seed` as an int, or None.
-
-    Raises
-    ------
-    ModelError
-        If it is no whole number from 0 to 2**64 - 1.
-    """
-    if seed is None:
-        return None
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**64:
-        raise ModelError(f"seed={seed!r}: it must be a whole number from 0 to 2**64 - 1.")
-    return int(seed)

@@ -106,9 +106,11 @@ def read_with(source: "str | os.PathLike[str] | IntoDataFrame", options: Reading
     return table_from_raw(raw, name, options, sha256=hashlib.sha256(data).hexdigest())
 
 
-def read_frame(
-    frame: "IntoDataFrame", options: ReadingOptions = NOTHING_STATED, *, name: str = "the data frame"
-) -> StudyTable:
+# What messages call a frame without a name.
+FRAME = "the data frame"
+
+
+def read_frame(frame: "IntoDataFrame", options: ReadingOptions = NOTHING_STATED, *, name: str = FRAME) -> StudyTable:
     """Return the studies in a pandas, polars or pyarrow data frame; see `read_studies`.
 
     Parameters
