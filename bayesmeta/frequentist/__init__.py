@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from bayesmeta.frequentist.asymmetry_counts import harbord as harbord
     from bayesmeta.frequentist.asymmetry_counts import peters as peters
     from bayesmeta.frequentist.batch import pool_many as pool_many
+    from bayesmeta.frequentist.components import ComponentsFit as ComponentsFit
+    from bayesmeta.frequentist.components import components as components
     from bayesmeta.frequentist.counts_fit import TwoByTwoFit as TwoByTwoFit
     from bayesmeta.frequentist.diagnostics import baujat as baujat
     from bayesmeta.frequentist.diagnostics import influence as influence
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
 # Public name -> module of this package that defines it.
 _PUBLIC: dict[str, str] = {
     "CI_RULES": "pool",
+    "ComponentsFit": "components",
     "Heterogeneity": "heterogeneity",
     "PermutationTest": "permutation",
     "PooledFit": "result",
@@ -51,6 +54,7 @@ _PUBLIC: dict[str, str] = {
     "TwoByTwoFit": "counts_fit",
     "baujat": "diagnostics",
     "begg": "rank_test",
+    "components": "components",
     "cumulative": "leave_one_out",
     "deeks": "asymmetry_counts",
     "design_matrix": "formula",
