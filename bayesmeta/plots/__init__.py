@@ -10,13 +10,20 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bayesmeta.plots.agreement import agreement as agreement
+    from bayesmeta.plots.baujat import baujat as baujat
+    from bayesmeta.plots.bubble import bubble as bubble
+    from bayesmeta.plots.cumulative import cumulative as cumulative
     from bayesmeta.plots.decisions import decisions as decisions
     from bayesmeta.plots.forest import forest as forest
     from bayesmeta.plots.funnel import funnel as funnel
+    from bayesmeta.plots.joint import joint as joint
+    from bayesmeta.plots.labbe import labbe as labbe
     from bayesmeta.plots.prior_posterior import prior_posterior as prior_posterior
     from bayesmeta.plots.prior_sets import prior_sets as prior_sets
+    from bayesmeta.plots.radial import radial as radial
     from bayesmeta.plots.ranks import ranks as ranks
     from bayesmeta.plots.sensitivity import sensitivity as sensitivity
+    from bayesmeta.plots.shrinkage import shrinkage as shrinkage
     from bayesmeta.plots.specification_curve import specification_curve as specification_curve
     from bayesmeta.plots.updating import updating as updating
 
