@@ -2,15 +2,12 @@
 
 from dataclasses import replace
 
-from markupsafe import Markup
-
 from bayesmeta import plots
 from bayesmeta.analysis import OutcomeResult
 from bayesmeta.compare.caveats import reconstructed
 from bayesmeta.compare.table import daggered
 from bayesmeta.evidence.agreement import LIMIT, AgreementRow, agreement
-from bayesmeta.report.figures import inline_svg
-from bayesmeta.report.values import Line, Table
+from bayesmeta.report.values import Figure, Line, Table
 from bayesmeta.words import number, supported
 
 
@@ -60,17 +57,18 @@ def agreement_words(rows: tuple[AgreementRow, ...]) -> str:
     )
 
 
-def agreement_figure(rows: tuple[AgreementRow, ...], name: str) -> Markup | None:
+def agreement_figure(rows: tuple[AgreementRow, ...], name: str) -> Figure | None:
     """Return the differences as a figure; None without rows."""
     if not rows:
         return None
     quantities = len({row.quantity for row in rows})
     height = 0.75 + 0.22 * quantities
-    return inline_svg(
-        lambda ax: plots.agreement(rows, ax=ax),
+    return Figure(
+        draw=lambda ax: plots.agreement(rows, ax=ax),
         width=8.0,
         height=height,
         position=(0.32, 0.52 / height, 0.64, 1 - 0.56 / height),
         label="Differences between NUTS and quadrature in Monte Carlo standard errors",
         name=name,
+        wide=True,
     )

@@ -1,8 +1,7 @@
-"""An analysis as a page: every table, figure and sentence, ready for the template."""
-
-from markupsafe import Markup
+"""An analysis as what is said of it: every table, figure and sentence."""
 
 from bayesmeta.analysis import Analysis, OutcomeResult
+from bayesmeta.audit import Finding, audit
 from bayesmeta.compare.table import Shown, benefit_words
 from bayesmeta.compare.values import Row
 from bayesmeta.posterior import Posterior, fixed_at
@@ -12,8 +11,8 @@ from bayesmeta.report.checklist import checklist
 from bayesmeta.report.decisions import decision_tables
 from bayesmeta.report.methods import methods
 from bayesmeta.report.tipping import scaling_sentences, tipping_sentences
-from bayesmeta.report.values import Fact, Line, OutcomeView, ReportView, Table
-from bayesmeta.studies import PublishedResult
+from bayesmeta.report.values import Fact, Figure, Line, OutcomeView, ReportView, Table
+from bayesmeta.studies import PublishedResult, StudyTable
 from bayesmeta.words import DASH, level_text
 
 FUNNEL_FROM = 10
@@ -133,10 +132,18 @@ def outcome_view(result: OutcomeResult, analysis: Analysis, anchor: str) -> Outc
         decisions=decision_tables(result),
         tipping=tipping_sentences(result),
         scaling=scaling_sentences(result),
+        findings=findings(result),
     )
 
 
-def _rank_figures(nuts: Posterior | None, anchor: str, names: tuple[str, ...]) -> tuple[Markup, ...]:
+def findings(result: OutcomeResult) -> tuple[Finding, ...]:
+    """Return what the audit found in an outcome's table that somebody should look at."""
+    if not isinstance(result.data, StudyTable):
+        return ()
+    return tuple(f for f in audit(result.data, measure=result.comparison.measure) if f.look)
+
+
+def _rank_figures(nuts: Posterior | None, anchor: str, names: tuple[str, ...]) -> tuple[Figure, ...]:
     if nuts is None:
         return ()
     return tuple(figures.ranks_figure(nuts, name, f"{anchor}-ranks-{name}") for name in names)
