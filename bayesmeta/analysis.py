@@ -214,7 +214,6 @@ def protocol_for(
             "data": {"file": str(path.absolute()), **(reading or {})},
             "measure": measure,
             "outcomes": {name: plan},
-            "title": path.stem,
             "zero_cells": dict(zero_cells or {}),
         }
     )

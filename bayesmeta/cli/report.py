@@ -40,7 +40,10 @@ def report(
     *,
     data: DataOptions,
     engine: Annotated[Engine, typer.Option(help="quadrature skips sampling; both runs NUTS as well.")] = Engine.BOTH,
-    out: Annotated[Path, typer.Option(help="Where to write the report.")] = Path("report.html"),
+    out: Annotated[
+        list[Path] | None,
+        typer.Option(help="Where to write: .html, .docx, .md or .json; may be repeated. report.html when not given."),
+    ] = None,
     measure: Annotated[str | None, typer.Option(help="Effect measure of a data file, e.g. OR.")] = None,
     benefit: Annotated[Benefit | None, typer.Option(help="Direction that is a benefit, for a data file.")] = None,
     outcome: Annotated[list[str] | None, typer.Option(help="Outcome to analyse; may be given several times.")] = None,
@@ -55,11 +58,13 @@ def report(
 ) -> None:
     """Print the side-by-side table of every outcome and write the report."""
     from bayesmeta.analysis import analyse, read_tables
-    from bayesmeta.report import write
+    from bayesmeta.report import write_all
     from bayesmeta.report.sources import plan_for
     from bayesmeta.report.writing import check_writable
 
-    check_writable(out)
+    paths = out or [Path("report.html")]
+    for path in paths:
+        check_writable(path)
     names = tuple(outcome or ())
     _need_for_data(file, measure, benefit)
     direction: Literal["higher", "lower"] | None = None
@@ -78,8 +83,11 @@ def report(
     )
     chosen = names if protocol.path.name else ()
     for given in (file, protocol.data_path):
-        if out.exists() and given.exists() and out.samefile(given):
-            raise ModelError(f"--out {out} is the input itself, which the report would destroy. Give another name.")
+        for path in paths:
+            if path.exists() and given.exists() and path.samefile(given):
+                raise ModelError(
+                    f"--out {path} is the input itself, which the report would destroy. Give another name."
+                )
     if engine is not Engine.QUADRATURE:
         # The sampler is imported while the data are read and the deterministic answers computed.
         from bayesmeta.engines.sampling.compiled.warm import warm_up
@@ -94,8 +102,8 @@ def report(
     show(found)
     for result in analysis.outcomes:
         _print_result(result)
-    path = write(analysis, out)
-    print(f"Report: {path}")
+    for path in write_all(analysis, paths):
+        print(f"Report: {path}")
 
 
 def _need_for_data(file: Path, measure: str | None, benefit: Benefit | None) -> None:

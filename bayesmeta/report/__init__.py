@@ -1,4 +1,4 @@
-"""The report: one self-contained HTML file. No computing here; it shows what `bayesmeta.analysis` found."""
+"""The report: a self-contained page, a Word document, Markdown or JSON. It shows what `bayesmeta.analysis` found."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -32,7 +32,7 @@ def report(
         A protocol or the path of one (``.toml``), the path of a data file, or a study table, counts
         or effect sizes.
     path
-        Where to write; replaced whole or left as it is.
+        Where to write, ``.html``, ``.docx``, ``.md`` or ``.json``; replaced whole or left as it is.
     measure, benefit, priors, level, title
         For a source that is not a protocol: effect measure (``"OR"`` when not given), direction that
         is a benefit, priors as text, level of the intervals, heading.
@@ -71,9 +71,24 @@ def report(
 
 
 def write(analysis: "Analysis", path: str | Path = "report.html") -> Path:
-    """Write the report of an analysis and return its path; the file is replaced whole or left as it is."""
-    from bayesmeta.export import write_bytes
-    from bayesmeta.report.html import render
-    from bayesmeta.report.page import page
+    """Write the report of an analysis and return its path; the file is replaced whole or left as it is.
 
-    return write_bytes(path, render(page(analysis)).encode())
+    The suffix says in what form: ``.html``, ``.docx`` (Word), ``.md`` (Markdown) or ``.json``.
+
+    Raises
+    ------
+    BayesMetaError
+        If there is no writer for the suffix, or `path` cannot be written.
+    """
+    return write_all(analysis, [path])[0]
+
+
+def write_all(analysis: "Analysis", paths: "Sequence[str | Path]") -> list[Path]:
+    """Write the report of an analysis to several files, each in the form its suffix names; see `write`."""
+    from bayesmeta.export import write_bytes
+    from bayesmeta.report.page import page
+    from bayesmeta.report.sections import document
+    from bayesmeta.report.writing import rendered
+
+    shown = document(page(analysis))
+    return [write_bytes(path, rendered(analysis, shown, Path(path))) for path in paths]

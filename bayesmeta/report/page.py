@@ -1,5 +1,7 @@
 """An analysis as what is said of it: every table, figure and sentence."""
 
+from dataclasses import replace
+
 from bayesmeta.analysis import Analysis, OutcomeResult
 from bayesmeta.audit import Finding, audit
 from bayesmeta.compare.table import Shown, benefit_words
@@ -9,7 +11,9 @@ from bayesmeta.report import evidence, figures, outcome, priors
 from bayesmeta.report.agreement import agreement_figure, agreement_rows, agreement_table, agreement_words
 from bayesmeta.report.checklist import checklist
 from bayesmeta.report.decisions import decision_tables
+from bayesmeta.report.explore import explorations
 from bayesmeta.report.methods import methods
+from bayesmeta.report.sections import document, titles
 from bayesmeta.report.tipping import scaling_sentences, tipping_sentences
 from bayesmeta.report.values import Fact, Figure, Line, OutcomeView, ReportView, Table
 from bayesmeta.studies import PublishedResult, StudyTable
@@ -24,16 +28,17 @@ NOT_GIVEN = "not given"
 def page(analysis: Analysis) -> ReportView:
     """Return everything that the report of an analysis shows."""
     plan = analysis.protocol
-    return ReportView(
+    view = ReportView(
         title=plan.title or "Meta-analysis",
         question=question(analysis),
         overview=overview(analysis),
         outcomes=tuple(outcome_view(r, analysis, f"outcome-{i + 1}") for i, r in enumerate(analysis.outcomes)),
         priors=priors_table(analysis),
         methods=methods(analysis),
-        checklist=checklist_table(analysis),
+        checklist=Table((), ()),
         reproducibility=reproducibility(analysis),
     )
+    return replace(view, checklist=checklist_table(analysis, titles(document(view).sections)))
 
 
 def question(analysis: Analysis) -> tuple[Fact, ...]:
@@ -133,6 +138,7 @@ def outcome_view(result: OutcomeResult, analysis: Analysis, anchor: str) -> Outc
         tipping=tipping_sentences(result),
         scaling=scaling_sentences(result),
         findings=findings(result),
+        further=explorations(result, anchor),
     )
 
 
@@ -151,9 +157,9 @@ def _rank_figures(nuts: Posterior | None, anchor: str, names: tuple[str, ...]) -
 
 def priors_table(analysis: Analysis) -> Table:
     """Return every prior of the primary analysis and of the sensitivity analyses, with its justification."""
-    plan, result = analysis.protocol, analysis.outcomes[0]
+    result = analysis.outcomes[0]
     lines = [
-        Line(("primary analysis", f"{name} ~ {prior!r}", plan.priors.justification(name) or NOT_GIVEN), "bayesian")
+        Line(("primary analysis", f"{name} ~ {prior!r}", priors.justification(analysis, name) or NOT_GIVEN), "bayesian")
         for name, prior in result.posterior.priors.items()
     ]
     for prior_set in result.prior_sets[1:]:
@@ -163,10 +169,10 @@ def priors_table(analysis: Analysis) -> Table:
     return Table(("Set", "Priors (analysis scale)", "Justification"), tuple(lines), left=3)
 
 
-def checklist_table(analysis: Analysis) -> Table:
-    """Return the reporting checklist."""
+def checklist_table(analysis: Analysis, present: set[str]) -> Table:
+    """Return the reporting checklist, given the titles of the sections that the report has."""
     lines = tuple(
-        Line((i.guideline, i.item, i.status, i.where), i.status.replace(" ", "-")) for i in checklist(analysis)
+        Line((i.guideline, i.item, i.status, i.where), i.status.replace(" ", "-")) for i in checklist(analysis, present)
     )
     return Table(("Guideline", "Item", "Status", "Where"), lines, left=4)
 
@@ -180,7 +186,7 @@ def reproducibility(analysis: Analysis) -> tuple[Fact, ...]:
     facts = [
         Fact("Seed", str(analysis.seed)),
         Fact("Engines", engines),
-        Fact("Data file", plan.data_path.name if plan.path != plan.path.parent else plan.data.file),
+        Fact("Data file", plan.data_path.name),
         Fact("SHA-256 of the data", analysis.data_sha256 or NOT_GIVEN),
         Fact("SHA-256 of the protocol", plan.sha256 or "no protocol file"),
         Fact("Model file", f"{posterior.model.path.name}, SHA-256 {posterior.model.source_hash}"),

@@ -2,13 +2,14 @@
 
 import numpy as np
 
-from bayesmeta.analysis import OutcomeResult, PriorSet
+from bayesmeta.analysis import Analysis, OutcomeResult, PriorSet
 from bayesmeta.compare.precision import Printed, probability_error, worst
 from bayesmeta.compare.table import Shown, benefit_words, natural_scale, tau_text
 from bayesmeta.decisions.event_table import Probability
 from bayesmeta.effects import MEASURES
 from bayesmeta.plots.prior_posterior import prior_of
 from bayesmeta.posterior import fixed_at
+from bayesmeta.priors.defaults import default_source
 from bayesmeta.priors.predictive import Implied, implied
 from bayesmeta.report.outcome import p_over_sets
 from bayesmeta.report.values import Line, Table
@@ -180,3 +181,12 @@ def _crossed(result: OutcomeResult, threshold: float, kind: str) -> str:
     if at in row.interval:
         return "crosses"
     return "all beyond" if (row.interval.low > at) == (comparison.benefit == "higher") else "none beyond"
+
+
+def justification(analysis: Analysis, name: str) -> str:
+    """Return why a prior was chosen: as the plan says, or where a default comes from; empty where neither is known."""
+    said = analysis.protocol.priors.justification(name)
+    if said or name in analysis.protocol.priors.texts():
+        return said
+    result = analysis.outcomes[0]
+    return default_source(name, result.posterior.priors[name], result.comparison.effects)

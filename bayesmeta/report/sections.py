@@ -63,9 +63,19 @@ def outcome(o: OutcomeView) -> Section:
         trust(o),
         *([] if o.predicted is None else [Section("Does the model fit?", (Paragraph(o.predicted_words), o.predicted))]),
         *([] if o.funnel is None else [Section("Funnel plot", (o.funnel,))]),
+        *o.further,
         Section("Data and provenance", (*map(Paragraph, o.provenance), o.data)),
     )
     return Section(o.title, parts, o.anchor, "outcome")
+
+
+def titles(sections: tuple[Block, ...]) -> set[str]:
+    """Return the titles of all sections in some blocks, those inside others too."""
+    found: set[str] = set()
+    for block in sections:
+        if isinstance(block, Section):
+            found |= {block.title} | titles(block.blocks)
+    return found
 
 
 def _if(there: object, block: Block) -> tuple[Block, ...]:

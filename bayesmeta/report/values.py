@@ -135,6 +135,7 @@ class OutcomeView:
     tipping: tuple[str, ...] = ()
     scaling: tuple[str, ...] = ()
     findings: "tuple[Finding, ...]" = ()
+    further: "tuple[Section, ...]" = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,7 +67,7 @@ def test_a_data_file_needs_no_protocol(bayesmeta_cli, tmp_path):
     code, out, err = quick(bayesmeta_cli, "some.csv", "--measure", "OR", "--benefit", "lower", "--out", "mine.html")
     assert (code, err) == (0, "")
     assert "P(OR < 1)" in out
-    assert "<h1>some</h1>" in (tmp_path / "mine.html").read_text()
+    assert "<h1>Meta-analysis</h1>" in (tmp_path / "mine.html").read_text()
 
 
 def test_a_data_file_without_direction_is_refused(bayesmeta_cli, tmp_path):
@@ -174,7 +174,7 @@ def test_the_input_is_never_overwritten(bayesmeta_cli, tmp_path):
     arguments = ("some.csv", "--measure", "OR", "--benefit", "lower", "--out", "some.csv")
     code, _, err = quick(bayesmeta_cli, *arguments)
     assert code == 2
-    assert "input itself" in err
+    assert "its ending must say the form" in err
     assert (tmp_path / "some.csv").read_text() == HEADER + ROWS
 
 

@@ -115,7 +115,8 @@ def test_the_page_explains_two_values_of_i2_where_they_differ(stenting):
 def test_reconstructed_counts_carry_a_dagger_everywhere(stenting, reader):
     """Wherever a reconstructed study's name or counts are shown, a dagger follows."""
     labels = [w.strip() for w in reader.words if "Fourth study" in w and not w.strip().endswith(".")]
-    assert len(labels) == 3 * 5  # side by side, forest plot, posterior summary, predictive check, data
+    # Side by side, forest plot, posterior summary, predictive check, single studies, data.
+    assert len(labels) == 3 * 6
     assert [label for label in labels if "Fourth study †" not in label] == []
     for counts in ("13/23", "4/23", "9/23"):
         shown = [w.strip() for w in reader.words if w.strip().startswith(counts)]
@@ -173,7 +174,7 @@ def test_study_names_are_shown_not_executed():
 def test_a_missing_justification_is_called_not_given():
     """Priors without a sentence of justification print 'not given', in the table and the checklist."""
     counts = TwoByTwo([3, 4], [20, 30], [7, 9], [21, 33])
-    protocol, tables = plan_for(counts, benefit="lower")
+    protocol, tables = plan_for(counts, benefit="lower", priors={"mu": "normal(0, 3)", "tau": "half_normal(0.4)"})
     view = page(analyse(protocol, tables=tables, engine="quadrature"))
     primary = [line for line in view.priors.lines if line.cells[0] == "primary analysis"]
     assert [line.cells[-1] for line in primary] == ["not given", "not given"]
@@ -215,6 +216,17 @@ def test_priors_that_give_no_answer_are_listed_with_the_reason():
     assert [s.label for s in result.prior_sets] == ["primary analysis", "improper"]
     assert result.prior_sets[1].row is None
     assert "improper" in sensitivity_table(result).lines[1].cells[-1]
+
+
+def test_default_priors_say_where_they_come_from():
+    """The tool's own defaults have a source, which the table of priors names."""
+    counts = TwoByTwo([3, 4], [20, 30], [7, 9], [21, 33])
+    protocol, tables = plan_for(counts, benefit="lower")
+    view = page(analyse(protocol, tables=tables, engine="quadrature"))
+    primary = [line.cells[-1] for line in view.priors.lines if line.cells[0] == "primary analysis"]
+    assert ["Günhan" in primary[0], "Friede" in primary[1]] == [True, True]
+    status = {line.cells[1]: line.cells[2] for line in view.checklist.lines}
+    assert status["Prior: justification"] == "met"
 
 
 def test_thresholds_are_probabilities_of_the_posterior(stenting):
