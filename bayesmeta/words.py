@@ -233,6 +233,6 @@ def aligned(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     return lines
 
 
-def folded(sentence: str) -> list[str]:
+def folded(sentence: str, width: int = WIDTH) -> list[str]:
     """Return a sentence in lines that fit the terminal."""
-    return textwrap.wrap(sentence, WIDTH) or [""]
+    return textwrap.wrap(sentence, width) or [""]

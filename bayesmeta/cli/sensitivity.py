@@ -89,12 +89,9 @@ def _taus(tau: list[str] | None, measure: str, kind: str | None, against: str | 
 
 
 def _print_grid(grid: "xr.Dataset") -> None:
-    from rich.console import Console
-
     from bayesmeta.sensitivity.sentences import grid_lines, grid_table
 
-    Console().print(grid_table(grid))
-    for line in grid_lines(grid):
+    for line in (*grid_table(grid), *grid_lines(grid)):
         typer.echo(line)
 
 

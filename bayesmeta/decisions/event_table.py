@@ -11,7 +11,7 @@ from bayesmeta.events import Scale, between, exactly, plain
 from bayesmeta.marginals.convergence import decimals
 from bayesmeta.posterior import Marginal
 from bayesmeta.values import FrozenMap
-from bayesmeta.words import aligned, folded, probability_text
+from bayesmeta.words import CAP_DECIMALS, aligned, folded, probability_text, spread_decimals
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,10 +52,14 @@ class Probability:
 
     def __str__(self) -> str:
         if self.low is None or self.high is None:
-            return probability_text(self.value, decimals(self.error, 3))
+            return self.alone()
         # As coarse as its range, in which it must be seen to lie.
-        said, (low, high) = probability_text(self.value, decimals(self.range_error, 3)), self._ends(self.low, self.high)
-        return f"{said} ({low} to {high})"
+        low, high = self._ends(self.low, self.high)
+        return f"{probability_text(self.value, self._decimals(self.range_error))} ({low} to {high})"
+
+    def alone(self) -> str:
+        """Return the probability, no finer than its error, nor than its range leaves a meaning to."""
+        return probability_text(self.value, self._decimals(self.error))
 
     def span(self) -> str:
         """Return the range over other sets of priors, e.g. ``0.954 to 0.995``; empty without any."""
@@ -64,8 +68,12 @@ class Probability:
         low, high = self._ends(self.low, self.high)
         return low if low == high else f"{low} to {high}"
 
+    def _decimals(self, error: float | None) -> int:
+        most = CAP_DECIMALS if self.low is None or self.high is None else spread_decimals(self.low, self.high)
+        return decimals(error, most)
+
     def _ends(self, low: float, high: float) -> tuple[str, str]:
-        shown = decimals(self.range_error, 3)
+        shown = self._decimals(self.range_error)
         return probability_text(low, shown), probability_text(high, shown)
 
 

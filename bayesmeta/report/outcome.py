@@ -25,9 +25,16 @@ ESTIMANDS = {"p_benefit_mean": "mu", "p_benefit_new": "theta_new"}
 
 def p_over_sets(result: OutcomeResult, which: str) -> str:
     """Return the range of ``p_benefit_mean`` or ``p_benefit_new`` over the prior sets; empty for one set."""
+    known = p_known(result, which)
+    return "" if known is None else known.span()
+
+
+def p_known(result: OutcomeResult, which: str) -> Probability | None:
+    """Return a probability of benefit of the primary analysis with its range over the prior sets; None without one."""
     sets = [(s.row, s.posterior) for s in result.prior_sets if s.row is not None and s.posterior is not None]
     found = [(getattr(row, which), posterior.marginals.get(ESTIMANDS[which])) for row, posterior in sets]
-    return "" if any(value is None for value, _ in found) else Probability.over(found).span()
+    values = [(value, marginal) for value, marginal in found if value is not None]
+    return Probability.over(values) if values and len(values) == len(found) else None
 
 
 def headline(result: OutcomeResult) -> tuple[str, ...]:
@@ -41,7 +48,9 @@ def headline(result: OutcomeResult) -> tuple[str, ...]:
         mean, new = p_over_sets(result, "p_benefit_mean"), p_over_sets(result, "p_benefit_new")
         sets = len([s for s in result.prior_sets if s.row is not None])
         of_new = f" ({new})" if new else ""
-        p_mean, p_new = shown.probability("mu", row.p_benefit_mean), shown.probability("theta_new", row.p_benefit_new)
+        known = [p_known(result, which) for which in ("p_benefit_mean", "p_benefit_new")]
+        p_mean = known[0].alone() if known[0] else shown.probability("mu", row.p_benefit_mean)
+        p_new = known[1].alone() if known[1] else shown.probability("theta_new", row.p_benefit_new)
         said.append(
             f"Given the model, the data and the priors, the probability of a benefit ({event}) is "
             f"{p_mean}{f' ({mean} over {sets} sets of priors)' if mean else ''} for the mean effect"

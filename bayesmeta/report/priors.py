@@ -164,8 +164,10 @@ def _beyond_cells(
     if p is None:
         return [DASH] * min(len(marginals), 2)
     error = worst(probability_error(marginal, value) for marginal in marginals for value in over)
-    said, known = Printed(marginals[0]).probability(p), Probability(p, low=over[0], high=over[1], range_error=error)
-    return [said, known.span()] if len(marginals) > 1 else [said]
+    if len(marginals) == 1:
+        return [Printed(marginals[0]).probability(p)]
+    known = Probability(p, probability_error(marginals[0], p), over[0], over[1], error)
+    return [known.alone(), known.span()]
 
 
 def _first(result: OutcomeResult, kind: str) -> str:

@@ -5,7 +5,7 @@ from bayesmeta.compare.caveats import reconstructed
 from bayesmeta.compare.table import daggered
 from bayesmeta.effects import MEASURES
 from bayesmeta.errors import BayesMetaError
-from bayesmeta.report.outcome import p_over_sets
+from bayesmeta.report.outcome import p_known
 from bayesmeta.sensitivity import power_scaling, tipping_point
 from bayesmeta.sensitivity.power import power_lines
 from bayesmeta.sensitivity.sentences import tipping_lines
@@ -32,8 +32,9 @@ def tipping_sentences(result: OutcomeResult) -> tuple[str, ...]:
         )
     except BayesMetaError as error:
         return (f"Tipping points were not computed: {error}",)
-    ranges = p_over_sets(result, "p_benefit_mean"), p_over_sets(result, "p_benefit_new")
-    return tuple(tipping_lines(found, label=lambda study: daggered(study, marked), ranges=ranges))
+    known = [p_known(result, which) for which in ("p_benefit_mean", "p_benefit_new")]
+    shown = [("", "") if p is None else (p.alone(), p.span()) for p in known]
+    return tuple(tipping_lines(found, label=lambda study: daggered(study, marked), shown=shown))
 
 
 def scaling_sentences(result: OutcomeResult) -> tuple[str, ...]:

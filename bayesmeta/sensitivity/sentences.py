@@ -4,6 +4,7 @@ Direction, threshold and estimand stand with every probability.
 """
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -13,11 +14,20 @@ from bayesmeta.effects import MEASURES, Measure, find_measure
 from bayesmeta.model import resolved
 from bayesmeta.priors import parse_prior
 from bayesmeta.priors.predictive import implied
-from bayesmeta.words import interval_text, joined, level_text, number, probability_text, small_number, stopped
+from bayesmeta.words import (
+    aligned,
+    folded,
+    interval_text,
+    joined,
+    level_text,
+    number,
+    probability_text,
+    small_number,
+    stopped,
+)
 
 if TYPE_CHECKING:
     import xarray as xr
-    from rich.table import Table
 
     from bayesmeta.sensitivity.drivers import Driver
     from bayesmeta.sensitivity.multiverse import Multiverse
@@ -159,44 +169,57 @@ def _classical_lines(result: "Multiverse") -> list[str]:
     ]
 
 
-def grid_table(grid: "xr.Dataset") -> "Table":
-    """Return the table a paper prints: one row a pair of priors, natural scale."""
-    from rich.table import Table
-
-    scale = MEASURES[grid.attrs["measure"]]
-    level = level_text(grid.attrs["level"])
+def grid_table(grid: "xr.Dataset") -> list[str]:
+    """Return the table a paper prints, as lines that fit 80 columns: a block for each prior of mu, natural scale."""
+    scale, level = MEASURES[grid.attrs["measure"]], level_text(grid.attrs["level"])
     p = "p_mu" in grid
-    table = Table(title=f"P({grid.attrs['event']} | data) by prior" if p else None)
-    table.add_column("prior of mu", overflow="fold")
-    table.add_column("prior of tau", overflow="fold")
-    heads = (grid.attrs["measure"], f"{level} credible interval", "tau", f"{level} posterior prediction interval")
-    for head in (*heads, *(("P, mean", "P, new study") if p else ())):
-        table.add_column(head, justify="right")
+    heads = ("prior of tau", scale.short, f"{level} cred.", "tau", "new study", *(("P mean", "P new") if p else ()))
     mus, taus = _named(grid, "mu_prior"), _named(grid, "tau_prior")
-    for i, mu in enumerate(mus):
-        for j, tau in enumerate(taus):
-            table.add_row(mu, tau, *_cells(grid.isel(mu_prior=i, tau_prior=j), scale, with_p=p))
-    return table
+    blocks = [
+        [(text, *_cells(grid.isel(mu_prior=i, tau_prior=j), scale, with_p=p)) for j, (text, _) in enumerate(taus)]
+        for i in range(len(mus))
+    ]
+    every = [row for block in blocks for row in block]
+    lines = aligned(heads, [row + ("",) * (len(heads) - len(row)) for row in every])
+    said = [f"P({grid.attrs['event']} | data) by prior"] if p else []
+    said.append(lines[0])
+    for i, (text, label) in enumerate(mus):
+        said.append(f"mu ~ {text}{label}")
+        said += lines[1 + i * len(taus) : 1 + (i + 1) * len(taus)]
+    names = joined([f"{text}{label}" for text, label in taus if label])
+    said.append("new study: posterior prediction interval of its true effect; estimates are posterior medians.")
+    return [*said, *folded(f"Priors of tau: {names}.", 80)] if names else said
 
 
-def _named(grid: "xr.Dataset", dim: str) -> list[str]:
-    """Return each prior's label with its text form, where the label is not the text form itself."""
+def _named(grid: "xr.Dataset", dim: str) -> list[tuple[str, str]]:
+    """Return each prior's text form, and its label in brackets where that is not the text form itself."""
     pairs = zip(map(str, grid[dim].values), map(str, grid[f"{dim}_text"].values), strict=True)
-    return [label if label == text else f"{label}: {text}" for label, text in pairs]
+    return [(_shortened(text), "" if label == text else f" ({label})") for label, text in pairs]
 
 
-def _cells(cell: "xr.Dataset", scale: Measure, *, with_p: bool) -> list[str]:
+def _shortened(prior: str) -> str:
+    """Return a prior's text form with four digits where it has more than anybody writes.
+
+    Examples
+    --------
+    >>> _shortened("normal(-0.6931471805599453, 0.4214035639417995)"), _shortened("log_normal(-1.28, 0.87)")
+    ('normal(-0.6931, 0.4214)', 'log_normal(-1.28, 0.87)')
+    """
+    return re.sub(r"\d+\.\d{5,}", lambda found: f"{float(found[0]):.4g}", prior)
+
+
+def _cells(cell: "xr.Dataset", scale: Measure, *, with_p: bool) -> tuple[str, ...]:
     value = {str(name): float(cell[name]) for name in cell.data_vars}
     if np.isnan(value["mu_median"]):
-        return ["no answer"]
+        return ("no answer",)
     natural = {name: float(scale.to_natural(v)) for name, v in value.items() if name.startswith(("mu_", "theta_new_"))}
-    cells = [
+    return (
         number(natural["mu_median"]),
         interval_text(natural["mu_low"], natural["mu_high"]),
         small_number(value["tau_median"]),
         interval_text(natural["theta_new_low"], natural["theta_new_high"]),
-    ]
-    return [*cells, *(probability_text(value[name]) for name in ("p_mu", "p_theta_new"))] if with_p else cells
+        *((probability_text(value[name]) for name in ("p_mu", "p_theta_new")) if with_p else ()),
+    )
 
 
 def _exact_lines(grid: "xr.Dataset", name: str) -> list[str]:
@@ -231,7 +254,7 @@ def tipping_text(result: "TippingPoints") -> str:
 
 
 def tipping_lines(
-    result: "TippingPoints", *, label: Callable[[str], str] = str, ranges: tuple[str, str] = ("", "")
+    result: "TippingPoints", *, label: Callable[[str], str] = str, shown: Sequence[tuple[str, str]] = ()
 ) -> list[str]:
     """Return the conclusion, what would overturn it, the analysis without each study, and what is missing.
 
@@ -241,10 +264,10 @@ def tipping_lines(
         The tipping points.
     label
         Maps a study's label to what is printed for it.
-    ranges
-        Of both probabilities over other priors, as text, where they are known.
+    shown
+        Both probabilities and their ranges over other priors, as text, where these are known.
     """
-    lines = [conclusion_line(result, ranges)]
+    lines = [conclusion_line(result, shown)]
     if result.conclusion != "open":
         lines += [*prior_lines(result), *data_lines(result, label)]
     if result.critical is not None:
@@ -253,14 +276,13 @@ def tipping_lines(
     return [*lines, *(f"Note: {note}" for note in result.notes)]
 
 
-def conclusion_line(result: "TippingPoints", ranges: tuple[str, str] = ("", "")) -> str:
+def conclusion_line(result: "TippingPoints", shown: Sequence[tuple[str, str]] = ()) -> str:
     """Return the probability and whether the interval lies on one side of the threshold."""
     event, level = result.event, level_text(result.question.level)
-    mean, new = (f" ({text} over the priors)" if text else "" for text in ranges)
-    said = (
-        f"P({event.said('mean effect')} | data) = {probability_text(result.p_mean)}{mean}; "
-        f"for the true effect of a new study {probability_text(result.p_new)}{new}. "
-    )
+    known = [p for p, _ in shown] or ["", ""]
+    p_mean, p_new = (text or probability_text(p) for text, p in zip(known, (result.p_mean, result.p_new), strict=True))
+    mean, new = (f" ({text} over the priors)" if text else "" for text in [r for _, r in shown] or ["", ""])
+    said = f"P({event.said('mean effect')} | data) = {p_mean}{mean}; for the true effect of a new study {p_new}{new}. "
     if event.benefit and result.p_mean < 0.5:
         harm = result.question.flipped().event
         p_harm = 1.0 - result.p_mean - result.question.exactly()[0]
