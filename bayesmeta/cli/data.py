@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 # Plain assignments: the option parser does not look through `type` aliases.
 Source = Annotated[Path, typer.Argument(help="CSV, TSV, XLSX, Parquet, RevMan zip, .rm5 or RevMan CSV.")]
 Outcome = Annotated[str | None, typer.Option(help="Which outcome, where the file holds several.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON with every digit instead.")]
 Strict = Annotated[bool, typer.Option("--strict", help="End with an error where the data have findings.")]
 
 
@@ -32,6 +33,7 @@ def effects(
     outcome: Outcome = None,
     vtype: Annotated[str | None, typer.Option(help="Kind of sampling variance.")] = None,
     strict: Strict = False,
+    as_json: Json = False,
     csv: Annotated[bool, typer.Option("--csv", help="Print CSV with every digit.")] = False,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write .csv, .tsv, .xlsx, .json here.")] = None,
 ) -> None:
@@ -46,6 +48,9 @@ def effects(
     frame = study_frame(sizes)
     if output is not None:
         write_tables(output, {"studies": frame}, about=provenance(table, sizes))
+    if as_json:
+        _print_json("effects", frame, measure, found, rule=sizes.rule)
+        return
     show(found, aside=csv)
     if csv:
         typer.echo(frame.to_csv(index=False, lineterminator="\n"), nl=False)
@@ -66,6 +71,7 @@ def convert(
     ci: Annotated[str, typer.Option(help="Interval rule in the R script: wald, hksj, adhoc, t.")] = "wald",
     mu: Annotated[str | None, typer.Option(help="Prior of mu in the R script; else that of fit.")] = None,
     strict: Strict = False,
+    as_json: Json = False,
     tau: Annotated[str | None, typer.Option(help="Prior of tau in the R script; else that of fit.")] = None,
 ) -> None:
     """Write the studies of FILE under bayesmeta's column names, or as an R script that redoes the analysis."""
@@ -74,7 +80,9 @@ def convert(
     from bayesmeta.reading import read_with
 
     table = read_with(file, data.options(outcome))
-    show(audit_lines({"": table}, measure, strict=strict))
+    found = audit_lines({"": table}, measure, strict=strict)
+    if not as_json:
+        show(found)
     sizes = None if measure is None else effect_sizes(table, measure, **data.zero_cells)
     if output.suffix.lower() == ".r":
         if sizes is None:
@@ -86,6 +94,9 @@ def convert(
             own = study_frame(sizes).set_index("study")[["yi", "sei", "vi"]]
             frame = frame.drop(columns=[c for c in own if c in frame]).join(own, on="study")
         write_tables(output, {"studies": frame}, about=provenance(table, sizes))
+    if as_json:
+        _print_json("convert", {"written": str(output), "studies": table.k}, measure, found)
+        return
     for line in (*_mapping(table), f"{table.k} studies written to {output}"):
         typer.echo(line)
 
@@ -99,18 +110,28 @@ def check(
         str | None, typer.Option("--measure", "-m", help="For the checks that depend on what is pooled.")
     ] = None,
     strict: Strict = False,
+    as_json: Json = False,
 ) -> None:
     """Audit the data: what was read as what, zero cells, duplicates, swapped arms, outliers, totals."""
     from bayesmeta.audit import audit
     from bayesmeta.reading import read_with
 
     findings = audit(read_with(file, data.options(outcome)), measure=measure)
+    if as_json:
+        _print_json("check", findings, measure, [])
+        return
     for finding in findings:
         typer.echo(str(finding))
     look = sum(finding.look for finding in findings)
     if strict and look:
         raise DataError(f"--strict, and {look} finding{'' if look == 1 else 's'} to look at.")
     typer.echo(f"{look} finding{'' if look == 1 else 's'} to look at, marked with !" if look else "Nothing to look at.")
+
+
+def _print_json(command: str, result: object, measure: str | None, found: list[str], **about: object) -> None:
+    from bayesmeta.export.plain import json_text
+
+    typer.echo(json_text(command, result, measure=measure, findings=found, **about))
 
 
 def _print_effects(sizes: "EffectSizes") -> None:

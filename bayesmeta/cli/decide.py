@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 # Plain assignments: the option parser does not look through `type` aliases.
 Source = Annotated[Path, typer.Argument(help="A protocol (.toml), or a data file with --measure and --benefit.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON with every digit instead.")]
 Strict = Annotated[bool, typer.Option("--strict", help="End with an error where the data have findings.")]
 Which = Annotated[str | None, typer.Option(help="Which outcome, where there are several.")]
 Measure = Annotated[str | None, typer.Option(help="Effect measure of a data file, e.g. OR.")]
@@ -38,6 +39,7 @@ def decide(
     data: DataOptions,
     outcome: Which = None,
     strict: Strict = False,
+    as_json: Json = False,
     threshold: Annotated[
         list[float] | None, typer.Option(help="Effect that would matter, natural scale, e.g. 1.25; may be repeated.")
     ] = None,
@@ -81,6 +83,9 @@ def decide(
     risks = [_controls(counts) if risk == CONTROLS else risk for risk in given]
     posterior, others, failed = _posteriors(protocol, effects)
     found = decide_on(posterior, benefit=plan.benefit, baselines=risks, level=protocol.level, others=others, **asked)
+    if as_json:
+        _print_json("decide", found, protocol.measure, lines)
+        return
     show(lines)
     _heading(plan, name, posterior)
     print(found)
@@ -95,6 +100,7 @@ def update(
     data: DataOptions,
     outcome: Which = None,
     strict: Strict = False,
+    as_json: Json = False,
     later_outcome: Annotated[
         str | None, typer.Option(help="The outcome's name in the later file; '' where that has no outcome column.")
     ] = None,
@@ -117,6 +123,9 @@ def update(
     after, _ = _data(protocol, more)
     posterior, others, failed = _posteriors(protocol, effects)
     found = update_by(posterior, after, benefit=plan.benefit, threshold=threshold, level=protocol.level)
+    if as_json:
+        _print_json("update", found, protocol.measure, lines)
+        return
     show(lines)
     _heading(plan, name, posterior)
     print(found)
@@ -127,6 +136,12 @@ def update(
         print(_over_priors(found, ends))
     for line in failed:
         print(line)
+
+
+def _print_json(command: str, result: object, measure: str, found: list[str]) -> None:
+    from bayesmeta.export.plain import json_text
+
+    print(json_text(command, result, measure=measure, findings=found))
 
 
 def _later(file: Path, outcome: str, data: DataOptions) -> "StudyTable":

@@ -55,6 +55,7 @@ def report(
     draws: Annotated[int | None, typer.Option(help="NUTS draws kept of each chain.", min=100)] = None,
     title: Annotated[str, typer.Option(help="Title of the report of a data file.")] = "",
     strict: Annotated[bool, typer.Option("--strict", help="End with an error where the data have findings.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON with every digit instead.")] = False,
 ) -> None:
     """Print the side-by-side table of every outcome and write the report."""
     from bayesmeta.analysis import analyse, read_tables
@@ -99,10 +100,18 @@ def report(
     analysis = analyse(
         protocol, tables=tables, outcomes=chosen, engine=engine.value, seed=seed, sampling=sampling, tell=_tell
     )
+    written = write_all(analysis, paths)
+    if as_json:
+        from bayesmeta.report.json_document import as_json as report_json
+        from bayesmeta.report.page import page
+        from bayesmeta.report.sections import document
+
+        print(report_json(analysis, document(page(analysis))), end="")
+        return
     show(found)
     for result in analysis.outcomes:
         _print_result(result)
-    for path in write_all(analysis, paths):
+    for path in written:
         print(f"Report: {path}")
 
 

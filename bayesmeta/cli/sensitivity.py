@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 Source = Annotated[Path, typer.Argument(help="CSV, TSV, XLSX, Parquet, RevMan zip, .rm5 or RevMan CSV.")]
 Outcome = Annotated[str | None, typer.Option(help="Which outcome, where the file holds several.")]
 Benefit = Annotated[str, typer.Option(help="Direction that is a benefit: lower (death) or higher (recovery).")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON with every digit instead.")]
 Strict = Annotated[bool, typer.Option("--strict", help="End with an error where the data have findings.")]
 Level = Annotated[float, typer.Option(help="Of the credible intervals.")]
 Figure = Annotated[Path | None, typer.Option(help="Write the plot here: .png, .svg or .pdf.")]
@@ -46,6 +47,7 @@ def sensitivity(
     ] = False,
     level: Level = 0.95,
     strict: Strict = False,
+    as_json: Json = False,
     csv: Annotated[bool, typer.Option("--csv", help="Print CSV with every digit.")] = False,
     figure: Figure = None,
 ) -> None:
@@ -61,6 +63,9 @@ def sensitivity(
     taus = _taus(tau, measures[0], kind, against)
     if multiverse:
         result = many(table, benefit=benefit, measures=measures, mu=mu or None, tau=taus, level=level)
+        if as_json:
+            _print_json("multiverse", result.to_frame(), measures[0], found)
+            return
         show(found, aside=csv)
         typer.echo(result.to_frame().to_csv(index=False, lineterminator="\n") if csv else str(result), nl=not csv)
         _draw(figure, "specification_curve", result)
@@ -70,12 +75,21 @@ def sensitivity(
     grid = over_priors(
         effect_sizes(table, measures[0], **data.zero_cells), mu=mu or None, tau=taus, benefit=benefit, level=level
     )
+    if as_json:
+        _print_json("sensitivity", grid, measures[0], found)
+        return
     show(found, aside=csv)
     if csv:
         typer.echo(grid.to_dataframe().reset_index().to_csv(index=False, lineterminator="\n"), nl=False)
     else:
         _print_grid(grid)
     _draw(figure, "sensitivity", grid)
+
+
+def _print_json(command: str, result: object, measure: str | None, found: list[str]) -> None:
+    from bayesmeta.export.plain import json_text
+
+    typer.echo(json_text(command, result, measure=measure, findings=found))
 
 
 def _taus(tau: list[str] | None, measure: str, kind: str | None, against: str | None) -> Any:
@@ -111,6 +125,7 @@ def tipping_point(
     threshold: Annotated[float | None, typer.Option(help="Natural scale; no effect when not given.")] = None,
     level: Level = 0.95,
     strict: Strict = False,
+    as_json: Json = False,
 ) -> None:
     """Print what would overturn the conclusion: a sceptical prior, heterogeneity, null studies, changed outcomes."""
     from bayesmeta.effects import effect_sizes
@@ -128,6 +143,9 @@ def tipping_point(
         threshold=threshold,
         level=level,
     )
+    if as_json:
+        _print_json("tipping-point", result, measure or "OR", found)
+        return
     show(found)
     typer.echo(str(result))
 

@@ -11,6 +11,7 @@ from bayesmeta.reading.names import (
     CANONICAL,
     DERIVED,
     FAMILIES,
+    GLUED,
     ONE_ARM,
     QUANTITIES,
     arm_and_quantity,
@@ -62,6 +63,18 @@ def map_columns(headers: Sequence[str], stated: Mapping[str, str] | None, name: 
     return {**mapping, **_arms(headers, mapping)}
 
 
+def _glued(headers: Sequence[str]) -> dict[str, dict[str, list[str]]]:
+    """Return the arms of columns such as ``xt nt xc nc``, where both arms have the same quantities, at least two."""
+    arms: dict[str, dict[str, list[str]]] = {}
+    for header in headers:
+        parts = GLUED.get(normalise(header))
+        if parts is not None:
+            arms.setdefault(parts[0], {}).setdefault(parts[1], []).append(header)
+    treated = [arm for arm in ("t", "e") if arm in arms and set(arms[arm]) == set(arms.get("c", {}))]
+    complete = len(treated) == 1 and len(arms["c"]) > 1
+    return {arm: arms[arm] for arm in (treated[0], "c")} if complete else {}
+
+
 _QUANTITIES = tuple(dict.fromkeys(QUANTITIES.values()))
 
 
@@ -77,6 +90,7 @@ def _arms(headers: Sequence[str], mapping: Mapping[str, str]) -> dict[str, str]:
         parts = None if header in taken else arm_and_quantity(header)
         if parts is not None:
             found.setdefault(parts[0], {}).setdefault(parts[1], []).append(header)
+    found |= _glued([h for h in headers if h not in taken])
     words = {role: [arm for arm in found if ARMS.get(arm) == role] for role in ("treatment", "control")}
     has = {role: {q for q in _QUANTITIES if f"{q}_{role}" in mapping} for role in words}
     for role, arms in words.items():

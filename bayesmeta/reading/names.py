@@ -6,9 +6,10 @@ from types import MappingProxyType
 
 # Header, normalised -> bayesmeta's name. Spellings of bayesmeta, metafor, R meta, RevMan 5 and RevMan Web, metapipe.
 _SPELLINGS: dict[str, str] = {
-    "study": "study studies studlab slab study_name studyname study_label study_id study_reference author_year "
+    "study": "study studies studlab slab study_name studyname study_label study_id studyid study_no study_reference "
+    "author_year "
     "authors_year author_and_year first_author_year",
-    "author": "author authors first_author lead_author",
+    "author": "author authors authorname author_name first_author lead_author",
     "year": "year yr study_year year_of_study publication_year pub_year",
     "outcome": "outcome outcome_name",
     "cluster": "cluster",
@@ -36,9 +37,11 @@ _SPELLINGS: dict[str, str] = {
     "yi": "yi te giv_mean effect g hedges_g effect_size log_or logor ln_or lnor log_odds_ratio log_rr logrr ln_rr lnrr "
     "log_risk_ratio log_hr loghr ln_hr lnhr log_hazard_ratio md smd mean_difference hedges_g "
     "standardized_mean_difference",
-    "sei": "sei sete g_se se_g giv_se standard_error std_error se_te se_yi se_log_or selogor se_logor se_ln_or "
-    "se_lnor se_log_rr selogrr se_logrr se_ln_rr se_lnrr se_log_hr seloghr se_loghr se_ln_hr se_lnhr se_md se_smd",
-    "vi": "vi variance sampling_variance var_yi",
+    "sei": "sei sesmd sete g_se se_g giv_se standard_error std_error se_te se_yi se_log_or selogor se_logor "
+    "se_ln_or  se_lnor selnor selnrr selnhr sdlogor se_log_rr selogrr se_logrr se_ln_rr se_lnrr se_log_hr "
+    "seloghr se_loghr se_ln_hr se_lnhr se_md se_smd",
+    "vi": "vi variance sampling_variance var_yi varsmd varlogor var_log_or varlogrr var_log_rr varloghr var_log_hr "
+    "varlnor varlnrr",
     "estimate": "estimate or odds_ratio rr risk_ratio relative_risk hr hazard_ratio irr rate_ratio effect_estimate",
     "ci_low": "ci_low ci_start",
     "ci_high": "ci_high ci_end",
@@ -46,8 +49,7 @@ _SPELLINGS: dict[str, str] = {
     "v_o_e": "v_o_e",
     "treatment": "treatment arm",
     "events": "events event xi frequency freq cases n_events number_of_events positive positives",
-    "n": "n ni total total_n n_total sample_size samplesize sample number_of_patients number_of_participants "
-    "participants",
+    "n": "n ni total total_n n_total sample_size samplesize number_of_patients number_of_participants participants",
     "mean": "mean mi",
     "sd": "sd sdi",
     "time": "time ti",
@@ -103,7 +105,10 @@ FAMILIES: Mapping[str, tuple[str, ...]] = MappingProxyType(
 )
 
 # Label columns that serve when there is no study column, weakest last.
-FALLBACK_LABELS = ("trial", "name", "reference", "citation", "paper", "source", "label", "row_name", "id")
+FALLBACK_LABELS = (
+    *("trial", "name", "short_title", "article", "publication", "reference", "citation", "paper"),
+    *("source", "label", "row_name", "id"),
+)
 
 # Names of one-arm data that are everyday words too ("time" is often a moderator): they are read as data only
 # where the table has no comparison of two arms and no ready effects.
@@ -135,8 +140,8 @@ def _limits() -> dict[str, str]:
         "upper_95_ci upper_95_cl ucl95 ci95_upper ci_95_upper ci_upper_95 95_ci_upper 95_ci_high 95_upper 95ci_upper "
         "ci95_high ci95u",
     }
+    found = {f"{end}{m}": name for m in ("or", "rr", "hr") for end, name in (("low", "ci_low"), ("upp", "ci_high"))}
     measures = ("or", "rr", "hr", "irr", "md", "smd", "effect", "es", "est", "estimate", "te", "g")
-    found = {}
     for name, words in ends.items():
         for word in words.split():
             found[word] = name
@@ -177,6 +182,24 @@ ARMS: Mapping[str, str] = MappingProxyType(
             "untreated unexposed reference ref 2 arm2 arm_2 group2 group_2 grp2 0",
         }.items()
         for word in words.split()
+    }
+)
+
+
+# Letters of counts, means and arms without anything between them: ``xt xc``, ``Ee Ec``, ``nTi nCi``, ``sdt sdc``.
+GLUED: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {
+        f"{letter}{arm}{end}": (arm, quantity)
+        for letter, quantity in {
+            "x": "events",
+            "e": "events",
+            "n": "n",
+            "m": "mean",
+            "mean": "mean",
+            "sd": "sd",
+        }.items()
+        for arm in "tec"
+        for end in ("", "i")
     }
 )
 
