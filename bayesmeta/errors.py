@@ -11,6 +11,9 @@ type Door = Literal["python", "command line", "protocol"]
 _MARK = re.compile("\x02([^\x1f\x03]*)\x1f([^\x1f\x03]*)\x1f([^\x03]*)\x03")
 
 
+_FLAGS = {"columns": "column", "priors": "prior"}
+
+
 def option(name: str, value: object = ..., *, key: str = "") -> str:
     """Return an option to put into an error message, which says it as the user would write it.
 
@@ -42,14 +45,16 @@ def _in_python(name: str, key: str, kind: str, value: str) -> str:
 
 
 def _on_the_command_line(name: str, key: str, kind: str, value: str) -> str:
-    flag = "--" + ("column" if name == "columns" else name).replace("_", "-")
+    flag = "--" + _FLAGS.get(name, name).replace("_", "-")
     if value == "True":
         return flag
-    quoted = f"'{value}'" if " " in value or ";" in value else value
+    quoted = f"'{value}'" if set(value) & set(" ;()'") else value
     return f"{flag} {key}={quoted}" if key else f"{flag} {quoted}"
 
 
 def _in_a_protocol(name: str, key: str, kind: str, value: str) -> str:
+    if name == "priors":
+        return f'prior = "{value}" under [priors.{key}]'
     shown = {"True": "true", "False": "false"}.get(value, value if kind == "v" else f'"{value}"')
     return f"{name} = {{{key} = {shown}}} under [data]" if key else f"{name} = {shown} under [data]"
 
@@ -68,9 +73,14 @@ class BayesMetaError(Exception):
     def __str__(self) -> str:
         return self.said("python")
 
+    @property
+    def message(self) -> str:
+        """The message as it was made, its options not yet said at a door: for an error that adds to it."""
+        return Exception.__str__(self)
+
     def said(self, door: Door) -> str:
         """Return the message with options written as they are written at a door."""
-        return said(Exception.__str__(self), door)
+        return said(self.message, door)
 
 
 class DataError(BayesMetaError, ValueError):

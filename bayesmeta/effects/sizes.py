@@ -13,7 +13,7 @@ from bayesmeta.effects.measure import FAMILY_WORDS, MEASURES, Measure, Options
 from bayesmeta.effects.medians import RULE, with_means
 from bayesmeta.effects.ready import SOURCES, ready_estimates, source_of
 from bayesmeta.effects.zero_cells import ADDED_TO, Corrected, ZeroRule, correct_zeros, describe
-from bayesmeta.errors import DataError, ModelError, unknown
+from bayesmeta.errors import DataError, ModelError, option, unknown
 from bayesmeta.studies import Adjustment, EffectSizes, Exclusion, PersonTime, StudyTable, TwoByTwo, fit_the_counts
 from bayesmeta.values import Array
 
@@ -213,7 +213,9 @@ def effect_sizes(
         excluded = _excluded(data, chosen, raw, inestimable)
     except DataError as error:
         source = getattr(data, "source", "")
-        raise DataError(f"{source}: {error}" if source and source not in str(error) else str(error)) from None
+        raise DataError(
+            f"{source}: {error.message}" if source and source not in error.message else error.message
+        ) from None
     keep = np.isfinite(raw.yi) & (raw.vi > 0)
     if not keep.any():
         raise DataError(f"{measure}: no study is left. {excluded[-1].study}: {excluded[-1].reason}.")
@@ -348,7 +350,7 @@ def _excluded(
         more = f" and {len(bad) - 20} more" if len(bad) > 20 else ""
         raise DataError(
             f"{measure.name} is not estimable in {len(bad)} of {len(data.study)} studies: {names}{more}: {reason}. "
-            f"{advice}; to set the studies aside with their reason, use inestimable='exclude'."
+            f"{advice}; to set the studies aside with their reason, say {option('inestimable', 'exclude')}."
         )
     return (*before, *dropped, *(Exclusion(data.study[i], reason, lines[i]) for i in bad))
 

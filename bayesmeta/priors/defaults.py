@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bayesmeta.effects import is_ratio
-from bayesmeta.errors import ModelError
+from bayesmeta.errors import ModelError, option
 from bayesmeta.priors.ess import uisd
 from bayesmeta.priors.half import HalfNormal
 from bayesmeta.priors.interval import Flat
@@ -43,11 +43,12 @@ def _unit(effects: EffectSizes) -> float:
         return float(uisd(effects.ni, effects.sei))
     s0 = harmonic_scale(effects.sei)
     raise ModelError(
-        f"No default prior for measure {effects.measure!r}: its unit is unknown without sample sizes. Either give "
-        "ni= to EffectSizes, so that the priors are scaled by the unit information SD, or say what you believe, e.g. "
-        'priors={"mu": "flat()", "tau": "half_normal(S)"} with S half of the largest SD between studies that you find '
-        f'plausible, or priors={{"mu": "flat()", "tau": "dumouchel({s0:.3g})"}}, which takes its scale from the '
-        "standard errors."
+        f"No default prior for measure {effects.measure!r}: its unit is unknown without sample sizes. Either give the "
+        "sample sizes (a column n, or ni of EffectSizes), so that the priors are scaled by the unit information SD, or "
+        f"say what you believe, e.g. {option('priors', 'flat()', key='mu')} and "
+        f"{option('priors', 'half_normal(S)', key='tau')} with S half of the largest SD between studies that you find "
+        f"plausible, or {option('priors', f'dumouchel({s0:.3g})', key='tau')}, which takes its scale from the standard "
+        "errors. The classical rows need no prior: bm.frequentist.pool gives them."
     )
 
 

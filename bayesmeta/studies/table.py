@@ -111,7 +111,7 @@ class StudyTable(Travels):
                 status=tuple(str(s) for s in self.columns.get("status", np.array([""] * self.k))),
             )
         except DataError as error:
-            raise DataError(f"{self.source}: {error}" if self.source else str(error)) from None
+            raise DataError(f"{self.source}: {error.message}" if self.source else error.message) from None
 
     def person_time(self) -> PersonTime:
         """Return events and person-time by arm.
@@ -131,7 +131,7 @@ class StudyTable(Travels):
                 status=tuple(str(s) for s in self.columns.get("status", np.array([""] * self.k))),
             )
         except DataError as error:
-            raise DataError(f"{self.source}: {error}" if self.source else str(error)) from None
+            raise DataError(f"{self.source}: {error.message}" if self.source else error.message) from None
 
     def drop(self, study: Iterable[str], reason: str = "dropped by the user") -> "StudyTable":
         """Return the table without the studies named, which are kept as exclusions with `reason`."""
