@@ -34,11 +34,11 @@ if TYPE_CHECKING:
     from bayesmeta.effects import conversions as conversions
     from bayesmeta.effects import effect_sizes as effect_sizes
     from bayesmeta.events import probability as probability
+    from bayesmeta.evidence.averaging import model_average as model_average
     from bayesmeta.evidence.bayes_factors import bayes_factor as bayes_factor
-    from bayesmeta.evidence.bayes_factors import model_average as model_average
-    from bayesmeta.evidence.bayes_factors import predictive_p as predictive_p
     from bayesmeta.evidence.divergence import kl_divergence as kl_divergence
     from bayesmeta.evidence.point_null import bayes_factor_null as bayes_factor_null
+    from bayesmeta.evidence.predictive_p import predictive_p as predictive_p
     from bayesmeta.fit import fit as fit
     from bayesmeta.fit import fit_many as fit_many
     from bayesmeta.reading import read_studies as read_studies
@@ -55,8 +55,8 @@ if TYPE_CHECKING:
 _PUBLIC: dict[str, str] = {
     "BayesMetaError": "errors",
     "kl_divergence": "evidence.divergence",
-    "predictive_p": "evidence.bayes_factors",
-    "model_average": "evidence.bayes_factors",
+    "predictive_p": "evidence.predictive_p",
+    "model_average": "evidence.averaging",
     "bayes_factor_null": "evidence.point_null",
     "bayes_factor": "evidence.bayes_factors",
     "ConvergenceError": "errors",

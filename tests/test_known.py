@@ -12,7 +12,7 @@ from bayesmeta.analysis import analyse
 from bayesmeta.errors import ModelError
 from bayesmeta.events import event_for
 from bayesmeta.evidence.agreement import agreement
-from bayesmeta.evidence.bayes_factors import known_value
+from bayesmeta.evidence.averaging import known_value
 from bayesmeta.marginals import Known
 from bayesmeta.marginals.draws import DrawsMarginal
 from bayesmeta.plots.decisions import decisions_data

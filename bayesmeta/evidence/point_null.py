@@ -6,7 +6,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from bayesmeta.errors import ConvergenceError, ModelError, unknown
-from bayesmeta.evidence.bayes_factors import Averaged, known_value, log_evidence, ratio
+from bayesmeta.evidence.averaging import Averaged, known_value
+from bayesmeta.evidence.bayes_factors import log_evidence, ratio
 from bayesmeta.evidence.divergence import log_density, tabulated
 from bayesmeta.fit import fit
 from bayesmeta.posterior import Posterior
