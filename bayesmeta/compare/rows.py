@@ -10,7 +10,7 @@ from bayesmeta.effects import MEASURES
 from bayesmeta.errors import BayesMetaError
 from bayesmeta.events import Benefit, between, side_of_benefit
 from bayesmeta.fit import fit
-from bayesmeta.frequentist import mantel_haenszel, pool
+from bayesmeta.frequentist import MixedFit, glmm, mantel_haenszel, pool
 from bayesmeta.frequentist.printing import OUTSIDE
 from bayesmeta.frequentist.result import PooledFit
 from bayesmeta.model import Model, load_model
@@ -26,6 +26,8 @@ COUNTS_WORDS = {
     **dict.fromkeys(("IRR", "IRD"), "the events and the person-time of both arms"),
 }
 ENGINE_LABELS = {"auto": "auto", "quadrature": "quadrature", "nuts": "NUTS"}
+# Mixed models shown beside models of counts: given each study's total, and with an intercept for each study.
+MIXED = {"CM.EL": ("OR", "IRR"), "UM.FS": ("OR", "RR", "IRR")}
 MH_RANDOM = "Mantel-Haenszel random"
 MH_COMMON = "Mantel-Haenszel common"
 DL_WALD = "DerSimonian-Laird"
@@ -75,6 +77,7 @@ def make_rows(
     """Return the classical and Bayesian rows, and those that cannot be, with the reason."""
     results = [
         *(_classical(method, compute, without) for method, compute in _methods(effects, counts, plan).items()),
+        *_mixed(effects, counts, plan, without),
         *(_bayesian(name, engine, effects, counts, plan, without) for name in plan.models for engine in plan.engines),
     ]
     rows = tuple(r for r in results if isinstance(r, Row))
@@ -117,6 +120,40 @@ def _classical(method: str, compute: Method, without: tuple[str, ...]) -> Row | 
         return classical_row(method, compute(), without)
     except BayesMetaError as error:
         return Absent(method, str(error), without)
+
+
+def _mixed(effects: EffectSizes, counts: Counts, plan: Plan, without: tuple[str, ...]) -> tuple[Row | Absent, ...]:
+    """Return the mixed models of the counts, where the plan has a model of counts that they are the twins of."""
+    twins = [m for m in (load_model(name) for name in plan.models) if m.data_type in (TwoByTwo, PersonTime)]
+    if counts is None or not any(m.own_measure == effects.measure for m in twins):
+        return ()
+    found: list[Row | Absent] = []
+    for model, measures in MIXED.items():
+        if effects.measure not in measures:
+            continue
+        try:
+            fit = glmm(counts, model=model, measure=effects.measure, level=plan.level)
+        except BayesMetaError as error:
+            found.append(Absent(f"GLMM {model}", str(error), without))
+        else:
+            found.append(mixed_row(f"GLMM {model}", fit, without))
+    return tuple(found)
+
+
+def mixed_row(method: str, fit: MixedFit, without: tuple[str, ...] = ()) -> Row:
+    """Return the row of a mixed model fitted by maximum likelihood."""
+    return Row(
+        method=method,
+        kind="classical",
+        k=fit.k,
+        mu=fit.mu,
+        interval=fit.ci,
+        tau=fit.tau,
+        I2=fit.I2,
+        prediction=fit.prediction,
+        p_value=fit.p_value,
+        without=without,
+    )
 
 
 def classical_row(method: str, fit: PooledFit, without: tuple[str, ...] = ()) -> Row:

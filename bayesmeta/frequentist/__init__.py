@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from bayesmeta.frequentist.heterogeneity import tau2_interval as tau2_interval
     from bayesmeta.frequentist.leave_one_out import cumulative as cumulative
     from bayesmeta.frequentist.leave_one_out import leave_one_out as leave_one_out
+    from bayesmeta.frequentist.mixed_models.mixed_model import MixedFit as MixedFit
+    from bayesmeta.frequentist.mixed_models.mixed_model import glmm as glmm
     from bayesmeta.frequentist.permutation import PermutationTest as PermutationTest
     from bayesmeta.frequentist.permutation import permutation_test as permutation_test
     from bayesmeta.frequentist.pet_peese import pet_peese as pet_peese
@@ -47,6 +49,7 @@ _PUBLIC: dict[str, str] = {
     "CI_RULES": "pool",
     "ComponentsFit": "components",
     "Heterogeneity": "heterogeneity",
+    "MixedFit": "mixed_models.mixed_model",
     "PermutationTest": "permutation",
     "PooledFit": "result",
     "TAU2_ESTIMATORS": "tau2",
@@ -62,6 +65,7 @@ _PUBLIC: dict[str, str] = {
     "excess_significance": "excess",
     "fail_safe_n": "fail_safe",
     "funnel": "funnel_data",
+    "glmm": "mixed_models.mixed_model",
     "harbord": "asymmetry_counts",
     "heterogeneity_intervals": "heterogeneity",
     "influence": "diagnostics",
