@@ -10,7 +10,7 @@ from bayesmeta.compare.rows import bayesian_row, classical_row
 from bayesmeta.compare.subgroup_values import Subgroup
 from bayesmeta.compare.values import Row
 from bayesmeta.effects import MEASURES
-from bayesmeta.errors import DataError, ModelError
+from bayesmeta.errors import ConvergenceError, DataError, ModelError
 from bayesmeta.events import Benefit, between, side_of_benefit
 from bayesmeta.fit import fit
 from bayesmeta.frequentist import PooledFit, pool
@@ -95,7 +95,7 @@ def separate_fits(asked: Asked) -> Fits:
 def _own(asked: Asked, label: str, effects: EffectSizes, seed: int | None) -> Subgroup:
     single = effects.k == 1
     pooled = pool(effects, method=asked.method, ci="wald" if single else asked.ci, level=asked.level)
-    posterior = _posterior(asked, effects, seed)
+    posterior = _posterior(asked, label, effects, seed)
     return Subgroup(
         label,
         effects.study,
@@ -106,14 +106,19 @@ def _own(asked: Asked, label: str, effects: EffectSizes, seed: int | None) -> Su
     )
 
 
-def _posterior(asked: Asked, effects: EffectSizes, seed: int | None) -> Posterior:
+def _posterior(asked: Asked, label: str, effects: EffectSizes, seed: int | None) -> Posterior:
     data: Any = effects
     if asked.model.data_type is TwoByTwo:
         if effects.counts is None:
             raise DataError(f"Model {asked.model.name!r} needs the 2x2 counts, and the data are ready estimates.")
         data = effects.counts
     options = asked.sampling if asked.engine == "nuts" else {}
-    return fit(data, asked.model, priors=asked.priors, engine=asked.engine, seed=seed, **options)
+    try:
+        return fit(data, asked.model, priors=asked.priors, engine=asked.engine, seed=seed, **options)
+    except (ModelError, ConvergenceError) as error:
+        if label == ALL:
+            raise
+        raise type(error)(f"Subgroup {label!r}: {error}") from None
 
 
 def _bayesian(asked: Asked, posterior: Posterior) -> Row:
@@ -169,7 +174,7 @@ def _regressed(asked: Asked, pooled: PooledFit, i: int) -> Row:
         interval=pooled.beta_ci[i],
         tau=pooled.tau,
         prediction=prediction,
-        p_value=float(pooled.beta_p[i]),
+        p_value=None if MEASURES[asked.effects.measure].null is None else float(pooled.beta_p[i]),
         source=pooled,
     )
 

@@ -81,7 +81,7 @@ class Difference:
     credible: Interval
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Subgroups:
     """Effects by subgroup.
 
@@ -120,6 +120,10 @@ class Subgroups:
     level: float
     benefit: Benefit | None
     notes: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        groups, studies = counted(len(self.groups), "subgroup"), counted(self.effects.k, "study")
+        return f"<Subgroups by {self.by}: {groups} of {studies}, {self.tau} tau>"
 
     def __getitem__(self, label: str) -> Subgroup:
         for group in self.groups:

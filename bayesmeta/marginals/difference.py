@@ -1,7 +1,7 @@
 """The difference of two independent quantities: one posterior minus another."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,8 +19,10 @@ from bayesmeta.values import Array, IntervalKind
 
 # Nodes that together hold less than this change no printed figure, and are most of the product of two mixtures.
 NEGLIGIBLE = 1e-17
-# A mixture of more normals than this is slow to invert.
-MOST_PAIRS = 20_000
+# A mixture of more normals than the first is slow to invert, and one of more than the second takes minutes.
+FEW_PAIRS, MOST_PAIRS = 20_000, 1_000_000
+# Where a tabulated difference is checked the other way round, and by how much its probabilities may differ.
+CHECKED, AGREES = (0.001, 0.025, 0.5, 0.975, 0.999), 1e-8
 
 
 def difference(first: Any, second: Any) -> Any:
@@ -75,16 +77,23 @@ def _of_draws(first: DrawsMarginal, second: DrawsMarginal) -> DrawsMarginal:
 
 
 def _of_mixtures(a: NormalMixture, b: NormalMixture) -> NormalMixture | SincDensity:
-    """Return the mixture over all pairs of nodes; where they are many, its density in a table."""
-    if len(a.weights) * len(b.weights) > MOST_PAIRS and not (a.infinite_sd or b.infinite_sd):
-        try:
-            # One mixture on a grid of its own, of some hundred points, then the difference on another.
-            grid = tabulate(b.pdf, b.mean(), b.sd(), about="a subgroup's effect")
-            between = Shifted(a, grid, grid.x, grid.mass)
-            return tabulate(between.pdf, between.mean(), between.sd(), about="a difference between subgroups")
-        except ConvergenceError:
-            # Tails too heavy for a table: every pair of nodes gives the same answer, only slower.
-            pass
+    """Return the mixture over all pairs of nodes; where they are many, its density in a table that agrees with it.
+
+    Raises
+    ------
+    ModelError
+        If the pairs are too many to be summed, and a table of the difference is not accurate.
+    """
+    pairs = len(a.weights) * len(b.weights)
+    if pairs > FEW_PAIRS:
+        found = _tabulated(a, b)
+        if found is not None:
+            return found
+    if pairs > MOST_PAIRS:
+        raise ModelError(
+            "The difference of these two posteriors has tails too heavy to be computed: give priors with lighter "
+            "tails (normal, half-normal), or subgroups a common tau (tau='common')."
+        )
     return NormalMixture(
         weights=np.outer(a.weights, b.weights).ravel(),
         means=np.subtract.outer(a.means, b.means).ravel(),
@@ -94,6 +103,33 @@ def _of_mixtures(a: NormalMixture, b: NormalMixture) -> NormalMixture | SincDens
         notes=tuple(dict.fromkeys((*a.notes, *b.notes))),
         extra_variance=a.extra_variance + b.extra_variance,
     )
+
+
+def _tabulated(a: NormalMixture, b: NormalMixture) -> SincDensity | None:
+    """Return the difference on a grid, from a grid of some hundred points for each of the two; None if that errs.
+
+    Far out in a heavy tail of the second the grid is wider than the first is narrow: then the two ways round differ.
+    """
+    if a.infinite_sd or b.infinite_sd:
+        return None
+    try:
+        first, second = (_grid(m.pdf, m) for m in (a, b))
+        found = _grid(Shifted(first, second, second.x, second.mass).pdf, a, b)
+    except ConvergenceError:
+        return None
+    at = np.asarray(found.ppf(CHECKED))
+    back = Shifted(second, first, first.x, first.mass)
+    if np.abs(back.sf(-at) - np.array(CHECKED)).max() > AGREES:
+        return None
+    return replace(found, notes=tuple(dict.fromkeys((*a.notes, *b.notes))))
+
+
+def _grid(density: Callable[[Array], Array], *of: NormalMixture) -> SincDensity:
+    """Return a tabulated density, about the middle of what it is the difference of."""
+    quartiles = [np.asarray(m.ppf([0.25, 0.5, 0.75]), dtype=float) for m in of]
+    middle = float(quartiles[0][1] - sum(q[1] for q in quartiles[1:]))
+    width = math.hypot(*(float(q[2] - q[0]) for q in quartiles))
+    return tabulate(density, middle, width / 1.349, about="a difference between subgroups")
 
 
 def _held(mixture: NormalMixture) -> NormalMixture:

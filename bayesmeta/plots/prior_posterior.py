@@ -139,7 +139,7 @@ def prior_posterior(
     """
     data = prior_posterior_data(posterior, quantity, level=level)
     ax = new_axes(ax, 5.2, 3.0)
-    name = measure or getattr(posterior.data, "measure", None) or posterior.model.own_measure or "GEN"
+    name = measure or posterior.measure or "GEN"
     scale = name if isinstance(name, Measure) else MEASURES[name]
     if data.prior is not None:
         ax.plot(data.x, data.prior, color=MUTED, lw=1.2, ls=(0, (5, 3)), label=f"prior {data.prior_text}")

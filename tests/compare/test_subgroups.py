@@ -234,3 +234,44 @@ def test_a_difference_from_a_known_value_is_a_shift():
     assert difference(known(2.0), known(0.5)).value == 1.5
     with pytest.raises(ModelError, match="same engine"):
         difference(mixture, DrawsMarginal(np.zeros((2, 10))))
+
+
+PAIRS = [bm.EffectSizes(yi=y, sei=e, measure="OR") for y, e in (([0.1, 0.3], [0.1, 0.2]), ([0.8, 0.9], [0.2, 0.1]))]
+
+
+def test_tails_that_no_table_holds_are_summed_pair_by_pair():
+    """Under a flat mu and a half-Cauchy tau the difference of two posteriors is that of draws of both."""
+    first, second = (bm.fit(e, priors={"mu": "flat()", "tau": "half_cauchy(0.5)"}).mu for e in PAIRS)
+    d = difference(second, first)
+    rng = np.random.default_rng(2)
+    draws = np.asarray(second.ppf(rng.random(4_000))) - np.asarray(first.ppf(rng.random(4_000)))
+    for x in (-0.5, 0.0, 0.6, 2.0):
+        p = float(d.cdf(x))
+        assert np.mean(draws <= x) == pytest.approx(p, abs=5 * np.sqrt(p * (1 - p) / len(draws)))
+    assert d.sd() == np.inf
+
+
+def test_a_heavy_prior_of_mu_gives_the_convolution_too():
+    """Under a Student-t prior of mu, a mixture of thousands of normals, P(difference < x) is the double sum."""
+    first, second = (bm.fit(e, priors={"mu": "student_t(4, 0, 1)"}).mu for e in PAIRS)
+    d = difference(second, first)
+    grid = np.linspace(-8, 8, 2001)
+    direct = np.trapezoid(first.pdf(grid) * second.cdf(grid + 0.3), grid)
+    assert float(d.cdf(0.3)) == pytest.approx(direct, abs=1e-8)
+
+
+def test_a_subgroup_without_an_answer_is_named():
+    """Where the priors give one subgroup no proper posterior, the error says which."""
+    effects = bm.EffectSizes(yi=[0.1, 0.3, 0.8], sei=[0.1, 0.2, 0.2], measure="OR")
+    with pytest.raises(ModelError, match=r"^Subgroup 'b': "):
+        bm.subgroups(effects, by=["a", "a", "b"], priors={"mu": "flat()", "tau": "jeffreys()"})
+
+
+def test_proportions_of_subgroups_are_not_tested_against_one_half():
+    """A proportion has no value for no effect, so no subgroup has a p-value; the difference between them has."""
+    effects = bm.EffectSizes(yi=[-1.0, -0.5, 0.3, 0.4], sei=[0.2, 0.3, 0.2, 0.3], measure="PLO")
+    for tau in ("separate", "common"):
+        found = bm.subgroups(effects, by=["a", "a", "b", "b"], tau=tau)
+        assert {g.classical.p_value for g in (*found.groups, found.overall)} == {None}
+        assert 0.0 < found.differences[0].p_value < 1.0
+    assert repr(found) == "<Subgroups by subgroup: 2 subgroups of 4 studies, common tau>"
