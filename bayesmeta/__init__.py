@@ -46,6 +46,8 @@ if TYPE_CHECKING:
     from bayesmeta.sensitivity import multiverse as multiverse
     from bayesmeta.sensitivity import sensitivity as sensitivity
     from bayesmeta.sensitivity import tipping_point as tipping_point
+    from bayesmeta.studies import DiagnosticTable as DiagnosticTable
+    from bayesmeta.studies import DoseResponse as DoseResponse
     from bayesmeta.studies import EffectSizes as EffectSizes
     from bayesmeta.studies import PersonTime as PersonTime
     from bayesmeta.studies import StudyTable as StudyTable
@@ -63,6 +65,8 @@ _PUBLIC: dict[str, str] = {
     "DataError": "errors",
     "DataWarning": "errors",
     "ModelError": "errors",
+    "DiagnosticTable": "studies",
+    "DoseResponse": "studies",
     "EffectSizes": "studies",
     "PersonTime": "studies",
     "StudyTable": "studies",

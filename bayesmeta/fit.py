@@ -18,7 +18,7 @@ from bayesmeta.priors import fill_defaults
 from bayesmeta.reading.frames import table_of_frame
 from bayesmeta.reading.sources import FRAME
 from bayesmeta.seeds import SeedLike, one_seed
-from bayesmeta.studies import EffectSizes, PersonTime, StudyTable, TwoByTwo, exact_model
+from bayesmeta.studies import DiagnosticTable, EffectSizes, PersonTime, StudyTable, TwoByTwo, exact_model
 from bayesmeta.values import Array
 from bayesmeta.words import joined
 
@@ -119,6 +119,9 @@ def _data_for(model: Model, data: Any, measure: str | None = None) -> Any:
         return data.two_by_two()
     if isinstance(data, StudyTable) and model.data_type is PersonTime:
         return data.person_time()
+    if isinstance(data, StudyTable) and model.data_type is DiagnosticTable:
+        tp, fp, fn, tn = (data.column(name) for name in ("tp", "fp", "fn", "tn"))
+        return DiagnosticTable(tp, fp, fn, tn, data.study)
     if not isinstance(data, model.data_type):
         raise DataError(
             f"Model {model.name!r} takes {model.data_type.__name__}, but was given {type(data).__name__}. "

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 
 from bayesmeta.errors import ModelError, unknown
 from bayesmeta.marginals.measured import measured
+from bayesmeta.marginals.probability import Probability
 from bayesmeta.model import DEFAULT_VARIANT, Model
 from bayesmeta.priors import Prior, fixed_value
 from bayesmeta.resources import models_dir
@@ -131,9 +132,10 @@ class Posterior:
         title = "Average of models" if self.engine == AVERAGE else f"{self.model.title}, engine {self.engine}"
         lines = [f"{title}, {counted(self.k, 'study')}; analysis scale"]
         lines.append(f"{'':24}{'mean':>10}{'sd':>10}{'median':>10}{'2.5%':>10}{'97.5%':>10}")
+        studies = set(getattr(self.data, "study", ()))
         for name, marginal in self.marginals.items():
             # What is reported for each study is left to `summary`, like the true effects.
-            if name.endswith("]") and not name.startswith("beta["):
+            if name.endswith("]") and name.partition("[")[2][:-1] in studies:
                 continue
             low, median, high = marginal.ppf((0.025, 0.5, 0.975))
             figures = {"mean": marginal.mean(), "sd": marginal.sd(), "50%": median, "2.5%": low, "97.5%": high}
@@ -196,6 +198,38 @@ class Posterior:
     def effects(self) -> Mapping[str, Marginal]:
         """Mean effects by label where the model has several: of outcomes, e.g. ``post.effects["PD"]``."""
         return {n[3:-1]: self.marginals[n] for n in self.marginals if n.startswith("mu[")}
+
+    @property
+    def sensitivity(self) -> Marginal:
+        """Sensitivity of a diagnostic test in a study at the mean, as a probability."""
+        return Probability(self["mu[sensitivity]"])
+
+    @property
+    def specificity(self) -> Marginal:
+        """Specificity of a diagnostic test in a study at the mean, as a probability."""
+        return Probability(self["mu[specificity]"])
+
+    def sroc(self, level: float = 0.95, *, points: int = 101, draws: int = 4000, seed: int = 1) -> "pd.DataFrame":
+        """Return the summary receiver operating characteristic of a diagnostic test.
+
+        At each false positive rate the sensitivity that the hierarchical model of Rutter & Gatsonis gives: median and
+        equal-tailed credible limits over draws (Harbord et al. 2007, Biostatistics 8:239-251).
+
+        Parameters
+        ----------
+        level
+            Posterior probability of the limits.
+        points
+            False positive rates, between the smallest and the largest observed.
+        draws, seed
+            Of the posterior.
+        """
+        from bayesmeta.marginals.sroc import sroc
+
+        sample = self.to_datatree(draws, seed)["posterior"].to_dataset()
+        beta = np.asarray(sample["beta" if "beta" in sample else "coefficients"]).reshape(-1, 2)
+        tau = [np.asarray(sample[f"tau[{name}]"]).ravel() for name in ("sensitivity", "specificity")]
+        return sroc(beta, tau, self.data.fp / (self.data.fp + self.data.tn), level, points)
 
     def contrast(self, weights: Mapping[str, float]) -> Marginal:
         """Return the posterior of a weighted sum of mean effects or coefficients.

@@ -27,7 +27,7 @@ from bayesmeta.errors import BayesMetaError, DataError
 from bayesmeta.evidence.agreement import LIMIT, agreement
 from bayesmeta.model import Model, list_models, load_model
 from bayesmeta.resources import data_dir
-from bayesmeta.studies import EffectSizes, PersonTime, StudyTable, TwoByTwo
+from bayesmeta.studies import DiagnosticTable, DoseResponse, EffectSizes, PersonTime, StudyTable, TwoByTwo
 
 type Job = tuple[str, str | None, str, object]
 RECORD = Path(__file__).parent / "records" / "agreement_nuts.csv"
@@ -61,8 +61,13 @@ MODERATORS = {
     "writing_to_learn_bangertdrowns2004": ("grade", "imag"),
 }
 # Kind of the data sets with several rows a study, and which of them each model takes.
-SEVERAL = "several effects a study"
-CLUSTERED = {"multilevel": ("school_calendar_konstantopoulos2011", "recidivism_assink2016")}
+SEVERAL, DIAGNOSTIC, DOSES = "several effects a study", "diagnostic 2x2", "dose response"
+CLUSTERED = {
+    "multilevel": ("school_calendar_konstantopoulos2011", "recidivism_assink2016"),
+    "bivariate": ("periodontal_berkey1998",),
+    "dose_response": ("alcohol_cvd_dose_response",),
+    "diagnostic_accuracy": ("alcohol_screening_kriston2008",),
+}
 # What takes longest comes last: quadrature of exact likelihoods with many studies, and long sums over tables.
 MANY, LONG = 60, 5000
 
@@ -73,10 +78,15 @@ def outcomes(name: str) -> list[str | None]:
     return sorted(set(frame["outcome"].astype(str))) if "outcome" in frame else [None]
 
 
+def _pairwise(kind: str) -> bool:
+    """Return whether a kind of data set is one of a comparison with one row a study."""
+    return "network" not in kind and not {SEVERAL, DIAGNOSTIC, DOSES} & set(kind.split(", "))
+
+
 def tables() -> Iterator[tuple[str, str | None, str, StudyTable]]:
     """Yield name, outcome, measure and studies of every pairwise data set that can be read."""
     with (data_dir() / "INDEX.csv").open(newline="", encoding="utf-8") as file:
-        index = [row for row in csv.DictReader(file) if "network" not in row["kind"] and SEVERAL not in row["kind"]]
+        index = [row for row in csv.DictReader(file) if _pairwise(row["kind"])]
     for row in index:
         name = row["file"].removesuffix(".csv")
         measure = {"Peto OR/OR": "OR", "log OR": "OR", "mean": "GEN"}.get(row["measure"], row["measure"].split("/")[0])
@@ -119,11 +129,22 @@ def regression(name: str, table: StudyTable, measure: str) -> EffectSizes | None
     return replace(effects, X=effects.X - np.where(numbers, effects.X.mean(axis=0).round(), 0.0))
 
 
-def clustered(name: str) -> EffectSizes:
-    """Return the effect sizes of a data set with several rows a study."""
+def clustered(name: str) -> EffectSizes | DiagnosticTable | DoseResponse:
+    """Return the rows of a data set with several of a study."""
     frame = bm.load_dataset(name)
     measure = str(frame.attrs["measure"])
-    return EffectSizes(frame["yi"], vi=frame["vi"], study=frame["study"], cluster=frame["cluster"], measure=measure)
+    if "dose" in frame:
+        named = {name: frame[name] for name in ("study", "dose", "cases", "n", "type", "yi", "sei")}
+        return DoseResponse(**named, unit=10.0)
+    if "tp" in frame:
+        return DiagnosticTable(*(frame[name] for name in ("tp", "fp", "fn", "tn")), study=frame["study"])
+    if "outcome" not in frame:
+        return EffectSizes(frame["yi"], vi=frame["vi"], study=frame["study"], cluster=frame["cluster"], measure=measure)
+    # Two rows a study, each with its row of the sampling covariance matrix.
+    blocks = frame[["v1i", "v2i"]].to_numpy().reshape(-1, 2, 2)
+    return EffectSizes(
+        frame["yi"], V=list(blocks), study=frame["cluster"], outcome=frame["outcome"], ni=frame["n"], measure=measure
+    )
 
 
 def priors_for(model: str, data) -> dict[str, str]:

@@ -24,10 +24,11 @@ from bayesmeta.engines.sampling.results import hierarchical
 from bayesmeta.engines.sampling.results.predictive import draw_prior, draw_theta
 from bayesmeta.engines.sampling.results.quantities import derive
 from bayesmeta.gaussian.covariance import Covariance
+from bayesmeta.gaussian.pymc_program import build
 from bayesmeta.gaussian.simulate import simulate
 from bayesmeta.gaussian.statement import Gaussian
 from bayesmeta.model import Model, list_models, load_model
-from bayesmeta.studies import EffectSizes, PersonTime, TwoByTwo
+from bayesmeta.studies import DiagnosticTable, DoseResponse, EffectSizes, PersonTime, TwoByTwo
 
 RECORD = Path(__file__).parent / "records" / "calibrate_nuts.csv"
 FIELDS = ("model", "program", "replicate", "parameter", "rank", "of")
@@ -44,24 +45,55 @@ PRIORS = {
     "rho": "beta(2, 8)",
 }
 # Risk differences are of another size, and lie between -1 and 1 with these priors as good as always.
-OWN = {"binomial_normal_rd": {"mu": "normal(0, 0.15)", "tau": "half_normal(0.08)"}}
+OWN = {
+    "bivariate": {"rho": "lkj(2)"},
+    "diagnostic_accuracy": {"rho": "lkj(2)"},
+    "binomial_normal_rd": {"mu": "normal(0, 0.15)", "tau": "half_normal(0.08)"},
+}
 K = 6
 
 
 def design(model: Model):
     """Return studies whose outcomes are to be replaced by simulated ones."""
     rng = np.random.default_rng(20)
-    if model.data_type is EffectSizes:
-        if model.takes_dependent_rows:
-            cluster = np.repeat(np.arange(K), 3).astype(str)
-            return EffectSizes(np.zeros(3 * K), rng.uniform(0.1, 0.6, 3 * K), cluster=cluster)
-        X = np.column_stack([np.ones(K), rng.normal(size=K), np.arange(K) % 2])
-        return EffectSizes(np.zeros(K), rng.uniform(0.1, 0.6, K), X=X, terms=("intercept", "year", "blinded"))
-    if model.data_type is PersonTime:
-        return PersonTime(np.full(K, 5), rng.uniform(20, 200, K), np.full(K, 5), rng.uniform(20, 200, K))
+    return DESIGNS[model.data_type](model, rng)
+
+
+def effect_design(model: Model, rng: np.random.Generator) -> EffectSizes:
+    """Return effect sizes: with moderators, several rows a study, or two outcomes, as the model takes them."""
+    if model.takes_dependent_rows and "rho" in model.priors:
+        cluster, outcome = np.repeat(np.arange(K), 2).astype(str), np.tile(["x", "y"], K)
+        sei = rng.uniform(0.1, 0.6, 2 * K)
+        return EffectSizes(np.zeros(2 * K), sei, cluster=cluster, outcome=outcome, sampling_correlation=0.3)
+    if model.takes_dependent_rows:
+        cluster = np.repeat(np.arange(K), 3).astype(str)
+        return EffectSizes(np.zeros(3 * K), rng.uniform(0.1, 0.6, 3 * K), cluster=cluster)
+    X = np.column_stack([np.ones(K), rng.normal(size=K), np.arange(K) % 2])
+    return EffectSizes(np.zeros(K), rng.uniform(0.1, 0.6, K), X=X, terms=("intercept", "year", "blinded"))
+
+
+def dose_design(model: Model, rng: np.random.Generator) -> DoseResponse:
+    """Return cases at three doses of each study."""
+    study, dose = np.repeat(np.arange(K), 3).astype(str), np.tile([0.0, 1.0, 2.5], K)
+    return DoseResponse(study, dose, rng.integers(20, 60, 3 * K), np.full(3 * K, 400), "ir")
+
+
+def table_design(model: Model, rng: np.random.Generator) -> TwoByTwo:
+    """Return 2x2 tables with events in every arm."""
     n = rng.integers(20, 120, (2, K))
     # The conditional model keeps each study's total number of events.
     return TwoByTwo(rng.integers(1, 9, K), n[0], rng.integers(1, 12, K), n[1])
+
+
+DESIGNS = {
+    EffectSizes: effect_design,
+    DoseResponse: dose_design,
+    TwoByTwo: table_design,
+    DiagnosticTable: lambda model, rng: DiagnosticTable(*rng.integers(10, 60, (4, K))),
+    PersonTime: lambda model, rng: PersonTime(
+        np.full(K, 5), rng.uniform(20, 200, K), np.full(K, 5), rng.uniform(20, 200, K)
+    ),
+}
 
 
 def ranks(model: Model, replicate: int) -> dict[str, int]:
@@ -93,9 +125,15 @@ def structured_ranks(model: Model, data, given: Gaussian, priors, replicate: int
     truth = hierarchical.prior_draws(given, (1,), rng)
     beta, psi = hierarchical.beta_of(given, truth), hierarchical.psi_of(given, truth)
     made = simulate(Covariance(given), psi, rng)
-    replica = dataclasses.replace(data, yi=(beta @ given.X.T + made.rows)[0])
+    y = (beta @ given.X.T + made.rows)[0]
+
+    def stated(*arguments) -> Gaussian:
+        return dataclasses.replace(statement(*arguments), y=y)
+
+    statement = model.gaussian
+    model = dataclasses.replace(model, gaussian=stated, build=lambda *arguments: build(stated(*arguments)))
     settings = dataclasses.replace(SETTINGS, seed=replicate)
-    quantities = derive(model, replica, priors, run(prepare(model, replica, priors), settings), replicate)
+    quantities = derive(model, data, priors, run(prepare(model, data, priors), settings), replicate)
     label, effect = next(iter(given.reported.items()))
     levels = {c.name: u for c, u in zip(given.components, made.levels, strict=True)}
     first = float(beta[0] @ effect.x)

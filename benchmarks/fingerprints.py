@@ -11,7 +11,7 @@ import numpy as np
 
 from bayesmeta.engines.sampling.chains import Settings
 from bayesmeta.model import Model, load_model
-from bayesmeta.studies import EffectSizes, PersonTime, TwoByTwo
+from bayesmeta.studies import DiagnosticTable, DoseResponse, EffectSizes, PersonTime, TwoByTwo
 
 K = 4
 POINTS = 3
@@ -24,9 +24,20 @@ def example(model: Model) -> object:
     if data_type is EffectSizes:
         X = np.column_stack([np.ones(K), rng.normal(size=K)])
         cluster = ("a", "a", "b", "b") if model.takes_dependent_rows else ()
+        outcome = ("x", "y", "x", "y") if model.takes_dependent_rows else None
         return EffectSizes(
-            rng.normal(0.2, 0.5, K), rng.uniform(0.1, 0.5, K), X=X, terms=("intercept", "year"), cluster=cluster
+            rng.normal(0.2, 0.5, K),
+            rng.uniform(0.1, 0.5, K),
+            X=X,
+            terms=("intercept", "year"),
+            cluster=cluster,
+            outcome=outcome,
         )
+    if data_type is DoseResponse:
+        cases, n = [20, 14, 9, 30, 28, 40], [200, 100, 50, 300, 220, 250]
+        return DoseResponse(["a"] * 3 + ["b"] * 3, [0, 1, 2, 0, 1, 3], cases, n, "ir")
+    if data_type is DiagnosticTable:
+        return DiagnosticTable([30, 41, 25, 33], [5, 9, 4, 8], [4, 8, 7, 6], [42, 58, 80, 31])
     if data_type is PersonTime:
         return PersonTime([0, 5, 9, 3], rng.uniform(50, 200, K), [4, 8, 7, 6], rng.uniform(50, 200, K))
     return TwoByTwo([0, 5, 9, 3], [40, 61, 75, 33], [4, 8, 7, 6], [42, 58, 80, 31])

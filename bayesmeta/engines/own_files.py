@@ -81,8 +81,10 @@ def check_statement(model: Model, data: Any, priors: Mapping[str, Prior]) -> Non
         If the two differ, or the program lacks a variance parameter of the statement.
     """
     assert model.gaussian is not None
-    tame = {n: p if is_normal_mixture(p) and not _has_t(p) else Normal(0.0, 2.0) for n, p in priors.items()}
-    priors = {n: tame[n] if p.support[0] < 0.0 else p for n, p in priors.items()}
+    scales = {name.partition("[")[0] for name in model.gaussian(data, priors).parameters}
+    # Coefficients integrate out in closed form under normal priors; which ones they are makes no difference here.
+    tame = {n for n, p in priors.items() if is_normal_mixture(p) and not _has_t(p)}
+    priors = {n: p if n.partition("[")[0] in scales or n in tame else Normal(0.0, 2.0) for n, p in priors.items()}
     given = model.gaussian(data, priors)
     program = _Integrated(model, data, priors, given)
     rng = np.random.default_rng(2)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from bayesmeta.frequentist.batch import pool_many as pool_many
     from bayesmeta.frequentist.components import ComponentsFit as ComponentsFit
     from bayesmeta.frequentist.components import components as components
+    from bayesmeta.frequentist.components import diagnostic as diagnostic
     from bayesmeta.frequentist.counts_fit import TwoByTwoFit as TwoByTwoFit
     from bayesmeta.frequentist.diagnostics import baujat as baujat
     from bayesmeta.frequentist.diagnostics import influence as influence
@@ -60,6 +61,7 @@ _PUBLIC: dict[str, str] = {
     "components": "components",
     "cumulative": "leave_one_out",
     "deeks": "asymmetry_counts",
+    "diagnostic": "components",
     "design_matrix": "formula",
     "egger": "asymmetry",
     "excess_significance": "excess",

@@ -24,6 +24,7 @@ from bayesmeta.gaussian.blup import effects as predicted_effects
 from bayesmeta.gaussian.covariance import Covariance
 from bayesmeta.gaussian.statement import Gaussian
 from bayesmeta.model import Model, load_model
+from bayesmeta.studies import DiagnosticTable
 from bayesmeta.values import Array, Interval, frozen_array
 
 if TYPE_CHECKING:
@@ -335,7 +336,7 @@ def _working(likelihood: Likelihood, psi: Array, beta: Array, effects: Any) -> W
     rows = np.arange(given.n)
     Phi = covariance.known(rows) + np.tensordot(covariance.scales(psi[None])[0], covariance.matrices(rows), 1)
     # Blocks that clusters do not hold together would be taken for independent.
-    cluster = getattr(effects, "cluster", None) or effects.study
+    cluster = getattr(effects, "cluster", None) or given.study
     for block in covariance.blocks:
         if len({cluster[i] for i in block}) > 1:
             cluster = tuple(cluster[block[0]] if i in set(block) else label for i, label in enumerate(cluster))
@@ -352,3 +353,29 @@ def _contained(given: Gaussian, covariance: Covariance) -> Array:
             if all(np.ptp(value) == 0.0 for value in values if value.size):
                 found[j] = min(found[j], len(loading.names) - p)
     return np.asarray(np.maximum(found, 1.0))
+
+
+def diagnostic(
+    tables: DiagnosticTable, *, method: Method = "REML", robust: Robust | None = None, level: float = 0.95
+) -> ComponentsFit:
+    """Return the bivariate model of sensitivity and specificity by REML or ML, coefficients on the logit scale.
+
+    Specificity takes the place of the false positive rate of Reitsma's model: its coefficient, and the correlation,
+    have the other sign; everything else is the same.
+
+    Parameters
+    ----------
+    tables
+        True and false positives and negatives.
+    method
+        ``"REML"`` or ``"ML"``.
+    robust
+        As in `components`.
+    level
+        Confidence level.
+
+    References
+    ----------
+    Reitsma et al. (2005), J. Clin. Epidemiol. 58:982-990.
+    """
+    return components(tables, model="diagnostic_accuracy", method=method, robust=robust, level=level)

@@ -92,15 +92,16 @@ def maximum(likelihood: Likelihood, fixed: dict[int, float]) -> Array:
     m, d = len(likelihood.given.components), len(likelihood.given.parameters)
     free = [i for i in range(d) if i not in fixed]
     best = _inside(likelihood, fixed, free, m)
-    # Edges: every free parameter in turn, from the best point so far.
-    for i in free:
-        for edge in (0.0,) if i < m else (-1.0, 1.0):
-            pinned = {**fixed, i: edge}
-            tried = _inside(likelihood, pinned, [j for j in free if j != i], m)
-            if float(likelihood(tried[None])[0]) >= float(likelihood(best[None])[0]) - EDGE:
-                best, fixed = tried, pinned
-                free = [j for j in free if j not in fixed]
-                break
+    while free:
+        # Every free parameter at its edges, from the best point so far.
+        edges = [(i, edge) for i in free for edge in ((0.0,) if i < m else (-1.0, 1.0))]
+        tried = [_inside(likelihood, {**fixed, i: edge}, [j for j in free if j != i], m) for i, edge in edges]
+        values = likelihood(np.array(tried))
+        top = int(np.argmax(values))
+        if values[top] < float(likelihood(best[None])[0]) - EDGE:
+            break
+        best, fixed = tried[top], {**fixed, edges[top][0]: edges[top][1]}
+        free = [j for j in free if j not in fixed]
     return best
 
 

@@ -58,12 +58,18 @@ class Loading:
         )
         return np.asarray(self.z[rows][..., :, None] * other.z[columns][..., None, :] * same)
 
-    def edges(self) -> sparse.csr_array:
-        """Return an ``(n, n)`` pattern that links rows with common or correlated levels."""
-        used = np.flatnonzero(self.z)
+    def used(self) -> sparse.csr_array:
+        """Return an ``(n, q)`` pattern of the levels that enter each row."""
+        rows = np.flatnonzero(self.z)
         shape = (len(self.z), len(self.names))
-        Z = sparse.csr_array((np.ones(len(used)), (used, self.level[used])), shape=shape)
-        return Z @ Z.T if self.relation is None else Z @ sparse.csr_array(self.relation != 0.0).astype(float) @ Z.T
+        return sparse.csr_array((np.ones(len(rows)), (rows, self.level[rows])), shape=shape)
+
+    def edges(self, other: "Loading") -> sparse.csr_array:
+        """Return an ``(n, n)`` pattern that links rows whose levels are the same, or correlated."""
+        Z, Y = self.used(), other.used()
+        if self.relation is not None:
+            Z = Z @ sparse.csr_array((self.relation != 0.0).astype(float))
+        return sparse.csr_array(Z @ Y.T)
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,7 +127,9 @@ class Covariance:
         if self.given.V.ndim == 2:
             links = links + sparse.csr_array((self.given.V != 0.0).astype(float))
         for loading in self.loadings:
-            links = links + loading.edges()
+            links = links + loading.edges(loading)
+        for a, b, _ in self.pairs:
+            links = links + self.loadings[a].edges(self.loadings[b])
         count, label = sparse.csgraph.connected_components(links, directed=False)
         order = np.argsort(label, kind="stable")
         return tuple(np.split(order, np.cumsum(np.bincount(label, minlength=count))[:-1]))

@@ -13,4 +13,5 @@ from bayesmeta.marginals.known import Known as Known
 from bayesmeta.marginals.known import known as known
 from bayesmeta.marginals.line import LineDensity as LineDensity
 from bayesmeta.marginals.mixture import NormalMixture as NormalMixture
+from bayesmeta.marginals.probability import Probability as Probability
 from bayesmeta.marginals.sinc import SincDensity as SincDensity

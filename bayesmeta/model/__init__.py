@@ -10,6 +10,7 @@ from bayesmeta.model.contract import DEFAULT_VARIANT as DEFAULT_VARIANT
 from bayesmeta.model.contract import Model as Model
 from bayesmeta.model.contract import StudyLikelihoods as StudyLikelihoods
 from bayesmeta.model.contract import data_slots as data_slots
+from bayesmeta.model.contract import priors_by_label as priors_by_label
 from bayesmeta.model.contract import resolved as resolved
 from bayesmeta.model.loader import list_models as list_models
 from bayesmeta.model.loader import load_model as load_model

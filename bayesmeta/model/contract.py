@@ -2,7 +2,7 @@
 
 import ast
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -205,6 +205,20 @@ def _attributes(path: Path, source_hash: str) -> frozenset[str]:
     """Return the names of all attributes that a model file's code uses."""
     tree = ast.parse(path.read_bytes())
     return frozenset(node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute))
+
+
+def priors_by_label(priors: Mapping[str, Prior], name: str, labels: Sequence[str]) -> list[Prior]:
+    """Return the prior of a parameter that there is one of for each label: ``name[label]``, else that of ``name``.
+
+    Raises
+    ------
+    ModelError
+        If a prior is given for a label that there is not.
+    """
+    for given in priors:
+        if given.startswith(f"{name}[") and given[len(name) + 1 : -1] not in labels:
+            raise unknown("prior parameter:", given, [f"{name}[{label}]" for label in labels])
+    return [priors.get(f"{name}[{label}]", priors[name]) for label in labels]
 
 
 def resolved(prior: Prior, data: Any) -> Prior:

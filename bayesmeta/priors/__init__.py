@@ -9,6 +9,7 @@ from typing import Any
 
 from bayesmeta.priors.base import PRIORS, Base, Prior, fixed_value, register
 from bayesmeta.priors.combine import OnTau2, Truncated, on_tau2, truncated
+from bayesmeta.priors.correlations import LKJ, FisherZ
 from bayesmeta.priors.defaults import default_prior, default_priors, fill_defaults, log_or_to_smd, smd_to_log_or
 from bayesmeta.priors.empirical import (
     PublishedPrior,
@@ -49,6 +50,7 @@ from bayesmeta.priors.uninformative import (
 
 __all__ = [
     "ESS_METHODS",
+    "LKJ",
     "PRIORS",
     "Base",
     "BergerDeely",
@@ -57,6 +59,7 @@ __all__ = [
     "Conventional",
     "DuMouchel",
     "Exponential",
+    "FisherZ",
     "Flat",
     "Gamma",
     "HalfCauchy",

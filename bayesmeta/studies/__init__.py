@@ -2,6 +2,8 @@
 
 from bayesmeta.studies.counts import PersonTime as PersonTime
 from bayesmeta.studies.counts import TwoByTwo as TwoByTwo
+from bayesmeta.studies.diagnostic import DiagnosticTable as DiagnosticTable
+from bayesmeta.studies.dose_response import DoseResponse as DoseResponse
 from bayesmeta.studies.effect_sizes import EffectSizes as EffectSizes
 from bayesmeta.studies.exact_models import exact_model as exact_model
 from bayesmeta.studies.exact_models import fit_the_counts as fit_the_counts

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import sparse
+from scipy import linalg, sparse
 
 from bayesmeta.errors import DataError
 from bayesmeta.values import Array, frozen_array
@@ -126,7 +126,7 @@ def covariance(V: ArrayLike | Sequence[ArrayLike], sei: Array, labels: Sequence[
 
 def _joined(V: ArrayLike | Sequence[ArrayLike]) -> ArrayLike:
     if isinstance(V, list | tuple) and V and all(np.ndim(block) == 2 for block in V):
-        return np.asarray(sparse.block_diag([_square(block) for block in V]).toarray())
+        return np.asarray(linalg.block_diag(*[_square(block) for block in V]))
     return np.asarray(V, dtype=float)
 
 

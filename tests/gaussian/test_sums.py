@@ -61,6 +61,12 @@ def _structures():
             rho,
             lambda p: V + p[0] ** 2 * within[0] + p[1] ** 2 * within[1] + p[2] * p[0] * p[1] * cross,
         ),
+        "two outcomes, independent errors": (
+            v,
+            pair,
+            rho,
+            lambda p: D + p[0] ** 2 * within[0] + p[1] ** 2 * within[1] + p[2] * p[0] * p[1] * cross,
+        ),
         "related": (v, (omega, related), (), lambda p: D + p[0] ** 2 * eye + p[1] ** 2 * A),
     }
 
@@ -109,7 +115,7 @@ def test_predictions_are_conditional_normals(name):
         Sigma, V = written(at), given.V if given.V.ndim == 2 else np.diag(given.V)
         # The row's own true effect has with the rows the covariance of their true effects.
         G = Sigma - V
-        if name == "two outcomes":
+        if name.startswith("two outcomes"):
             # Both outcomes' effects of the cluster are added up: their covariance with the rows is written out.
             z = (FIRST, 1.0 - FIRST)
             same = np.array(CLUSTER) == CLUSTER[4]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bayesmeta.studies import EffectSizes, PersonTime, TwoByTwo
+from bayesmeta.studies import DiagnosticTable, DoseResponse, EffectSizes, PersonTime, TwoByTwo
 
 
 def effects(k: int = 5, seed: int = 1) -> EffectSizes:
@@ -35,21 +35,36 @@ def rates(k: int = 5, seed: int = 1) -> PersonTime:
 
 
 def clustered(k: int = 4, seed: int = 1) -> EffectSizes:
-    """Return three effects of each study, two outcomes among them, with correlated estimates and a moderator."""
+    """Return two outcomes of each study, with correlated estimates and a moderator."""
     rng = np.random.default_rng(seed)
-    n = 3 * k
+    n = 2 * k
     return EffectSizes(
         rng.normal(0.2, 0.6, n),
         rng.uniform(0.1, 0.5, n),
-        study=np.repeat([f"Study {i + 1}" for i in range(k)], 3),
-        outcome=["pain", "sleep", "pain"] * k,
+        study=np.repeat([f"Study {i + 1}" for i in range(k)], 2),
+        outcome=["pain", "sleep"] * k,
         X=np.column_stack([np.ones(n), rng.normal(size=n)]),
         terms=("intercept", "year"),
         sampling_correlation=0.4,
     )
 
 
-MAKERS = {EffectSizes: effects, TwoByTwo: tables, PersonTime: rates}
+def diagnostic(k: int = 5, seed: int = 1) -> DiagnosticTable:
+    """Return tables of a diagnostic test, without empty cells."""
+    rng = np.random.default_rng(seed)
+    return DiagnosticTable(
+        rng.integers(20, 60, k), rng.integers(5, 30, k), rng.integers(1, 9, k), rng.integers(50, 90, k)
+    )
+
+
+def doses(k: int = 4, seed: int = 1) -> DoseResponse:
+    """Return cases at three doses of each study."""
+    rng = np.random.default_rng(seed)
+    study = np.repeat([f"Study {i + 1}" for i in range(k)], 3)
+    return DoseResponse(study, np.tile([0.0, 1.0, 2.0], k), rng.integers(10, 40, 3 * k), np.full(3 * k, 300), "ir")
+
+
+MAKERS = {DoseResponse: doses, DiagnosticTable: diagnostic, EffectSizes: effects, TwoByTwo: tables, PersonTime: rates}
 
 
 @pytest.fixture
@@ -59,6 +74,7 @@ def make():
     def of(wanted, **kwargs):
         if isinstance(wanted, type):
             return MAKERS[wanted](**kwargs)
-        return clustered(**kwargs) if wanted.takes_dependent_rows else MAKERS[wanted.data_type](**kwargs)
+        dependent = wanted.data_type is EffectSizes and wanted.takes_dependent_rows
+        return clustered(**kwargs) if dependent else MAKERS[wanted.data_type](**kwargs)
 
     return of

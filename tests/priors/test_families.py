@@ -39,6 +39,7 @@ SCIPY = {
     "cauchy": stats.cauchy(0, 1),
     "logistic": stats.logistic(0, 1),
     "beta": stats.beta(1, 1),
+    "lkj": stats.beta(2, 2, loc=-1, scale=2),
     "dumouchel": stats.lomax(1, scale=HARMONIC),
     "shrinkage": stats.fisk(2, scale=HARMONIC),
     "i2": stats.fisk(2, scale=TYPICAL),
@@ -192,7 +193,7 @@ def test_moments_agree_with_the_density(name):
         assert moment == pytest.approx(value, rel=1e-7, abs=1e-9)
 
 
-@pytest.mark.parametrize("name", sorted(set(ALL) - {"beta", "point", "flat", "sqrt"}))
+@pytest.mark.parametrize("name", sorted(set(ALL) - {"beta", "point", "flat", "sqrt", "lkj", "fisher_z"}))
 def test_rescaling_is_a_change_of_unit(name):
     """The prior of 1.7 times the quantity has the density of the quantity at x / 1.7, divided by 1.7."""
     prior = ALL[name]
@@ -302,3 +303,17 @@ def test_the_mean_of_tau_under_an_inverse_gamma_of_its_square_is_that_of_gamma_f
     """The mean of the root is ``sqrt(scale) Gamma(shape - 1/2) / Gamma(shape)``, however slowly its tail falls."""
     expected = math.sqrt(scale) * math.gamma(shape - 0.5) / math.gamma(shape)
     assert parse_prior(f"tau2~inverse_gamma({shape}, {scale})").mean() == pytest.approx(expected, rel=1e-10)
+
+
+def test_fisher_z_is_a_normal_seen_through_tanh():
+    """Quantiles of the correlation are those of its Fisher z, and its moments those of a Gauss-Hermite sum."""
+    prior = parse_prior("fisher_z(0.3, 0.5)")
+    normal = stats.norm(0.3, 0.5)
+    np.testing.assert_allclose(prior.ppf(Q), np.tanh(normal.ppf(Q)), rtol=1e-12)
+    rho = np.array([-0.9, -0.2, 0.4, 0.95])
+    np.testing.assert_allclose(prior.cdf(rho), normal.cdf(np.arctanh(rho)), rtol=1e-12)
+    np.testing.assert_allclose(prior.logpdf(rho), normal.logpdf(np.arctanh(rho)) - np.log(1 - rho**2), rtol=1e-12)
+    x, w = np.polynomial.hermite_e.hermegauss(60)
+    values = np.tanh(0.3 + 0.5 * x)
+    assert prior.mean() == pytest.approx(w @ values / w.sum(), rel=1e-9)
+    assert prior.sd() == pytest.approx(math.sqrt(w @ values**2 / w.sum() - (w @ values / w.sum()) ** 2), rel=1e-8)

@@ -199,7 +199,7 @@ class _Search:
         d, folded = len(base), np.array([axis.folded for axis in self.axes])
         near = np.concatenate([np.eye(d, dtype=np.int64), -np.eye(d, dtype=np.int64)])
         front = _unique(np.rint((np.array(modes) - base) / step).astype(np.int64))
-        seen, best = codes(front), -math.inf
+        seen, best = np.sort(codes(front)), -math.inf
         found: list[tuple[Integers, Array, Array, Array]] = []
         while len(front):
             value, psi, extra = self.at(base + front * step)
@@ -208,8 +208,10 @@ class _Search:
             onwards = (front[value > best - self.drop][:, None] + near).reshape(-1, d)
             onwards = _unique(onwards[~(folded & (onwards < 0)).any(axis=1)])
             numbers = codes(onwards)
-            new = ~np.isin(numbers, seen)
-            front, seen = onwards[new], np.concatenate([seen, numbers[new]])
+            near_seen = np.searchsorted(seen, numbers).clip(max=len(seen) - 1)
+            new = seen[near_seen] != numbers
+            # Sorting two sorted pieces is merging them.
+            front, seen = onwards[new], np.sort(np.concatenate([seen, numbers[new]]), kind="stable")
         place, value, psi, extra = (np.concatenate(part) for part in zip(*found, strict=True))
         kept = value > best - self.drop
         return self._summed(place[kept], value[kept], psi[kept], extra[kept], step, base)
@@ -234,4 +236,8 @@ def codes(place: Integers) -> Integers:
 
 
 def _unique(place: Integers) -> Integers:
-    return place[np.unique(codes(place), return_index=True)[1]] if len(place) else place
+    if len(place) == 0:
+        return place
+    numbers = codes(place)
+    order = np.argsort(numbers)
+    return np.asarray(place[order[np.concatenate([[True], np.diff(numbers[order]) > 0])]])

@@ -22,8 +22,8 @@ from bayesmeta.marginals import NormalMixture, Transformed, known
 from bayesmeta.posterior import Marginal
 from bayesmeta.values import Array, IntervalKind
 
-# What is left out of a mixture's nodes, all together.
-NEGLIGIBLE = 1e-17
+# What is left out of a mixture's nodes, all together; and as a share of the error where there are no heavy tails.
+NEGLIGIBLE, SHARE = 1e-17, 1e-4
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,7 +106,8 @@ class NodeSolution:
         if not var.any():
             return known(origin + float(mean[0]), kind)
         order = np.argsort(weight)
-        kept = np.sort(order[np.cumsum(weight[order]) > NEGLIGIBLE])
+        least = NEGLIGIBLE if self.tails.heavy else max(NEGLIGIBLE, SHARE * self.error_estimate)
+        kept = np.sort(order[np.cumsum(weight[order]) > least])
         notes: tuple[str, ...] = ()
         if grows and not self.tails.reaches(2.0, None, self.lattice.drop):
             notes = (
