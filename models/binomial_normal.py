@@ -21,13 +21,13 @@ Source: Smith, Spiegelhalter & Thomas (1995), Statistics in Medicine 14:2685-269
 informative priors: Günhan, Röver & Friede (2020), Research Synthesis Methods 11:74-90.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import special
 
-from bayesmeta.likelihoods.baselines import binomial_logpmf, integrate_baseline, logit_baseline
+from bayesmeta.likelihoods.baselines import baselines_given, binomial_logpmf, integrate_baseline, logit_baseline
 from bayesmeta.model import StudyLikelihoods, data_slots
 from bayesmeta.priors import HalfNormal, Normal, Prior
 from bayesmeta.studies import TwoByTwo
@@ -71,17 +71,27 @@ def centred(data: TwoByTwo, priors: Mapping[str, Prior]) -> "pm.Model":
 VARIANTS = {"centred": centred}
 
 
-def study_likelihoods(data: TwoByTwo, priors: Mapping[str, Prior]) -> StudyLikelihoods:
-    """Return log p(both arms given theta), the baseline integrated out over its prior."""
+def _both_arms(data: TwoByTwo) -> tuple[Callable[[Array, Array], Array], Callable[[Array, Prior], tuple[Array, Array]]]:
+    """Return the log likelihood of both arms given baseline and theta, and where its integrand is, given a prior."""
     events, n = (data.events_control, data.events_treatment), (data.n_control, data.n_treatment)
-    baseline = priors["baseline"]
 
     def arms(alpha: Array, theta: Array) -> Array:
         control = binomial_logpmf(events[0][:, None, None], n[0][:, None, None], alpha)
         return control + binomial_logpmf(events[1][:, None, None], n[1][:, None, None], alpha + theta)
 
+    def place(theta: Array, prior: Prior) -> tuple[Array, Array]:
+        return logit_baseline(theta, (0.0, 1.0), events, n, prior)
+
+    return arms, place
+
+
+def study_likelihoods(data: TwoByTwo, priors: Mapping[str, Prior]) -> StudyLikelihoods:
+    """Return log p(both arms given theta), the baseline integrated out over its prior."""
+    events, n = (data.events_control, data.events_treatment), (data.n_control, data.n_treatment)
+    baseline, (arms, place) = priors["baseline"], _both_arms(data)
+
     def loglik(theta: Array) -> Array:
-        center, width = logit_baseline(theta, (0.0, 1.0), events, n, baseline)
+        center, width = place(theta, baseline)
         return integrate_baseline(arms, baseline, theta, center, width, data.study)
 
     cells = np.stack([events[1], n[1] - events[1], events[0], n[0] - events[0]]) + 0.5
@@ -93,6 +103,11 @@ def study_likelihoods(data: TwoByTwo, priors: Mapping[str, Prior]) -> StudyLikel
         mu=priors["mu"],
         tau=priors["tau"],
     )
+
+
+def baseline_given(data: TwoByTwo, priors: Mapping[str, Prior], draws: Mapping[str, Array], uniform: Array) -> Array:
+    """Return draws of the baselines from their distribution given theta and both arms."""
+    return baselines_given(*_both_arms(data), draws["theta"], priors["baseline"], uniform)
 
 
 def _arms(data: TwoByTwo, priors: Mapping[str, Prior], theta: Any) -> None:

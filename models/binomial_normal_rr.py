@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import special
 
-from bayesmeta.likelihoods.baselines import asinh_exp, log_sinh, odds_product_loglik
+from bayesmeta.likelihoods.baselines import asinh_exp, log_sinh, odds_product_baseline, odds_product_loglik
 from bayesmeta.model import StudyLikelihoods, data_slots
 from bayesmeta.priors import HalfNormal, Normal, Prior
 from bayesmeta.studies import TwoByTwo
@@ -98,6 +98,12 @@ def study_likelihoods(data: TwoByTwo, priors: Mapping[str, Prior]) -> StudyLikel
         mu=priors["mu"],
         tau=priors["tau"],
     )
+
+
+def baseline_given(data: TwoByTwo, priors: Mapping[str, Prior], draws: Mapping[str, Array], uniform: Array) -> Array:
+    """Return draws of the baselines from their distribution given theta and the tables of counts."""
+    events, n = (data.events_control, data.events_treatment), (data.n_control, data.n_treatment)
+    return odds_product_baseline(half_log_odds_ratio, draws["theta"], events, n, priors["baseline"], uniform)
 
 
 def _arms(data: TwoByTwo, priors: Mapping[str, Prior], theta: Any) -> None:

@@ -20,12 +20,12 @@ the rate per unit of time in which person-time is given.
 Source: Stijnen, Hamza & Özdemir (2010), Statistics in Medicine 29:3046-3067.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayesmeta.likelihoods.baselines import integrate_baseline, log_rate_baseline, poisson_logpmf
+from bayesmeta.likelihoods.baselines import baselines_given, integrate_baseline, log_rate_baseline, poisson_logpmf
 from bayesmeta.model import StudyLikelihoods, data_slots
 from bayesmeta.priors import HalfNormal, Normal, Prior
 from bayesmeta.studies import PersonTime
@@ -73,17 +73,29 @@ def centred(data: PersonTime, priors: Mapping[str, Prior]) -> "pm.Model":
 VARIANTS = {"centred": centred}
 
 
-def study_likelihoods(data: PersonTime, priors: Mapping[str, Prior]) -> StudyLikelihoods:
-    """Return log p(both arms given theta), the baseline integrated out over its prior."""
+def _both_arms(
+    data: PersonTime,
+) -> tuple[Callable[[Array, Array], Array], Callable[[Array, Prior], tuple[Array, Array]]]:
+    """Return the log likelihood of both arms given baseline and theta, and where its integrand is, given a prior."""
     events, time = (data.events_control, data.events_treatment), (data.time_control, data.time_treatment)
-    baseline = priors["baseline"]
 
     def arms(alpha: Array, theta: Array) -> Array:
         control = poisson_logpmf(events[0][:, None, None], time[0][:, None, None], alpha)
         return control + poisson_logpmf(events[1][:, None, None], time[1][:, None, None], alpha + theta)
 
+    def place(theta: Array, prior: Prior) -> tuple[Array, Array]:
+        return log_rate_baseline(theta, events, time, prior)
+
+    return arms, place
+
+
+def study_likelihoods(data: PersonTime, priors: Mapping[str, Prior]) -> StudyLikelihoods:
+    """Return log p(both arms given theta), the baseline integrated out over its prior."""
+    events, time = (data.events_control, data.events_treatment), (data.time_control, data.time_treatment)
+    baseline, (arms, place) = priors["baseline"], _both_arms(data)
+
     def loglik(theta: Array) -> Array:
-        center, width = log_rate_baseline(theta, events, time, baseline)
+        center, width = place(theta, baseline)
         return integrate_baseline(arms, baseline, theta, center, width, data.study)
 
     return StudyLikelihoods(
@@ -94,6 +106,11 @@ def study_likelihoods(data: PersonTime, priors: Mapping[str, Prior]) -> StudyLik
         mu=priors["mu"],
         tau=priors["tau"],
     )
+
+
+def baseline_given(data: PersonTime, priors: Mapping[str, Prior], draws: Mapping[str, Array], uniform: Array) -> Array:
+    """Return draws of the baselines from their distribution given theta and both arms."""
+    return baselines_given(*_both_arms(data), draws["theta"], priors["baseline"], uniform)
 
 
 def _arms(data: PersonTime, priors: Mapping[str, Prior], theta: Any) -> None:

@@ -73,7 +73,7 @@ def _provenance(seed: int | None) -> dict[str, str | int]:
 def tree_of(
     variables: Mapping[str, Array], axes: Mapping[str, tuple[str, list[str]]], data: Any, seed: int | None
 ) -> "xr.DataTree":
-    """Return exact draws as an ArviZ DataTree with one chain: they are independent.
+    """Return exact draws as a DataTree with one chain, as the engine's door takes them to lay out and complete.
 
     Parameters
     ----------

@@ -1,9 +1,10 @@
 """The deterministic engine: quadrature over tau, or mu and tau, with an error estimate and no sampling error."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,6 +19,9 @@ from bayesmeta.model import Gaussian, Model, StudyLikelihoods
 from bayesmeta.posterior import Posterior
 from bayesmeta.priors import Prior
 from bayesmeta.values import Array
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 
 def solve(
@@ -46,7 +50,13 @@ def solve(
     ConvergenceError
         If the error estimate stays above the tolerance.
     """
-    options: dict[str, Any] = {} if tolerance is None else {"tolerance": tolerance}
+    solved = _solved(model, data, priors, seed, {} if tolerance is None else {"tolerance": tolerance})
+    return replace(solved, datatree=partial(_datatree, model, data, priors, solved.datatree))
+
+
+def _solved(
+    model: Model, data: Any, priors: Mapping[str, Prior], seed: int | None, options: dict[str, Any]
+) -> Posterior:
     if model.gaussian is not None:
         given = model.gaussian(data, priors)
         if not given.independent:
@@ -58,6 +68,19 @@ def solve(
     if model.study_likelihoods is not None:
         return exact.solve(model, data, priors, stated(model, data, priors), seed=seed, **options)
     raise ModelError(f"Model {model.name!r} offers no quadrature. Use engine='nuts'.")
+
+
+def _datatree(
+    model: Model,
+    data: Any,
+    priors: Mapping[str, Prior],
+    exact: Callable[[int, int | None], "xr.DataTree"],
+    draws: int,
+    seed: int | None,
+) -> "xr.DataTree":
+    from bayesmeta.engines.quadrature_tree import complete
+
+    return complete(model, data, priors, exact, draws, seed)
 
 
 def _likelihoods(given: Gaussian) -> StudyLikelihoods:

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     import xarray as xr
 
 
+# Draws of an average are independent, laid out in as many chains as those of a fit by quadrature.
+AVERAGE_CHAINS = 4
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Averaged:
     """How a model average was made.
@@ -155,9 +159,11 @@ def _all_alike(values: Sequence[float | None]) -> bool:
 
 def _mixed_draws(averaged: Averaged, draws: int, seed: int | None) -> "xr.DataTree":
     """Return draws of the average: a multinomial number from each fit, shuffled; what not every fit has is left out."""
+    import pandas as pd
     import xarray as xr
 
     rng = np.random.default_rng(seed)
+    draws += -draws % AVERAGE_CHAINS
     counts = rng.multinomial(draws, averaged.weights).tolist()
     sets = []
     for fitted, n in zip(averaged.posteriors, counts, strict=True):
@@ -166,7 +172,9 @@ def _mixed_draws(averaged: Averaged, draws: int, seed: int | None) -> "xr.DataTr
         sets.append(one.stack(sample=("chain", "draw")).reset_index("sample", drop=True).isel(sample=slice(n)))
     full = _shared(averaged.posteriors, sets)
     mixed = xr.concat(full, dim="sample").isel(sample=rng.permutation(draws))
-    mixed = mixed.rename(sample="draw").assign_coords(draw=np.arange(draws)).expand_dims(chain=[0])
+    chains = np.arange(AVERAGE_CHAINS), np.arange(draws // AVERAGE_CHAINS)
+    places = pd.MultiIndex.from_product(chains, names=("chain", "draw"))
+    mixed = mixed.assign_coords(xr.Coordinates.from_pandas_multiindex(places, "sample")).unstack("sample")
     mixed = mixed.transpose("chain", "draw", ...)
     return xr.DataTree.from_dict({"/posterior": mixed.assign_attrs(engine=AVERAGE)})
 

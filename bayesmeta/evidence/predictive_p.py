@@ -126,10 +126,13 @@ def _replicates(null: Posterior, draws: int, rng: np.random.Generator) -> tuple[
     if null.model.gaussian is None:
         raise ModelError(f"Model {null.model.name!r} has no normal likelihood to predict data sets from.")
     given = null.model.gaussian(null.data, null.priors)
-    sample = null.to_datatree(draws, int(rng.integers(2**31)))["posterior"].to_dataset().isel(chain=0)
+    sample = null.to_datatree(draws, int(rng.integers(2**31)))["posterior"].to_dataset()
 
     def drawn(name: str) -> Array:
-        return np.asarray(sample[name]) if name in sample else np.full(draws, known_value(null, name))
+        if name not in sample:
+            return np.full(draws, known_value(null, name))
+        value = np.asarray(sample[name])
+        return value.reshape(-1, *value.shape[2:])[:draws]
 
     beta = drawn("mu")[:, None] if given.terms == ("mu",) else drawn("beta")
     spread = np.sqrt(given.v + (drawn("tau") ** 2)[:, None])

@@ -402,18 +402,45 @@ def odds_product_baseline(
     theta, uniform
         ``(..., k)`` true effects, and probabilities at which the distribution functions are inverted.
     """
-    k = theta.shape[-1]
-    columns, at = (np.moveaxis(a, -1, 0).reshape(k, -1) for a in (theta, uniform))
-    arms, *both = _odds_product(half, columns, events, n, prior)
+    arms = _odds_product(half, _columns(theta), events, n, prior)[0]
+
+    def place(theta: Array, prior: Prior) -> tuple[Array, Array]:
+        return _odds_product(half, theta, events, n, prior)[1:]
+
+    return baselines_given(arms, place, theta, prior, uniform)
+
+
+def baselines_given(
+    arms: LogIntegrand,
+    place: Callable[[Array, Prior], tuple[Array, Array]],
+    theta: Array,
+    prior: Prior,
+    uniform: Array,
+) -> Array:
+    """Return draws of each study's baseline given its true effect and both arms, in the shape of `theta`.
+
+    Parameters
+    ----------
+    arms
+        Log likelihood of both arms, as in `integrate_baseline`.
+    place
+        Maps ``(k, m)`` true effects and a prior of the baseline to place and width of the integrand.
+    theta, uniform
+        ``(..., k)`` true effects, and probabilities at which the distribution functions are inverted.
+    """
+    columns, at = _columns(theta), _columns(uniform)
     # A narrow prior with heavy tails and the counts can each have a peak of their own.
-    _, *counts = _odds_product(half, columns, events, n, Normal(0.0, WIDEST))
     alone = tuple(np.full(columns.shape, value) for value in _rough(prior))
+    places = [place(columns, prior), place(columns, Normal(0.0, WIDEST)), (alone[0], alone[1])]
     drawn = quantiles(
-        lambda baseline, part: arms(baseline, columns[:, part, None]) + prior.logpdf(baseline),
-        [(both[0], both[1]), (counts[0], counts[1]), (alone[0], alone[1])],
-        at,
+        lambda baseline, part: arms(baseline, columns[:, part, None]) + prior.logpdf(baseline), places, at
     )
-    return np.asarray(np.moveaxis(drawn.reshape(k, *theta.shape[:-1]), 0, -1))
+    return np.asarray(np.moveaxis(drawn.reshape(theta.shape[-1], *theta.shape[:-1]), 0, -1))
+
+
+def _columns(values: Array) -> Array:
+    """Return ``(..., k)`` as ``(k, m)``."""
+    return np.asarray(np.moveaxis(values, -1, 0).reshape(values.shape[-1], -1))
 
 
 def _odds_product(

@@ -66,18 +66,49 @@ def datatree(
     if given is not None and not given.independent:
         return _hierarchical(given, data, run, quantities, options, 0 if seed is None else seed)
     groups = {"posterior": _posterior(data, run, quantities), "sample_stats": _stats(run, options)}
+    groups |= by_draws(model, data, priors, run.draws, 0 if seed is None else seed)
+    groups |= observed_groups(data)
+    return xr.DataTree.from_dict({f"/{name}": dataset for name, dataset in groups.items()})
+
+
+def by_draws(
+    model: Model, data: Any, priors: Mapping[str, Prior], draws: Mapping[str, Array], seed: int
+) -> "dict[str, xr.Dataset]":
+    """Return the groups that follow from draws of the parameters, ``(chains, draws, ...)``, true effects among them."""
+    groups: dict[str, xr.Dataset] = {}
     try:
-        loglik = marginal_loglik(model, data, priors, run.draws)
+        loglik = marginal_loglik(model, data, priors, draws)
     except ConvergenceError as error:
         # The draws themselves are as good as they were.
         warnings.warn(f"The DataTree has no log_likelihood. {error}", stacklevel=2)
         loglik = None
     if loglik is not None:
         groups["log_likelihood"] = _by_study({"y": loglik}, data)
-    groups["log_prior"] = _log_prior(model, priors, data, run)
-    groups |= _predictive(model, data, priors, run, 0 if seed is None else seed)
-    groups |= observed_groups(data)
-    return xr.DataTree.from_dict({f"/{name}": dataset for name, dataset in groups.items()})
+    groups["log_prior"] = _log_prior(model, priors, data, draws)
+    return groups | _predictive(model, data, priors, draws, seed)
+
+
+def block_groups(
+    given: Gaussian, model: Model, data: Any, priors: Mapping[str, Prior], draws: Mapping[str, Array], seed: int
+) -> "dict[str, xr.Dataset]":
+    """Return the groups that follow from draws of the parameters of a normal model of any structure."""
+    import xarray as xr
+
+    chains, n = next(iter(draws.values())).shape[:2]
+    coords, rng = _coords(chains, n), np.random.default_rng([seed, 2])
+
+    def group(variable: Array, dim: str, labels: Sequence[str]) -> "xr.Dataset":
+        return xr.Dataset({"y": ((*SAMPLE, dim), variable)}, coords={**coords, dim: list(labels)})
+
+    y = hierarchical.replicated(given, draws, rng)
+    loglik = hierarchical.block_loglik(given, draws)
+    groups = {
+        "log_likelihood": group(loglik, "block", hierarchical.block_labels(Covariance(given))),
+        "posterior_predictive": group(y, "row", given.study),
+        "log_prior": _log_prior(model, priors, data, draws),
+    }
+    prior = _prior_draws(model, data, priors, rng)
+    return groups if prior is None else {**groups, "prior": _prior_group(prior)}
 
 
 def _hierarchical(
@@ -264,39 +295,51 @@ def _cut_nodes(mu: Array, tau: Array, limits: tuple[float, float], creases: tupl
     return x, np.asarray(log_weight)
 
 
-def _log_prior(model: Model, priors: Mapping[str, Prior], data: Any, run: Run) -> "xr.Dataset":
+def _log_prior(model: Model, priors: Mapping[str, Prior], data: Any, draws: Mapping[str, Array]) -> "xr.Dataset":
     import xarray as xr
 
     variables = {}
     for name, prior in priors.items():
-        if name in run.draws and prior.support[0] < prior.support[1]:
+        if name in draws and prior.support[0] < prior.support[1]:
             known = resolved(prior, data)
-            value = known.logpdf(run.draws[name])
+            value = known.logpdf(draws[name])
             # A vector of parameters with one prior counts as one component.
             variables[name] = (SAMPLE, value if value.ndim == 2 else value.sum(axis=-1))
-    chains, draws = next(iter(run.stats.values())).shape
-    return xr.Dataset(variables, coords=_coords(chains, draws))
+    chains, n = next(iter(draws.values())).shape[:2]
+    return xr.Dataset(variables, coords=_coords(chains, n))
 
 
-def _predictive(model: Model, data: Any, priors: Mapping[str, Prior], run: Run, seed: int) -> "dict[str, xr.Dataset]":
-    """Return predictive draws from the posterior and from the priors, where the model can simulate."""
+def _prior_draws(
+    model: Model, data: Any, priors: Mapping[str, Prior], rng: np.random.Generator
+) -> dict[str, Array] | None:
+    """Return draws from the priors; None where one is improper, and predicts nothing."""
+    if not all(resolved(prior, data).proper for prior in priors.values()):
+        return None
+    return draw_prior(model, data, priors, (1, PRIOR_DRAWS), rng)
+
+
+def _prior_group(draws: Mapping[str, Array]) -> "xr.Dataset":
     import xarray as xr
 
+    variables = {
+        name: ((*SAMPLE, *(f"{name}_dim{i}" for i in range(value.ndim - 2))), value) for name, value in draws.items()
+    }
+    return xr.Dataset(variables, coords=_coords(1, PRIOR_DRAWS))
+
+
+def _predictive(
+    model: Model, data: Any, priors: Mapping[str, Prior], draws: Mapping[str, Array], seed: int
+) -> "dict[str, xr.Dataset]":
+    """Return predictive draws from the posterior and from the priors, where the model can simulate."""
     rng = np.random.default_rng([seed, 2])
     groups: dict[str, xr.Dataset] = {}
-    replicates = replicate(model, data, priors, run.draws, rng)
+    replicates = replicate(model, data, priors, draws, rng)
     if replicates is not None:
         groups["posterior_predictive"] = _by_study(replicates, data)
-    known = [resolved(prior, data) for prior in priors.values()]
-    # An improper prior predicts nothing.
-    if all(prior.proper for prior in known):
-        draws = draw_prior(model, data, priors, (1, PRIOR_DRAWS), rng)
-        variables = {
-            name: ((*SAMPLE, *(f"{name}_dim{i}" for i in range(value.ndim - 2))), value)
-            for name, value in draws.items()
-        }
-        groups["prior"] = xr.Dataset(variables, coords=_coords(1, PRIOR_DRAWS))
-        replicates = replicate(model, data, priors, draws, rng)
+    drawn = _prior_draws(model, data, priors, rng)
+    if drawn is not None:
+        groups["prior"] = _prior_group(drawn)
+        replicates = replicate(model, data, priors, drawn, rng)
         if replicates is not None:
             groups["prior_predictive"] = _by_study(replicates, data)
     return groups

@@ -73,14 +73,22 @@ def stratified_normal(shape: tuple[int, ...], rng: np.random.Generator) -> Array
     return np.asarray(special.ndtri(uniform).T.reshape(shape))
 
 
+def baselines(model: Model, data: Any, priors: Mapping[str, Prior], draws: Draws, seed: int) -> Array | None:
+    """Return ``(chains, draws, k)`` baselines given the other draws, as the model says; None where it says nothing."""
+    if model.baseline_given is None:
+        return None
+    uniform = special.ndtr(stratified_normal(draws["theta"].shape, np.random.default_rng([seed, 3])))
+    return model.baseline_given(data, priors, draws, uniform)
+
+
 def draw_baselines(
     model: Model, data: Any, priors: Mapping[str, Prior], run: Run, quantities: Quantities, seed: int
 ) -> tuple[Run, Quantities]:
     """Return both with the baselines that the program integrated out, drawn as the model says."""
     if model.baseline_given is None or "baseline" in run.draws or quantities.theta is None:
         return run, quantities
-    uniform = special.ndtr(stratified_normal(quantities.theta.shape, np.random.default_rng([seed, 3])))
-    baseline = model.baseline_given(data, priors, {**run.draws, "theta": quantities.theta}, uniform)
+    baseline = baselines(model, data, priors, {**run.draws, "theta": quantities.theta}, seed)
+    assert baseline is not None
     drawn = replace(quantities, sampled={**quantities.sampled, "baseline": baseline})
     return replace(run, draws={**run.draws, "baseline": baseline}), drawn
 
