@@ -11,8 +11,6 @@ from bayesmeta.resources import PACKAGE
 ACCEPTED = {
     # A mixture is written in text, and text is made of mixtures: one grammar in four files.
     frozenset({"priors.combine", "priors.foreign", "priors.mixtures", "priors.text"}),
-    # Draws of a posterior that has kinks are those of its panels; solving decides which it has.
-    frozenset({"engines.counts.draws", "engines.counts.solve"}),
     # A comparison prints itself as its table.
     frozenset({"compare.table", "compare.values"}),
 }

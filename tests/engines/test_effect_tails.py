@@ -193,9 +193,9 @@ def test_a_true_effect_that_does_not_add_up_is_refused(monkeypatch, wrong):
     """A likelihood divided out that is not the one averaged in would move all of a study's effect elsewhere."""
     from dataclasses import dataclass
 
-    from bayesmeta.engines.counts import solve
+    from bayesmeta.engines.counts import solution
 
-    one_study = solve.one_study
+    one_study = solution.one_study
 
     @dataclass
     class Off:
@@ -206,7 +206,7 @@ def test_a_true_effect_that_does_not_add_up_is_refused(monkeypatch, wrong):
 
     table = TwoByTwo([3, 5, 2], [30, 40, 25], [8, 9, 6], [30, 40, 25])
     assert math.isfinite(bm.fit(table, "binomial_normal").theta["Study 1"].mean())
-    monkeypatch.setattr(solve, "one_study", lambda averages, i: Off(one_study(averages, i)))
+    monkeypatch.setattr(solution, "one_study", lambda averages, i: Off(one_study(averages, i)))
     with pytest.raises(ConvergenceError, match="does not add up to 1"):
         bm.fit(table, "binomial_normal").theta["Study 1"].mean()
 

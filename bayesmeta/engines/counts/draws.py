@@ -13,7 +13,7 @@ from bayesmeta.engines.counts.kinks.draws import draw as draw_creased
 from bayesmeta.engines.counts.kinks.solution import CreasedSolution
 from bayesmeta.engines.counts.random_effects import StudentEffects
 from bayesmeta.engines.counts.random_effects_cut import LimitedEffects
-from bayesmeta.engines.counts.solve import ExactSolution
+from bayesmeta.engines.counts.solution import ExactSolution
 from bayesmeta.engines.draws import draw_tau, in_blocks, tree_of
 from bayesmeta.likelihoods.cut_normal import quantile
 from bayesmeta.values import Array

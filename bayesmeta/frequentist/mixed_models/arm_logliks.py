@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special
 
-from bayesmeta.likelihoods.baselines import NO_TABLE, hypergeometric_support
+from bayesmeta.likelihoods.conditional_tables import NO_TABLE, hypergeometric_support
 from bayesmeta.values import Array
 
 # Value, first derivative and expected information, each of the shape of the predictor.
