@@ -251,7 +251,10 @@ def _rows(thresholds: ArrayLike, m: int, name: str) -> Array:
 def _marginal(model: Model, data: Any, priors: Mapping[str, Any] | None) -> Gaussian:
     assert model.gaussian is not None
     checked = _data_for(model, data)
-    return model.gaussian(checked, model.with_priors(fill_defaults(checked, model.priors, priors)))
+    given = model.gaussian(checked, model.with_priors(fill_defaults(checked, model.priors, priors)))
+    if not given.independent:
+        raise ModelError(f"Model {model.name!r} has dependent rows here, so it cannot be batched. Use fit.")
+    return given
 
 
 def _many_data(data: Any) -> list[Any]:

@@ -79,8 +79,8 @@ def outcomes(name: str) -> list[str | None]:
 
 
 def _pairwise(kind: str) -> bool:
-    """Return whether a kind of data set is one of a comparison with one row a study."""
-    return "network" not in kind and not {SEVERAL, DIAGNOSTIC, DOSES} & set(kind.split(", "))
+    """Return whether a kind of data set is one of a comparison with one row a study, not pooled yet."""
+    return "network" not in kind and "pooled" not in kind and not {SEVERAL, DIAGNOSTIC, DOSES} & set(kind.split(", "))
 
 
 def tables() -> Iterator[tuple[str, str | None, str, StudyTable]]:

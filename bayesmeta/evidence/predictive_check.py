@@ -62,6 +62,8 @@ def predictive_check(posterior: Posterior, *, level: float = 0.95) -> tuple[Pred
     data = posterior.data
     if not isinstance(data, EffectSizes) or data.k < 2 or not posterior.model.abilities.closed_form:
         return ()
+    if not data.independent:
+        return ()
     return tuple(_predicted(posterior, data, i, level) for i in range(data.k))
 
 

@@ -126,6 +126,8 @@ def _replicates(null: Posterior, draws: int, rng: np.random.Generator) -> tuple[
     if null.model.gaussian is None:
         raise ModelError(f"Model {null.model.name!r} has no normal likelihood to predict data sets from.")
     given = null.model.gaussian(null.data, null.priors)
+    if not given.independent:
+        raise ModelError(f"Model {null.model.name!r} has dependent rows: predictive p-values take one row a study.")
     sample = null.to_datatree(draws, int(rng.integers(2**31)))["posterior"].to_dataset()
 
     def drawn(name: str) -> Array:

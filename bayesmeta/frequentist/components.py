@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -25,7 +24,7 @@ from bayesmeta.gaussian.covariance import Covariance
 from bayesmeta.gaussian.statement import Gaussian
 from bayesmeta.model import Model, load_model
 from bayesmeta.studies import DiagnosticTable
-from bayesmeta.values import Array, Interval, frozen_array
+from bayesmeta.values import Array, FrozenMap, Interval, frozen_array
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -319,7 +318,7 @@ def components(
         beta=frozen_array(beta),
         vcov=frozen_array(vcov),
         df=None if df is None else frozen_array(df),
-        psi=MappingProxyType(dict(zip(names, psi.tolist(), strict=True))),
+        psi=FrozenMap(dict(zip(names, psi.tolist(), strict=True))),
         loglik=float(likelihood(psi[None])[0]),
         Q=Q,
         Q_df=rank,
@@ -327,7 +326,7 @@ def components(
         k=int(getattr(effects, "k", given.n)),
         n=given.n,
         likelihood=likelihood,
-        fixed=MappingProxyType({n: float(v) for n, v in (fixed or {}).items()}),
+        fixed=FrozenMap({n: float(v) for n, v in (fixed or {}).items()}),
     )
 
 

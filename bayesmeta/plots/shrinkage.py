@@ -60,7 +60,7 @@ def shrinkage_data(posterior: Posterior, *, points: int = 41) -> ShrinkageData:
     Rubin (1981), J. Educ. Stat. 6:377-401.
     """
     check_single_fit(posterior, "a shrinkage plot")
-    if not posterior.model.abilities.closed_form or "tau" not in posterior.marginals:
+    if not posterior.model.abilities.batched or "tau" not in posterior.marginals:
         raise ModelError(
             f"Model {posterior.model.name!r} has no closed form given tau: this plot needs 'normal_normal'."
         )

@@ -69,7 +69,7 @@ def _count(question: Question, make: Any, most: int = MOST_STUDIES) -> int | Non
         return question.probabilities(data=[make(int(i)) for i in n])[0]
 
     # Without a closed form fits are made one by one, and those of many studies take long.
-    search = first_below if question.model.abilities.closed_form else first_below_one_by_one
+    search = first_below if question.model.abilities.batched else first_below_one_by_one
     return search(curve, question.target, most)
 
 

@@ -229,7 +229,8 @@ def _scaled_likelihood(model: Model, data: Any, alpha: float) -> tuple[Model, An
     """Return model and data whose likelihood of the studies' data, given their true effects, has the power alpha."""
     if isinstance(data, EffectSizes) and model.abilities.closed_form:
         # N(y; theta, v) ** alpha is N(y; theta, v / alpha) up to a constant.
-        return model, replace(data, sei=data.sei / math.sqrt(alpha), counts=None, observed={})
+        V = None if data.V is None else data.V / alpha
+        return model, replace(data, sei=data.sei / math.sqrt(alpha), V=V, counts=None, observed={})
     likelihoods = model.study_likelihoods
     assert likelihoods is not None
 

@@ -8,9 +8,12 @@ import numpy as np
 from scipy.special import ndtr
 
 from bayesmeta.effects import effect_sizes
-from bayesmeta.engines.gaussian.given_variances import condition, problem
+from bayesmeta.engines.gaussian.given_variances import Problem, condition, flat_sums, problem
 from bayesmeta.errors import ConvergenceError, DataError, ModelError
 from bayesmeta.events import Event, opposite
+from bayesmeta.gaussian.covariance import Covariance
+from bayesmeta.gaussian.statement import Gaussian
+from bayesmeta.gaussian.sums import kernel
 from bayesmeta.model import Model
 from bayesmeta.priors import fill_defaults, fixed_value
 from bayesmeta.sensitivity.many import Job, answers, known_at
@@ -94,7 +97,7 @@ class Question:
         assert self.model.gaussian is not None
         given = self.model.gaussian(self.data, self.priors)
         posed = problem(given)
-        at = condition(posed, np.asarray(tau, dtype=float))
+        at = condition(posed, np.asarray(tau, dtype=float), _sums(given, posed, np.asarray(tau, dtype=float)))
         mean, variance = at.combination(posed.to_gamma(np.ones(1)))
         weight = np.exp(at.logw - at.logw.max(axis=1, keepdims=True))
         weight /= weight.sum(axis=1, keepdims=True)
@@ -104,6 +107,15 @@ class Question:
             return np.full(len(mean), float(sign * (self.event.threshold - float(posed.origin[0])) > 0.0))
         away = (self.event.threshold - float(posed.origin[0]) - mean) / np.sqrt(variance)
         return np.asarray((weight * ndtr(sign * away)).sum(axis=1))
+
+
+def _sums(given: Gaussian, posed: Problem, tau: Array) -> Array | None:
+    """Return what dependent rows say given tau; None for independent ones, where it follows from their variances."""
+    if given.independent:
+        return None
+    covariance = Covariance(given)
+    logdet, M = kernel(covariance, np.column_stack([posed.Z, posed.r]))(covariance.scales(tau[:, None]))
+    return flat_sums(M, logdet, posed.p)
 
 
 def data_for(model: Model, data: Any, measure: str | None) -> tuple[Any, str]:

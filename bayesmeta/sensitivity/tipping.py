@@ -193,7 +193,7 @@ def _tried[T](search: Callable[[Question, list[str]], T], question: Question, no
 
 def _first_overturned(question: Question, curve: Callable[[Array], Array], x: Array) -> float | None:
     """Return the first place along a scan at which the conclusion falls."""
-    if not question.model.abilities.closed_form:
+    if not question.model.abilities.batched:
         return crossing_one_by_one(curve, x, question.target)
     return crossing(curve, x, question.target)
 
@@ -207,7 +207,7 @@ def _estimates(question: Question) -> EffectSizes:
 def _ladder(question: Question, low: float, high: float) -> Array:
     """Return scales of priors from low to high, so many to a factor of 10."""
     # One by one they take time.
-    per_decade = 4.0 if not question.model.abilities.closed_form else 8.0
+    per_decade = 4.0 if not question.model.abilities.batched else 8.0
     return np.geomspace(low, high, max(2, math.ceil(per_decade * math.log10(high / low)) + 1))
 
 
@@ -256,7 +256,7 @@ def _sceptical_sd(question: Question, notes: list[str]) -> float | None:
 
 
 def _tau_fixed(question: Question, notes: list[str]) -> float | None:
-    if not question.model.abilities.closed_form:
+    if not question.model.abilities.batched:
         notes.append(f"No tipping point of tau itself: model {question.model.name!r} has no closed form given tau.")
         return None
     taus = np.concatenate([[0.0], _taus(question)])
