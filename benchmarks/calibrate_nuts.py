@@ -67,7 +67,8 @@ def effect_design(model: Model, rng: np.random.Generator) -> EffectSizes:
         return EffectSizes(np.zeros(2 * K), sei, cluster=cluster, outcome=outcome, sampling_correlation=0.3)
     if model.takes_dependent_rows:
         cluster = np.repeat(np.arange(K), 3).astype(str)
-        return EffectSizes(np.zeros(3 * K), rng.uniform(0.1, 0.6, 3 * K), cluster=cluster)
+        R = 0.6 ** np.abs(np.subtract.outer(np.arange(K), np.arange(K)))
+        return EffectSizes(np.zeros(3 * K), rng.uniform(0.1, 0.6, 3 * K), cluster=cluster, R=R)
     X = np.column_stack([np.ones(K), rng.normal(size=K), np.arange(K) % 2])
     return EffectSizes(np.zeros(K), rng.uniform(0.1, 0.6, K), X=X, terms=("intercept", "year", "blinded"))
 

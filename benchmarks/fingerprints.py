@@ -32,6 +32,7 @@ def example(model: Model) -> object:
             terms=("intercept", "year"),
             cluster=cluster,
             outcome=outcome,
+            R=[[1.0, 0.5], [0.5, 1.0]] if model.takes_dependent_rows else None,
         )
     if data_type is DoseResponse:
         cases, n = [20, 14, 9, 30, 28, 40], [200, 100, 50, 300, 220, 250]

@@ -130,7 +130,7 @@ def _joined(V: ArrayLike | Sequence[ArrayLike]) -> ArrayLike:
     return np.asarray(V, dtype=float)
 
 
-def _check_definite(correlation: Array, labels: Sequence[str]) -> None:
+def _check_definite(correlation: Array, labels: Sequence[str], name: str = "V") -> None:
     count, block = sparse.csgraph.connected_components(sparse.csr_array(correlation != 0.0), directed=False)
     order = np.argsort(block, kind="stable")
     for rows in np.split(order, np.cumsum(np.bincount(block, minlength=count))[:-1]):
@@ -138,9 +138,9 @@ def _check_definite(correlation: Array, labels: Sequence[str]) -> None:
         if smallest[0] <= len(rows) * np.finfo(float).eps:
             worst = np.argsort(-np.abs(vectors[:, 0]))[:2]
             raise DataError(
-                f"V is not positive definite: the correlations of {', '.join(labels[rows[i]] for i in worst)} have the "
-                f"eigenvalue {smallest[0]:.3g}. Correlations between estimates of the same patients contradict each "
-                "other, or one estimate is a combination of others: correct V, or leave a row out."
+                f"{name} is not positive definite: the correlations of {', '.join(labels[rows[i]] for i in worst)} "
+                f"have the eigenvalue {smallest[0]:.3g}. They contradict each other, or one of these is a combination "
+                f"of others: correct {name}, or leave one out."
             )
 
 
@@ -164,3 +164,27 @@ def constant_correlation(correlation: float, sei: Array, cluster: Sequence[str],
     return covariance(
         np.where(same, correlation, 0.0) * np.outer(sei, sei) + np.diag((1 - correlation) * sei**2), sei, labels
     )
+
+
+def relation(R: ArrayLike, clusters: Sequence[str]) -> Array:
+    """Return the checked correlation of clusters' true effects.
+
+    Raises
+    ------
+    DataError
+        If it has another size, is not symmetric with ones on its diagonal, or is not positive definite.
+    """
+    matrix = _square(R)
+    if len(matrix) != len(clusters):
+        raise DataError(
+            f"R has {len(matrix)} rows for {len(clusters)} clusters ({clusters[0]}, ...): give one for each."
+        )
+    if not np.isfinite(matrix).all() or np.max(np.abs(matrix - matrix.T)) > ROUNDING:
+        raise DataError("R is not symmetric, or holds what is no number: it is a matrix of correlations.")
+    wrong = np.abs(np.diagonal(matrix) - 1.0) > ROUNDING
+    if wrong.any():
+        i = int(np.argmax(wrong))
+        raise DataError(f"R has {matrix[i, i]:g} for {clusters[i]} with itself: a correlation is 1 there.")
+    matrix = 0.5 * (matrix + matrix.T)
+    _check_definite(matrix, clusters, "R")
+    return frozen_array(matrix)

@@ -9,7 +9,14 @@ from numpy.typing import ArrayLike
 
 from bayesmeta.errors import DataError
 from bayesmeta.studies.counts import TwoByTwo
-from bayesmeta.studies.dependent_rows import constant_correlation, covariance, row_labels, standard_errors, text_column
+from bayesmeta.studies.dependent_rows import (
+    constant_correlation,
+    covariance,
+    relation,
+    row_labels,
+    standard_errors,
+    text_column,
+)
 from bayesmeta.studies.exact_models import fit_the_counts
 from bayesmeta.studies.labels import check_lengths, kept, labels
 from bayesmeta.studies.records import Adjustment, Exclusion
@@ -57,6 +64,9 @@ class EffectSizes(Travels):
     scale
         Must be ``"analysis"``: state ``"natural"`` for ratios as papers print them, and you are told how to bring
         them to the log scale instead of pooling them as they are.
+    R
+        Known correlation of the clusters' true effects, e.g. of species by their phylogeny: a square matrix, clusters
+        in the order in which they first appear in the rows.
     cluster
         ``(n,)`` labels of what rows belong to together, where that is not the study: a laboratory, a family of trials.
     outcome
@@ -95,6 +105,7 @@ class EffectSizes(Travels):
     effect: tuple[str, ...] | None
     V: Array | None
     observed: Mapping[str, Array]
+    R: Array | None
 
     # Not made by the decorator: variances and a common correlation are ways to give what is kept in another form.
     def __init__(
@@ -119,6 +130,7 @@ class EffectSizes(Travels):
         vi: ArrayLike | None = None,
         sampling_correlation: float | None = None,
         observed: Mapping[str, ArrayLike] | None = None,
+        R: ArrayLike | None = None,
     ) -> None:
         yi = column("yi", yi)
         sei = column("sei", standard_errors(sei, vi, V))
@@ -141,6 +153,7 @@ class EffectSizes(Travels):
         seen = {name: column(name, values) for name, values in (observed or {}).items()}
         check_lengths(study, {name: len(values) for name, values in seen.items()})
         observed = FrozenMap(seen)
+        R = None if R is None else relation(R, tuple(dict.fromkeys(cluster)))
         given = locals()
         for field in fields(type(self)):
             object.__setattr__(self, field.name, given[field.name])
@@ -163,7 +176,7 @@ class EffectSizes(Travels):
     @property
     def independent(self) -> bool:
         """Whether each row is a study of its own: no two belong together, and no two estimates are correlated."""
-        return self.V is None and self.k == self.n
+        return self.V is None and self.R is None and self.k == self.n
 
     @property
     def moderators(self) -> tuple[str, ...]:
@@ -195,7 +208,15 @@ class EffectSizes(Travels):
             counts=None if self.counts is None else self.counts.drop(names),
             adjusted=tuple(a for a in self.adjusted if a.study not in names),
             observed={name: values[keep] for name, values in self.observed.items()},
+            R=None if self.R is None else self._relation_of(_taken(self.cluster, keep)),
         )
+
+    def _relation_of(self, cluster: Sequence[str]) -> Array:
+        """Return the correlations of the clusters that stay, in the order in which they then appear."""
+        assert self.R is not None
+        place = {label: i for i, label in enumerate(dict.fromkeys(self.cluster))}
+        kept_rows = [place[label] for label in dict.fromkeys(cluster)]
+        return self.R[np.ix_(kept_rows, kept_rows)]
 
     def to_frame(self) -> "pd.DataFrame":
         """Return a pandas DataFrame, one row an effect."""

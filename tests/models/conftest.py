@@ -46,6 +46,7 @@ def clustered(k: int = 4, seed: int = 1) -> EffectSizes:
         X=np.column_stack([np.ones(n), rng.normal(size=n)]),
         terms=("intercept", "year"),
         sampling_correlation=0.4,
+        R=0.5 + 0.5 * np.eye(k),
     )
 
 
