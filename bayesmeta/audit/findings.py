@@ -14,7 +14,7 @@ import numpy as np
 
 from bayesmeta.audit.published_results import check_published, two_by_two_columns
 from bayesmeta.effects import effect_sizes
-from bayesmeta.errors import BayesMetaError, DataWarning
+from bayesmeta.errors import BayesMetaError, DataError, DataWarning
 from bayesmeta.frequentist import pool
 from bayesmeta.reading.totals import total_rows
 from bayesmeta.studies import EffectSizes, StudyTable
@@ -327,13 +327,20 @@ def _effects(table: StudyTable, measure: str) -> EffectSizes | None:
         return None
 
 
+def _asked(table: StudyTable, measure: str) -> EffectSizes:
+    """Return effects of the measure that is asked about, without the empty studies unless there are no others."""
+    try:
+        return effect_sizes(table, measure, drop00=True, inestimable="exclude")
+    except DataError:
+        # Any other reason than that no study has an event is the user's to hear.
+        return effect_sizes(table, measure, inestimable="exclude")
+
+
 def _outliers(table: StudyTable, measure: str | None) -> list[Finding]:
     chosen = measure or _default_measure(table)
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always", DataWarning)
-        effects = (
-            effect_sizes(table, chosen, drop00=True, inestimable="exclude") if measure else _effects(table, chosen)
-        )
+        effects = _asked(table, measure) if measure else _effects(table, chosen)
     found = [Finding("standard errors", str(w.message), look=True) for w in said if isinstance(w.message, DataWarning)]
     if effects is None or effects.k < 3:
         return found

@@ -51,6 +51,10 @@ def report(
         list[str] | None,
         typer.Option(help="Prior for a data file, e.g. 'tau=half_normal(1)'; may be repeated."),
     ] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(help="Model for a data file, e.g. hypergeometric_normal; may be repeated, the first is primary."),
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the sampler, in place of the protocol's.", min=0)] = None,
     draws: Annotated[int | None, typer.Option(help="NUTS draws kept of each chain.", min=100)] = None,
     title: Annotated[str, typer.Option(help="Title of the report of a data file.")] = "",
@@ -79,6 +83,7 @@ def report(
         priors=_priors(prior or []),
         seed=seed,
         title=title,
+        models=tuple(model or ()),
         reading=data.reading,
         zero_cells=data.zero_cells,
     )

@@ -22,6 +22,7 @@ def report(
     level: float | None = None,
     seed: int | None = None,
     title: str = "",
+    model: str | Sequence[str] = (),
     **sampling: Any,
 ) -> Path:
     """Analyse, write the report, and return its path.
@@ -36,6 +37,9 @@ def report(
     measure, benefit, priors, level, title
         For a source that is not a protocol: effect measure (``"OR"`` when not given), direction that
         is a benefit, priors as text, level of the intervals, heading.
+    model
+        For a source that is not a protocol: model or models, the first the primary one; ``normal_normal`` when not
+        given.
     outcome
         Which outcomes; all of a protocol when not given.
     engine
@@ -64,7 +68,15 @@ def report(
     check_writable(path)
     names = (outcome,) if isinstance(outcome, str) else tuple(outcome)
     protocol, tables = plan_for(
-        source, measure=measure, benefit=benefit, outcomes=names, priors=priors, level=level, seed=seed, title=title
+        source,
+        measure=measure,
+        benefit=benefit,
+        outcomes=names,
+        priors=priors,
+        level=level,
+        seed=seed,
+        title=title,
+        models=(model,) if isinstance(model, str) else tuple(model),
     )
     chosen = names if tables is None else ()
     return write(analyse(protocol, tables=tables, outcomes=chosen, engine=engine, seed=seed, sampling=sampling), path)

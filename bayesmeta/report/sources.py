@@ -25,6 +25,7 @@ def plan_for(
     title: str = "",
     reading: Mapping[str, Any] | None = None,
     zero_cells: Mapping[str, Any] | None = None,
+    models: tuple[str, ...] = (),
 ) -> "tuple[Protocol, dict[str, Data] | None]":
     """Return the protocol to carry out, and its tables when the data are already in memory.
 
@@ -34,13 +35,22 @@ def plan_for(
         Protocol, path, or data; the other arguments are for a source that is not a protocol.
     reading, zero_cells
         Keys of the sections [data] and [zero_cells] of a protocol.
+    models
+        Names of models, the first the primary one; the protocol's default when empty.
 
     Raises
     ------
     ModelError
         If options are given that a protocol states itself.
     """
-    given = {"measure": measure, "benefit": benefit, "priors": priors, "level": level, "title": title or None}
+    given: dict[str, Any] = {
+        "measure": measure,
+        "benefit": benefit,
+        "priors": priors,
+        "level": level,
+        "title": title or None,
+    }
+    given["models"] = models or None
     if isinstance(source, Protocol) or (isinstance(source, str | Path) and Path(source).suffix.lower() == ".toml"):
         said = [name for name, value in given.items() if value is not None] + [*(reading or {}), *(zero_cells or {})]
         if said:
@@ -53,6 +63,7 @@ def plan_for(
         "seed": seed,
         "priors": None if priors is None else _priors(priors),
         "title": title or None,
+        "models": models or None,
     }
     update = {name: value for name, value in extra.items() if value is not None}
     if isinstance(source, StudyTable | TwoByTwo | EffectSizes):

@@ -168,6 +168,22 @@ def test_priors_of_a_data_file_can_be_given(bayesmeta_cli, tmp_path):
     assert "NAME=PRIOR" in err
 
 
+def test_the_model_that_messages_name_can_be_asked_for(bayesmeta_cli, tmp_path):
+    """Ten studies of 0/50 against 0/50 by the model that the caveat names: a benefit is as probable as not."""
+    (tmp_path / "none.csv").write_text(HEADER + "".join(f"S{i},0,50,0,50\n" for i in range(10)))
+    arguments = ("none.csv", "--measure", "OR", "--benefit", "lower")
+    code, out, err = quick(bayesmeta_cli, *arguments)
+    assert (code, err) == (0, "")
+    assert "fit the 'hypergeometric_normal' model on the counts" in " ".join(out.split())
+    code, out, err = quick(bayesmeta_cli, *arguments, "--model", "hypergeometric_normal")
+    assert (code, err) == (0, "")
+    row = next(line for line in out.splitlines() if line.startswith("Bayesian"))
+    assert row.split()[-2:] == ["0.500", "0.500"]
+    code, _, err = quick(bayesmeta_cli, *arguments, "--model", "hypergeometrc_normal")
+    assert code == 2
+    assert "Did you mean 'hypergeometric_normal'" in err
+
+
 def test_the_input_is_never_overwritten(bayesmeta_cli, tmp_path):
     """--out naming the data file is refused and the data stay."""
     (tmp_path / "some.csv").write_text(HEADER + ROWS)
