@@ -10,7 +10,7 @@ from bayesmeta.effects import MEASURES
 from bayesmeta.errors import BayesMetaError
 from bayesmeta.events import Benefit, between, side_of_benefit
 from bayesmeta.fit import fit
-from bayesmeta.frequentist import MixedFit, glmm, mantel_haenszel, pool
+from bayesmeta.frequentist import ComponentsFit, MixedFit, components, glmm, mantel_haenszel, pool
 from bayesmeta.frequentist.printing import OUTSIDE
 from bayesmeta.frequentist.result import PooledFit
 from bayesmeta.model import Model, load_model
@@ -28,6 +28,7 @@ COUNTS_WORDS = {
 ENGINE_LABELS = {"auto": "auto", "quadrature": "quadrature", "nuts": "NUTS"}
 # Mixed models shown beside models of counts: given each study's total, and with an intercept for each study.
 MIXED = {"CM.EL": ("OR", "IRR"), "UM.FS": ("OR", "RR", "IRR")}
+REML_CR2 = "REML, cluster-robust (CR2)"
 MH_RANDOM = "Mantel-Haenszel random"
 MH_COMMON = "Mantel-Haenszel common"
 DL_WALD = "DerSimonian-Laird"
@@ -84,12 +85,16 @@ def make_rows(
     return rows, tuple(r for r in results if isinstance(r, Absent))
 
 
-type Method = Callable[[], PooledFit] | str
+type Method = Callable[[], PooledFit | ComponentsFit] | str
 
 
 def _methods(effects: EffectSizes, counts: Counts, plan: Plan) -> dict[str, Method]:
     """Return each classical method as a call, or as the reason why there is none."""
     level = plan.level
+    if not effects.independent:
+        # Rows that belong together: what takes each of them for a study of its own has no place beside them.
+        named = next(name for name in plan.models if load_model(name).takes_dependent_rows)
+        return {REML_CR2: lambda: components(effects, model=named, robust="CR2", level=level)}
     known = next((m for m in MH_MEASURES if m == effects.measure), None)
 
     def pooled(*, random: bool) -> PooledFit:
@@ -117,9 +122,32 @@ def _classical(method: str, compute: Method, without: tuple[str, ...]) -> Row | 
     if isinstance(compute, str):
         return Absent(method, compute, without)
     try:
-        return classical_row(method, compute(), without)
+        found = compute()
+        return (
+            components_row(method, found, without)
+            if isinstance(found, ComponentsFit)
+            else classical_row(method, found, without)
+        )
     except BayesMetaError as error:
         return Absent(method, str(error), without)
+
+
+def components_row(method: str, fit: ComponentsFit, without: tuple[str, ...] = ()) -> Row:
+    """Return the row of a classical fit with several variance components: tau is that between studies or clusters."""
+    others = [f"{name} = {value:.3g}" for name, value in fit.psi.items() if name != "tau"]
+    return Row(
+        method=method,
+        kind="classical",
+        k=fit.k,
+        mu=fit.mu,
+        interval=fit.ci[0],
+        tau=fit.psi.get("tau"),
+        prediction=next(iter(fit.predict()), None),
+        p_value=float(fit.p_value[0]),
+        without=without,
+        note=f"{fit.n} rows; {', '.join(others)}." if others else f"{fit.n} rows.",
+        source=fit,
+    )
 
 
 def _mixed(effects: EffectSizes, counts: Counts, plan: Plan, without: tuple[str, ...]) -> tuple[Row | Absent, ...]:

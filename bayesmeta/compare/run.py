@@ -116,6 +116,12 @@ def _engines(engine: str) -> tuple[str, ...]:
     return ("quadrature", "nuts") if engine == "both" else (engine,)
 
 
+def _check_rows(effects: EffectSizes, model: Model | None) -> None:
+    """Refuse dependent rows beside a model, and classical rows, that take one row a study."""
+    if model is None or not model.takes_dependent_rows:
+        effects.check_independent("compare")
+
+
 def _effects_of(
     data: Data | PersonTime, measure: str | None, model: Model | None, zero: Mapping[str, Any]
 ) -> tuple[EffectSizes, Counts]:
@@ -128,7 +134,7 @@ def _effects_of(
             raise ModelError(
                 f"The effect sizes are {data.measure}, not {measure}: leave measure out or give the counts."
             )
-        data.check_independent("compare")
+        _check_rows(data, model)
         if data.moderators:
             raise DataError(
                 f"Rows side by side are about one mean effect, and these effects have moderators "
@@ -137,7 +143,7 @@ def _effects_of(
             )
         return data, counts_of(data)
     effects = effect_sizes(data, measure=measure or own or "OR", **zero)
-    effects.check_independent("compare")
+    _check_rows(effects, model)
     return effects, counts_of(effects)
 
 

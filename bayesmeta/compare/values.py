@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from bayesmeta.errors import ModelError, unknown
 from bayesmeta.events import Benefit
+from bayesmeta.frequentist.components import ComponentsFit
 from bayesmeta.frequentist.result import PooledFit
 from bayesmeta.posterior import Posterior
 from bayesmeta.studies import EffectSizes, PublishedResult
@@ -64,7 +65,7 @@ class Row:
     p_benefit_new: float | None = None
     without: tuple[str, ...] = ()
     note: str = ""
-    source: PublishedResult | PooledFit | Posterior | None = None
+    source: PublishedResult | PooledFit | ComponentsFit | Posterior | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -146,3 +146,18 @@ def test_a_contrast_of_coefficients():
     assert post.contrast({"dose": -2.0}).mean() == pytest.approx(-2.0 * post.beta["dose"].mean(), abs=1e-12)
     with pytest.raises(ModelError, match="Did you mean 'dose'"):
         post.contrast({"doze": 1.0})
+
+
+def test_rows_side_by_side_respect_the_clusters():
+    """Beside the posterior stands REML with cluster-robust errors, and nothing that takes rows for studies."""
+    comparison = bm.compare(DATA, model="multilevel", benefit="higher")
+    assert [row.kind for row in comparison.rows] == ["classical", "bayesian"]
+    classical, bayesian = comparison.rows
+    robust = bm.frequentist.components(DATA, robust="CR2")
+    assert (classical.mu, classical.tau, classical.k) == (robust.mu, robust.psi["tau"], 3)
+    assert tuple(classical.interval) == tuple(robust.ci[0])
+    assert bayesian.mu == pytest.approx(bm.fit(DATA, "multilevel").mu.median())
+    assert "6 rows; omega" in classical.note
+    assert "REML, cluster-robust (CR2)" in str(comparison)
+    with pytest.raises(DataError, match="6 rows of 3 studies"):
+        bm.compare(DATA, model=("multilevel", "normal_normal"))
