@@ -33,6 +33,11 @@ COUNTS = TABLE.two_by_two()
 EFFECTS = bm.effect_sizes(TABLE, measure="OR")
 TIMES = bm.PersonTime([3, 0, 7], [100, 80, 210], [6, 2, 9], [95, 90, 200])
 MODERATED = dataclasses.replace(EFFECTS, X=np.column_stack([np.ones(EFFECTS.k), np.arange(EFFECTS.k)]), terms=())
+CLUSTERED = bm.EffectSizes(
+    [0.1, 0.5, 0.2, 0.9], [0.2, 0.3, 0.2, 0.3], study=["a", "a", "b", "c"], sampling_correlation=0.5
+)
+DIAGNOSTIC = bm.DiagnosticTable([30, 41, 25], [5, 9, 4], [4, 8, 7], [42, 58, 80])
+DOSES = bm.DoseResponse(["a"] * 3 + ["b"] * 3, [0, 1, 2] * 2, [20, 14, 9] * 2, [200, 100, 50] * 2, "ir")
 PROPER = {"mu": "normal(0, 2.82)", "tau": "half_normal(0.5)"}
 
 POSTERIORS = {
@@ -186,6 +191,11 @@ def public_values() -> dict[str, object]:
         "permutation_test": frequentist.permutation_test(fitted, permutations=20),
         "pet_peese": frequentist.pet_peese(EFFECTS),
         "trim_and_fill": frequentist.trim_and_fill(EFFECTS),
+        "components": frequentist.components(CLUSTERED, robust="CR2"),
+        "diagnostic": frequentist.diagnostic(DIAGNOSTIC),
+        "diagnostic_table": DIAGNOSTIC,
+        "dose_response": DOSES,
+        "glmm": frequentist.glmm(COUNTS),
         "implied": priors.implied("half_normal(0.5)"),
         "map_prior": priors.map_prior(normal.theta_new),
         "turner": priors.turner2015("all-cause mortality", "pharmacological vs placebo/control"),

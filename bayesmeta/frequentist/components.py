@@ -24,14 +24,14 @@ from bayesmeta.gaussian.covariance import Covariance
 from bayesmeta.gaussian.statement import Gaussian
 from bayesmeta.model import Model, load_model
 from bayesmeta.studies import DiagnosticTable
-from bayesmeta.values import Array, FrozenMap, Interval, frozen_array
+from bayesmeta.values import Array, FrozenMap, Interval, Travels, frozen_array
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
 @dataclass(frozen=True, eq=False)
-class ComponentsFit:
+class ComponentsFit(Travels):
     """A classical fit with several variance components, on the analysis scale.
 
     Parameters

@@ -8,14 +8,14 @@ import numpy as np
 from bayesmeta.errors import DataError
 from bayesmeta.studies.effect_sizes import EffectSizes
 from bayesmeta.studies.labels import check_labels, kept, labels
-from bayesmeta.values import Array, column
+from bayesmeta.values import Array, Travels, column
 
 CELLS = ("tp", "fp", "fn", "tn")
 OUTCOMES = ("sensitivity", "specificity")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class DiagnosticTable:
+class DiagnosticTable(Travels):
     """True and false positives and negatives of ``k`` studies of one test.
 
     Parameters

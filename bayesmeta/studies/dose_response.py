@@ -9,7 +9,7 @@ from scipy.optimize import root
 from bayesmeta.errors import ConvergenceError, DataError, unknown
 from bayesmeta.studies.dependent_rows import text_column
 from bayesmeta.studies.effect_sizes import EffectSizes
-from bayesmeta.values import Array, column
+from bayesmeta.values import Array, Travels, column
 
 type Shape = Literal["linear", "quadratic", "spline"]
 
@@ -20,7 +20,7 @@ QUANTILES = (0.1, 0.5, 0.9)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class DoseResponse:
+class DoseResponse(Travels):
     """Cases and log relative risks at several doses of each study.
 
     Every study has one reference row, that without a standard error; its effect is 0.
