@@ -37,9 +37,13 @@ if TYPE_CHECKING:
     from bayesmeta.frequentist.pool import CI_RULES as CI_RULES
     from bayesmeta.frequentist.pool import pool as pool
     from bayesmeta.frequentist.prediction import prediction_interval as prediction_interval
+    from bayesmeta.frequentist.publication_ratio import PublicationRatio as PublicationRatio
+    from bayesmeta.frequentist.publication_ratio import publication_ratio as publication_ratio
     from bayesmeta.frequentist.rank_test import begg as begg
     from bayesmeta.frequentist.regression import regress as regress
     from bayesmeta.frequentist.result import PooledFit as PooledFit
+    from bayesmeta.frequentist.selection_models.selection_fit import SelectionFit as SelectionFit
+    from bayesmeta.frequentist.selection_models.selection_fit import selection as selection
     from bayesmeta.frequentist.significance import Test as Test
     from bayesmeta.frequentist.tau2 import TAU2_ESTIMATORS as TAU2_ESTIMATORS
     from bayesmeta.frequentist.trim_fill import trim_and_fill as trim_and_fill
@@ -53,6 +57,8 @@ _PUBLIC: dict[str, str] = {
     "MixedFit": "mixed_models.mixed_model",
     "PermutationTest": "permutation",
     "PooledFit": "result",
+    "PublicationRatio": "publication_ratio",
+    "SelectionFit": "selection_models.selection_fit",
     "TAU2_ESTIMATORS": "tau2",
     "Test": "significance",
     "TwoByTwoFit": "counts_fit",
@@ -80,7 +86,9 @@ _PUBLIC: dict[str, str] = {
     "pool": "pool",
     "pool_many": "batch",
     "prediction_interval": "prediction",
+    "publication_ratio": "publication_ratio",
     "regress": "regression",
+    "selection": "selection_models.selection_fit",
     "tau2_interval": "heterogeneity",
     "trim_and_fill": "trim_fill",
 }

@@ -1,0 +1,1 @@
+"""Selection models by maximum likelihood: weight functions of the p-value, and one maximiser."""
