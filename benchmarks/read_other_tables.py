@@ -26,15 +26,20 @@ ROWS = 8
 """Rows of a table that are kept for the test."""
 
 
+def name_of(path: Path) -> str:
+    """Return a table's name in the record: files that are not CSV keep their ending."""
+    return path.stem if path.suffix == ".csv" else path.name
+
+
 def read(path: Path) -> dict[str, object]:
     """Return how a table was read, or why it was refused."""
     try:
         table = bm.read_studies(path)
     except DataError as error:
-        reason = str(error).removeprefix(f"{path}: ").removeprefix(f"{path}, ")
-        return {"table": path.stem, "result": "refused", "studies": 0, "what": reason[:160]}
+        reason = str(error).replace(str(path), path.name).removeprefix(f"{path.name}: ").removeprefix(f"{path.name}, ")
+        return {"table": name_of(path), "result": "refused", "studies": 0, "what": reason[:160]}
     what = "; ".join(f"{name} <- {header}" for name, header in table.mapping.items())
-    return {"table": path.stem, "result": "read", "studies": table.k, "what": what}
+    return {"table": name_of(path), "result": "read", "studies": table.k, "what": what}
 
 
 def sample(path: Path) -> dict[str, object] | None:

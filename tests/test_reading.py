@@ -38,8 +38,9 @@ def test_the_stenting_table_is_read_with_its_lines_and_its_mapping():
 
 @pytest.mark.parametrize("path", sorted(DATA.glob("*.csv")), ids=lambda p: p.stem)
 def test_every_data_set_is_a_table_or_says_what_it_lacks(path):
-    """The shipped data sets are read, outcome by outcome; an index is no study table."""
-    if path.stem in ("INDEX", "rescue_stenting_published"):
+    """The shipped data sets are read, outcome by outcome; an index is no table of effects."""
+    # True and false positives are two effects a study, not a table of one: the diagnostic models take them.
+    if path.stem in ("INDEX", "rescue_stenting_published", "alcohol_screening_kriston2008"):
         with pytest.raises(DataError):
             read_studies(path)
         return
