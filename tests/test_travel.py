@@ -184,6 +184,8 @@ def public_values() -> dict[str, object]:
         "mantel_haenszel": frequentist.mantel_haenszel(COUNTS, measure="OR"),
         "peto": frequentist.peto(COUNTS),
         "pool": frequentist.pool(EFFECTS),
+        "publication_ratio": frequentist.publication_ratio(EFFECTS, direction="less"),
+        "selection": frequentist.selection(EFFECTS, side="less", weight="negexp"),
         "pool_many": frequentist.pool_many(EFFECTS.yi[None], EFFECTS.vi[None]),
         "regress": fitted,
         "test": fitted.test(["x"]),
