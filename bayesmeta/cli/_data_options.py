@@ -48,6 +48,11 @@ _READING: dict[str, tuple[Any, typer.models.OptionInfo, Any]] = {
         typer.Option("--total-rows", help="A row that is the total of the others: refuse, exclude, or a study."),
         "refuse",
     ),
+    "ci_level": (
+        float | None,
+        typer.Option("--ci-level", help="Level of the limits in the file; else as their headers say, or 0.95."),
+        None,
+    ),
 }
 _EFFECTS: dict[str, tuple[Any, typer.models.OptionInfo, Any]] = {
     "add": (float | None, typer.Option("--add", help="Added to zero cells; 0.5 where none is given."), None),

@@ -16,7 +16,7 @@ from bayesmeta.effects.standard_errors import (
     se_from_variance,
     warn_asymmetric,
 )
-from bayesmeta.errors import DataError, DataWarning
+from bayesmeta.errors import DataError, DataWarning, option
 from bayesmeta.values import Array
 
 register(Measure("GEN", "estimate", ("yi", "sei"), "Effect", "effect", IDENTITY))
@@ -32,6 +32,32 @@ SOURCES: tuple[tuple[str, ...], ...] = (
 )
 # (O - E) / V estimates these log ratios (Yusuf et al. 1985, Prog. Cardiovasc. Dis. 27:335-371).
 O_E_MEASURES = ("PETO", "OR", "HR", "IRR")
+
+
+def refuse_another_measure(
+    measure: Measure, columns: Mapping[str, object], headers: Mapping[str, str], holds: Sequence[str]
+) -> None:
+    """Raise a DataError where effects are of another measure by the name of their column.
+
+    Parameters
+    ----------
+    measure
+        The one asked for. As a generic measure anything can be pooled that is on the analysis scale.
+    columns, headers
+        Of the table: values, and from our name to the header each was read from.
+    holds
+        Measures the effects may be by their header; empty where it says nothing.
+    """
+    used = (source_of(columns, measure) or ("",))[0]
+    generic = measure.name == "GEN" and holds and (used == "yi" or not MEASURES[holds[0]].ratio)
+    if not holds or used not in ("yi", "estimate") or measure.name in holds or generic:
+        return
+    header = headers.get(used, used)
+    raise DataError(
+        f"{measure.name} was asked for, but column {header!r} holds {MEASURES[holds[0]].label.lower()}s by its name. "
+        f"Ask for {option('measure', holds[0])}; or, if the name misleads, say what the column is: "
+        f"{option('columns', header, key=used)}."
+    )
 
 
 def source_of(columns: Mapping[str, object], measure: Measure) -> tuple[str, ...] | None:
@@ -224,4 +250,4 @@ def _refuse_natural(measure: Measure, columns: Mapping[str, Array], study: Seque
         )
 
 
-__all__ = ["MEASURES", "looks_natural", "ready_estimates", "source_of"]
+__all__ = ["MEASURES", "looks_natural", "ready_estimates", "refuse_another_measure", "source_of"]

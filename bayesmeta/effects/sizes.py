@@ -11,7 +11,7 @@ from bayesmeta.effects.checks import check_columns
 from bayesmeta.effects.design import design
 from bayesmeta.effects.measure import FAMILY_WORDS, MEASURES, Measure, Options
 from bayesmeta.effects.medians import RULE, with_means
-from bayesmeta.effects.ready import SOURCES, ready_estimates, source_of
+from bayesmeta.effects.ready import SOURCES, ready_estimates, refuse_another_measure, source_of
 from bayesmeta.effects.zero_cells import ADDED_TO, Corrected, ZeroRule, correct_zeros, describe
 from bayesmeta.errors import DataError, ModelError, option, unknown
 from bayesmeta.studies import Adjustment, EffectSizes, Exclusion, PersonTime, StudyTable, TwoByTwo, fit_the_counts
@@ -144,7 +144,7 @@ def effect_sizes(
     correct: bool = True,
     inestimable: Literal["raise", "exclude"] = "raise",
     moderators: str | Sequence[str] | None = None,
-    level: float = 0.95,
+    level: float | None = None,
 ) -> EffectSizes:
     """Return effect sizes and standard errors, one per study, on the analysis scale of `measure`.
 
@@ -173,12 +173,13 @@ def effect_sizes(
     moderators
         Columns of the table for the design matrix; text is dummy-coded against its first level.
     level
-        Confidence level of ready estimates' limits.
+        Confidence level of ready estimates' limits; what the table says (``ci_level``) when None.
 
     Raises
     ------
     DataError
-        If a column is missing, a number impossible, or an effect not estimable; the message names the study.
+        If a column is missing or holds another measure by its name, a number is impossible, or an effect not
+        estimable; the message names the study.
     ModelError
         If the measure or its `vtype` is unknown.
 
@@ -276,14 +277,16 @@ def _from_ready(
     terms: tuple[str, ...],
     *,
     vtype: str | None,
-    level: float,
+    level: float | None,
 ) -> EffectSizes:
     assert isinstance(data, StudyTable)
+    level = data.ci_level if level is None else level
     if vtype is not None:
         raise ModelError(
             f"vtype={vtype!r} chooses a formula for raw data, but the table has ready estimates. Leave it out."
         )
     names = {name for source in SOURCES for name in source} & set(data.columns)
+    refuse_another_measure(measure, data.columns, data.mapping, data.holds)
     yi, sei, rule = ready_estimates(measure, {name: _numbers(data, name) for name in names}, data.study, level=level)
     return EffectSizes(
         yi,

@@ -70,6 +70,7 @@ class DataSource(Section):
     duplicates: Literal["error", "number", "cluster"] = "error"
     number_duplicates: bool = False
     total_rows: Literal["refuse", "exclude", "study"] = "refuse"
+    ci_level: float | None = None
 
     @model_validator(mode="after")
     def _can_be_read(self) -> Self:

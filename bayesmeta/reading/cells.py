@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -185,6 +185,29 @@ def thousands_mark(texts: Sequence[str], decimal: str, place: Callable[[int], Pl
                 "or correct the cell."
             )
     return None if _whole_decimals(texts, next(iter(marks))) else next(iter(marks))
+
+
+def refuse_unclear_times(
+    texts: Sequence[str], elsewhere: Iterable[Sequence[Cell]], place: Callable[[int], Place]
+) -> None:
+    """Raise a DataError where person-times may be thousands: ``2.000`` beside ``950``.
+
+    Times may have decimals; but where every one that has a mark has just three digits after it, and others are whole,
+    the mark may stand between thousands, unless `elsewhere`, the cells of the whole table, have it as a decimal mark.
+    """
+    marked = [(i, t.strip()) for i, t in enumerate(texts) if re.search("[,.]", t)]
+    whole = [t for t in texts if t.strip().isdigit()]
+    if not marked or not (whole or any(t.endswith("000") for _, t in marked)):
+        return
+    if all(re.fullmatch(r"[1-9][0-9]{0,2}([,.])[0-9]{3}", t) for _, t in marked):
+        i, t = marked[0]
+        mark = next(m for m in ",." if m in t)
+        if any(_has_fractions([c for c in cells if isinstance(c, str)], mark) for cells in elsewhere):
+            return
+        raise DataError(
+            f"{place(i)}: {t!r} may be {t.replace(mark, '.')} or {t.replace(mark, '')}. If the mark stands between "
+            f"thousands, say {option('thousands', mark)}; if it is the decimal mark, say {option('decimal', mark)}."
+        )
 
 
 def _whole_decimals(texts: Sequence[str], mark: str) -> bool:

@@ -15,8 +15,11 @@ from bayesmeta.errors import DataError
 from bayesmeta.formats import MISSING_TEXTS, is_missing, is_parquet, separator_of
 from bayesmeta.reading.cells import Place, check_rule
 from bayesmeta.reading.consistency import check_between, derived
+from bayesmeta.reading.headers import held_measures, level_of, refuse_percentages
 from bayesmeta.reading.mapping import available, data_columns, map_columns, nothing_usable
 from bayesmeta.reading.names import CANONICAL, TEXT
+from bayesmeta.reading.options import ReadingOptions, TotalRows
+from bayesmeta.reading.totals import is_called_total, refused_totals
 from bayesmeta.studies import Exclusion, StudyTable
 from bayesmeta.values import Array, FrozenMap
 
@@ -50,6 +53,10 @@ class ManyStudies:
         The file.
     excluded
         Rows without the numbers an effect needs.
+    ci_level
+        Level of the confidence limits among the columns.
+    holds
+        Measures that the effects may be by the name of their column.
     """
 
     groups: tuple[str, ...]
@@ -60,6 +67,8 @@ class ManyStudies:
     row: NDArray[np.intp]
     source: str = ""
     excluded: tuple[Exclusion, ...] = ()
+    ci_level: float = 0.95
+    holds: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for array in (self.group, self.study, self.row, *self.columns.values()):
@@ -90,11 +99,19 @@ class ManyStudies:
             outcome=name,
             mapping=self.mapping,
             row=tuple(int(r) + 1 for r in self.row[here]),
+            ci_level=self.ci_level,
+            holds=self.holds,
         )
 
 
 def read_many(
-    path: str | os.PathLike[str], *, by: str, columns: Mapping[str, str] | None = None, decimal: str = "."
+    path: str | os.PathLike[str],
+    *,
+    by: str,
+    columns: Mapping[str, str] | None = None,
+    decimal: str = ".",
+    ci_level: float | None = None,
+    total_rows: TotalRows = "refuse",
 ) -> ManyStudies:
     """Return the studies of many meta-analyses in one CSV or Parquet file, a million rows in seconds.
 
@@ -108,6 +125,10 @@ def read_many(
         bayesmeta's name to header, for columns whose name is unknown or ambiguous.
     decimal
         The decimal mark of a text file.
+    ci_level
+        Level of the confidence limits; what their headers say, or 0.95, when None.
+    total_rows
+        Rows called a total are refused; ``"exclude"`` leaves them out, ``"study"`` says they are none.
 
     Raises
     ------
@@ -130,8 +151,10 @@ def read_many(
         raise DataError(f"{name} has no data rows. Give a header line and one row per study.")
     group, groups = _codes(table.column(by), f"{name}: column {by!r}")
     study, labels = _codes(table.column(mapping["study"]), f"{name}: column {mapping['study']!r}")
+    refuse_percentages(mapping, columns or {}, name)
+    options = ReadingOptions(columns=columns or {}, ci_level=ci_level, total_rows=total_rows)
     values = {c: np.array(table.column(mapping[c]).to_numpy(), dtype=np.float64) for c in numeric}
-    return _assemble(name, mapping, (group, groups), (study, labels), values, headers)
+    return _assemble(name, mapping, (group, groups), (study, labels), values, headers, options)
 
 
 def _headers(file: Path, name: str) -> list[str]:
@@ -193,6 +216,7 @@ def _assemble(
     study: tuple[NDArray[np.intp], list[str]],
     values: dict[str, Array],
     headers: list[str],
+    options: ReadingOptions,
 ) -> ManyStudies:
     labels = np.array(study[1], dtype=object)[study[0]]
 
@@ -209,11 +233,30 @@ def _assemble(
     keep = np.zeros(len(labels), dtype=bool)
     for needed in families.values():
         keep |= np.all([np.isfinite(values[n]) for n in needed], axis=0)
+    excluded = tuple(Exclusion(str(labels[i]), "a number is missing", int(i) + 1) for i in np.flatnonzero(~keep))
+    totals = np.array([is_called_total(label) for label in study[1]], dtype=bool)[study[0]] & keep
+    if totals.any() and options.total_rows == "refuse":
+        at = np.flatnonzero(totals)[:5]
+        found = {int(i): f"it is called {labels[i]!r}" for i in at}
+        raise refused_totals(found, [str(label) for label in labels], range(1, len(labels) + 1), f"{name}, row")
+    if options.total_rows == "exclude":
+        keep &= ~totals
+        excluded += tuple(Exclusion(str(labels[i]), "a row of totals", int(i) + 1) for i in np.flatnonzero(totals))
     kept = np.flatnonzero(keep)
     _check_unique(group[0][kept], study[0][kept], kept, place)
-    excluded = tuple(Exclusion(str(labels[i]), "a number is missing", int(i) + 1) for i in np.flatnonzero(~keep))
     columns = {c: v[kept] for c, v in values.items()}
-    return ManyStudies(tuple(group[1]), group[0][kept], labels[kept], columns, mapping, kept + 1, name, excluded)
+    return ManyStudies(
+        tuple(group[1]),
+        group[0][kept],
+        labels[kept],
+        columns,
+        mapping,
+        kept + 1,
+        name,
+        excluded,
+        options.ci_level or level_of(mapping[c] for c in ("ci_low", "ci_high") if c in mapping) or 0.95,
+        held_measures(mapping, options.columns),
+    )
 
 
 def _check_unique(group: NDArray[np.intp], study: NDArray[np.intp], row: NDArray[np.intp], place: Any) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Container, Mapping, Sequence
 from difflib import get_close_matches
 
 from bayesmeta.errors import DataError, option, unknown
+from bayesmeta.reading.headers import canonical_name
 from bayesmeta.reading.names import (
     ALIASES,
     AMBIGUOUS,
@@ -49,7 +50,7 @@ def map_columns(headers: Sequence[str], stated: Mapping[str, str] | None, name: 
     taken = set(mapping.values())
     claims: dict[str, list[str]] = {}
     for header in headers:
-        canonical = ALIASES.get(normalise(header))
+        canonical = canonical_name(header)
         if header not in taken and canonical and canonical not in mapping:
             claims.setdefault(canonical, []).append(header)
     for canonical, found in claims.items():
@@ -91,6 +92,9 @@ def _arms(headers: Sequence[str], mapping: Mapping[str, str]) -> dict[str, str]:
         if parts is not None:
             found.setdefault(parts[0], {}).setdefault(parts[1], []).append(header)
     found |= _glued([h for h in headers if h not in taken])
+    if {"cases", "controls"} <= {word for header in headers for word in normalise(header).split("_")}:
+        # Beside cases, controls are people without the disease, not an arm.
+        found.pop("controls", None)
     words = {role: [arm for arm in found if ARMS.get(arm) == role] for role in ("treatment", "control")}
     has = {role: {q for q in _QUANTITIES if f"{q}_{role}" in mapping} for role in words}
     for role, arms in words.items():
@@ -128,6 +132,23 @@ def unread(headers: Sequence[str], mapping: Mapping[str, str]) -> tuple[str, ...
         for h in headers
         if h not in used and (readings := AMBIGUOUS.get(normalise(h)))
         for first, second in (readings,)
+    )
+
+
+def further_arms(headers: Sequence[str], mapping: Mapping[str, str]) -> tuple[str, ...]:
+    """Return a note for each arm with columns of its own that is neither of the two that are compared."""
+    taken = set(mapping.values())
+    quantities = {name.rpartition("_")[0] for name in mapping if name.endswith("_treatment")}
+    arms: dict[str, dict[str, str]] = {}
+    for header in headers:
+        parts = None if header in taken else arm_and_quantity(header)
+        if parts is not None and parts[0] not in ("", "total", "all", "overall"):
+            arms.setdefault(parts[0], {})[parts[1]] = header
+    return tuple(
+        f"columns {' and '.join(map(repr, columns.values()))} are of a further arm, {arm!r}, and were left out, since "
+        "two arms are compared: state the columns if it is one of them"
+        for arm, columns in arms.items()
+        if len(columns) > 1 and {*columns} == quantities
     )
 
 

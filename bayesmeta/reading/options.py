@@ -36,6 +36,8 @@ class ReadingOptions:
         takes them for independent studies.
     total_rows
         What to do with a row that is the total of the others: ``"refuse"``, ``"exclude"``, or keep it as a ``"study"``.
+    ci_level
+        Level of the confidence limits in the file, e.g. 0.9; what their headers say, or 0.95, when None.
 
     Raises
     ------
@@ -52,12 +54,15 @@ class ReadingOptions:
     thousands: str | None = None
     duplicates: Duplicates = "error"
     total_rows: TotalRows = "refuse"
+    ci_level: float | None = None
 
     def __post_init__(self) -> None:
         _one_of("decimal", self.decimal, (None, ".", ","))
         _one_of("thousands", self.thousands, (None, ",", ".", " ", "'"))
         _one_of("duplicates", self.duplicates, ("error", "number", "cluster"))
         _one_of("total_rows", self.total_rows, ("refuse", "exclude", "study"))
+        if self.ci_level is not None and not 0.5 <= self.ci_level < 1.0:
+            raise DataError(f"{option('ci_level', self.ci_level)}: a level is a share such as 0.9, 0.95 or 0.99.")
         if self.thousands is not None and self.thousands == self.decimal:
             raise DataError(
                 f"{option('decimal', self.decimal)} and {option('thousands', self.thousands)} are one mark: a number "

@@ -29,6 +29,7 @@ def read_studies(
     duplicates: Duplicates = "error",
     number_duplicates: bool = False,
     total_rows: TotalRows = "refuse",
+    ci_level: float | None = None,
 ) -> StudyTable:
     """Return the studies in a file or a data frame, one row a study, checked cell by cell.
 
@@ -63,6 +64,8 @@ def read_studies(
         The same as ``duplicates="number"``.
     total_rows
         A row that is the total of the others is refused; ``"exclude"`` leaves it out, ``"study"`` says it is none.
+    ci_level
+        Level of the confidence limits in the file; what their headers say (``"90% CI lower"``), or 0.95, when None.
 
     Returns
     -------
@@ -92,6 +95,7 @@ def read_studies(
         thousands=thousands,
         duplicates="number" if number_duplicates else duplicates,
         total_rows=total_rows,
+        ci_level=ci_level,
     )
     return read_with(source, options)
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bayesmeta.errors import DataError
+from bayesmeta.errors import DataError, option
 from bayesmeta.formats import Cell, RawTable, holds_no_number, is_missing
 from bayesmeta.reading.cells import (
     COUNT_RULES,
@@ -18,14 +18,18 @@ from bayesmeta.reading.cells import (
     check_rule,
     number,
     parse_number,
+    refuse_unclear_times,
     thousands_mark,
 )
+from bayesmeta.reading.compared import check_compared
 from bayesmeta.reading.consistency import check_between, derived, without_counts_of_another_n
+from bayesmeta.reading.headers import held_measures, level_of, refuse_percentages
 from bayesmeta.reading.interval_cells import with_intervals_split
 from bayesmeta.reading.labels import choose_outcome, choose_subgroup, column_of, study_labels, text, unique_labels
 from bayesmeta.reading.mapping import (
     available,
     data_columns,
+    further_arms,
     map_columns,
     needed_columns,
     nothing_usable,
@@ -80,8 +84,9 @@ def table_from_raw(
         If a column is missing or ambiguous, a cell is impossible, or no row can be used.
     """
     columns: Mapping[str, str] = options.columns
+    level = ""
     if not raw.canonical:
-        raw, split = with_intervals_split(raw, columns)
+        raw, split, level = with_intervals_split(raw, columns)
         columns = {**split, **columns} | {c: split[c] for c in ("estimate", "yi") if c in split}
     mapping = data_columns(map_columns(raw.headers, columns, name), columns)
     lacking_all = nothing_usable(raw.headers, mapping, name) if not possible(mapping) else None
@@ -90,6 +95,10 @@ def table_from_raw(
     rows, chosen = choose_outcome(raw, mapping, options.outcome, name)
     rows = choose_subgroup(raw, mapping, rows, options.subgroup, name)
     sheet = Sheet(raw, name, mapping, study_labels(raw, mapping, rows, name), rows, options)
+    if not raw.canonical:
+        found = {c: h for c, h in mapping.items() if c.endswith("_treatment") and c not in options.columns}
+        refuse_percentages(mapping, options.columns, name)
+        check_compared(raw, rows, sheet.study, found, sheet.place)
     values = _numbers(sheet)
     values, other_n = without_counts_of_another_n(values)
     check_between(sheet.place, values)
@@ -128,8 +137,19 @@ def table_from_raw(
             *other_n,
             *_dependent(repeated, options),
             *unread(raw.headers, mapping),
+            *further_arms(raw.headers, mapping),
         ),
+        ci_level=_ci_level(sheet, level),
+        holds=() if raw.canonical else held_measures(mapping, options.columns),
     )
+
+
+def _ci_level(sheet: Sheet, said: str) -> float:
+    """Return the level of the limits: the user's word, else what headers or cells say, else 0.95."""
+    if sheet.options.ci_level is not None:
+        return sheet.options.ci_level
+    headers = {sheet.mapping[name] for name in ("ci_low", "ci_high") if name in sheet.mapping}
+    return level_of([*headers, *said.split(" and ")]) or 0.95
 
 
 def _relevant(raw: RawTable, outcome: str | None) -> tuple[str, ...]:
@@ -160,14 +180,29 @@ def _numbers(sheet: Sheet) -> dict[str, NDArray[Any]]:
 
 def _checked(sheet: Sheet, canonical: str, header: str, cells: list[Cell]) -> Array:
     decimal, thousands = sheet.raw.decimal, sheet.options.thousands
-    if thousands is None and sheet.options.decimal is None and RULES.get(canonical) in COUNT_RULES:
+    if thousands is None and sheet.options.decimal is None:
         texts = [c if isinstance(c, str) else "" for c in cells]
-        thousands = thousands_mark(texts, decimal, lambda i: sheet.place(i, header))
+        if RULES.get(canonical) in COUNT_RULES:
+            thousands = thousands_mark(texts, decimal, lambda i: sheet.place(i, header))
+        elif canonical.startswith("time"):
+            refuse_unclear_times(texts, sheet.raw.columns, lambda i: sheet.place(i, header))
+    if canonical == "ri" and sheet.options.columns.get(canonical) != header:
+        _refuse_events_as_correlations(sheet, header, cells)
     column = np.array([number(c, decimal, partial(sheet.place, i, header), thousands) for i, c in enumerate(cells)])
     if canonical != "n" or "n" in needed_columns(sheet.mapping):
         # Beside ready effects n may be an effective sample size, which need not be whole.
         check_rule(canonical, column, lambda i: sheet.place(i, header))
     return column
+
+
+def _refuse_events_as_correlations(sheet: Sheet, header: str, cells: list[Cell]) -> None:
+    """Raise where a column named ``r`` holds what events would be."""
+    filled = [c for c in cells if not holds_no_number(c)]
+    if filled and all(parse_number(c, sheet.raw.decimal) in (-1.0, 0.0, 1.0) for c in filled):
+        raise DataError(
+            f"{sheet.name}: column {header!r} holds whole numbers only; it may be events or correlations. Say which: "
+            f"{option('columns', header, key='events')} or {option('columns', header, key='ri')}."
+        )
 
 
 def _others(sheet: Sheet) -> dict[str, NDArray[Any]]:
@@ -207,8 +242,9 @@ def _without_totals(
     """Return the same without rows of totals, where the user says that they are none; else refuse them."""
     if sheet.raw.canonical or sheet.options.total_rows == "study":
         return keep, excluded
-    at = np.flatnonzero(keep)
-    found = total_rows([sheet.study[i] for i in at], {name: column[at] for name, column in values.items()})
+    # A total may hold what a study lacks, so rows that are not analysed are among those it is the sum of.
+    at = np.arange(len(keep))
+    found = {i: why for i, why in total_rows(sheet.study, values).items() if keep[i]}
     if not found:
         return keep, excluded
     if sheet.options.total_rows == "refuse":

@@ -45,6 +45,10 @@ class StudyTable(Travels):
         Pooled results that the file itself carries.
     notes
         What the reader assumed or left out, one sentence each.
+    ci_level
+        Level of the confidence limits among the columns.
+    holds
+        Measures that the effects may be by the name of their column; empty where it says nothing, or the user did.
     """
 
     study: tuple[str, ...]
@@ -57,6 +61,8 @@ class StudyTable(Travels):
     excluded: tuple[Exclusion, ...] = ()
     published: tuple[PublishedResult, ...] = ()
     notes: tuple[str, ...] = ()
+    ci_level: float = 0.95
+    holds: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         study = tuple(str(s) for s in self.study)
