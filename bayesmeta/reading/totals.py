@@ -23,6 +23,9 @@ _CALLED = re.compile(
 _COUNTS = ("events_treatment", "n_treatment", "events_control", "n_control", "events", "n")
 
 
+_NONE = np.array([], dtype=np.intp)
+
+
 def is_called_total(label: str) -> bool:
     """Return whether a row's name says that it is a total or a pooled result.
 
@@ -51,7 +54,9 @@ def total_rows(study: Sequence[str], values: Mapping[str, NDArray[Any]]) -> dict
     table = np.array(columns)
     # A row named a total is none of those that others are the sum of.
     kept = np.array([i for i in range(table.shape[1]) if i not in found], dtype=np.intp)
-    for i in kept[_sums_of_a_block(table[:, kept])]:
+    # Sizes alone add up by chance: small experiments have few.
+    blocks = _sums_of_a_block(table[:, kept]) if any(name.startswith("events") for name in values) else _NONE
+    for i in kept[blocks]:
         found[int(i)] = "its counts are the sums of those of the rows above it, or below"
     kept = np.array([i for i in kept if i not in found], dtype=np.intp)
     for i in kept[_sums_of_all(table[:, kept])]:
@@ -62,7 +67,7 @@ def total_rows(study: Sequence[str], values: Mapping[str, NDArray[Any]]) -> dict
 def _sums_of_all(table: NDArray[np.float64]) -> NDArray[np.intp]:
     """Return the columns of a ``(q, k)`` table of counts that are the sum of all others, at least two of them."""
     if table.shape[1] < (3 if len(np.unique(table, axis=0)) > 1 else 6):
-        return np.array([], dtype=np.intp)
+        return _NONE
     twice = 2.0 * table == np.nansum(table, axis=1, keepdims=True)
     # Rows of zeros are the sum of nothing.
     return np.flatnonzero(twice.all(axis=0) & (table > 0).any(axis=0))
@@ -77,7 +82,7 @@ def _sums_of_a_block(table: NDArray[np.float64]) -> NDArray[np.intp]:
     kinds = len(np.unique(table, axis=0))
     least = {2: 4, 3: 3}.get(kinds, 2)
     if kinds == 1 or k < least + 1:
-        return np.array([], dtype=np.intp)
+        return _NONE
     found = np.zeros(k, dtype=bool)
     widest = table[np.argmax(np.nansum(table, axis=1))]
     for turned in (False, True):
