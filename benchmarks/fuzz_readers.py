@@ -1,7 +1,7 @@
 """Damaged and hostile files against every reader.
 
-Question it answers: does any malformed input end in something other than a `DataError` or a valid table,
-take longer than `LIMIT_SECONDS`, or need more than 1 GiB?
+Question it answers: does any malformed input, read with whatever options, end in something other than a
+`DataError` or a valid table, take longer than `LIMIT_SECONDS`, or need more than 1 GiB?
 
     python benchmarks/fuzz_readers.py                 # 27,000 inputs; writes benchmarks/records/fuzz_readers.csv
     python benchmarks/fuzz_readers.py --cases 100     # a short run, printed only
@@ -23,8 +23,9 @@ import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
@@ -32,10 +33,10 @@ sys.path[:0] = [str(HERE), str(HERE.parent)]
 from example_files import examples, zip_of  # noqa: E402
 
 from bayesmeta.errors import DataError  # noqa: E402
-from bayesmeta.formats import RawTable, read_bytes  # noqa: E402
+from bayesmeta.formats import Options, RawTable, read_bytes  # noqa: E402
 from bayesmeta.reading import read_frame, read_many  # noqa: E402
 from bayesmeta.reading.names import ALIASES, AMBIGUOUS  # noqa: E402
-from bayesmeta.reading.options import ReadingOptions  # noqa: E402
+from bayesmeta.reading.options import NOTHING_STATED, ReadingOptions  # noqa: E402
 from bayesmeta.reading.table import table_from_raw  # noqa: E402
 from bayesmeta.studies import StudyTable  # noqa: E402
 
@@ -192,24 +193,43 @@ def cases(reader: str, rng: random.Random) -> Iterator[object]:
             yield mutate(rng.choice(seeds), rng)
 
 
+def options_for(case: object) -> ReadingOptions:
+    """Return what is said about an input, the same for the same input: nothing for half of them."""
+    rng = random.Random(zlib.crc32(case if isinstance(case, bytes) else repr(case).encode()))
+    if rng.random() < 0.5:
+        return NOTHING_STATED
+    said: dict[str, Any] = {
+        "decimal": rng.choice((None, None, ".", ",")),
+        "header_row": rng.choice((None, None, 1, 2, "1-2", "2-4")),
+        "duplicates": rng.choice(("error", "number", "cluster")),
+        "total_rows": rng.choice(("refuse", "exclude", "study")),
+        "ci_level": rng.choice((None, 0.9)),
+        "subgroup": rng.choice((None, None, None, "A")),
+        "columns": rng.choice(({}, {}, {"yi": "x"}, {"events": "r"}, {"study": "study"}, {"n_treatment": "n1i"})),
+    }
+    marks = [mark for mark in (None, ",", ".", " ", "'") if mark is None or mark != said["decimal"]]
+    return ReadingOptions(thousands=rng.choice(marks), **said)
+
+
 def attempt(reader: str, case: object, folder: Path) -> StudyTable | None:
     """Read one input through to a study table; DataError is the caller's to count."""
+    said = options_for(case)
     if reader == "data_frame":
-        return read_frame(case)  # type: ignore[arg-type]
+        return read_frame(case, said)  # type: ignore[arg-type]
     assert isinstance(case, bytes)
     if reader == "read_many":
         path = folder / "many"
         path.write_bytes(case)
         many = read_many(path, by="meta" if case.startswith(b"meta") else "study")
         return many.table(many.groups[0]) if many.k and (many.group == 0).any() else None
-    raw = read_bytes(case, "fuzzed")
+    raw = read_bytes(case, "fuzzed", Options(said.decimal, said.sheet, said.thousands, said.header_lines))
     try:
-        return table_from_raw(raw, "fuzzed")
+        return table_from_raw(raw, "fuzzed", said)
     except DataError:
         outcome = _first_outcome(raw)
         if outcome is None:
             raise
-        return table_from_raw(raw, "fuzzed", ReadingOptions(outcome=outcome))
+        return table_from_raw(raw, "fuzzed", replace(said, outcome=outcome))
 
 
 def _first_outcome(raw: RawTable) -> str | None:
