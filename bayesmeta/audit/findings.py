@@ -81,6 +81,7 @@ def audit(table: StudyTable, *, measure: str | None = None) -> tuple[Finding, ..
         *_variances(table),
         *_impossible_errors(table, measure),
         *_peto(table, measure),
+        *_inestimable(table, measure),
         *_outliers(table, measure),
         *(Finding("published", line, look="differs" in line) for line in check_published(table)),
     )
@@ -311,6 +312,8 @@ def _sizes(table: StudyTable) -> Array | None:
 
 
 def _default_measure(table: StudyTable) -> str:
+    if table.holds:
+        return table.holds[0]
     if two_by_two_columns(table) is not None:
         return "OR"
     return "SMD" if "mean_treatment" in table.columns and "n_treatment" in table.columns else "GEN"
@@ -334,6 +337,19 @@ def _asked(table: StudyTable, measure: str) -> EffectSizes:
     except DataError:
         # Any other reason than that no study has an event is the user's to hear.
         return effect_sizes(table, measure, inestimable="exclude")
+
+
+def _inestimable(table: StudyTable, measure: str | None) -> list[Finding]:
+    """Return studies that have no effect of the measure although their numbers are there."""
+    effects = _effects(table, measure) if measure else None
+    if effects is None:
+        return []
+    # Studies without events, which `_effects` sets aside, are zero cells, and found as such.
+    before = {(e.study, e.reason) for e in table.excluded}
+    gone = [e for e in effects.excluded if (e.study, e.reason) not in before and "drop00" not in e.reason]
+    return [
+        Finding("excluded", f"{e.study}: {e.reason}, so that it has no {measure} to pool", look=True) for e in gone
+    ]
 
 
 def _outliers(table: StudyTable, measure: str | None) -> list[Finding]:

@@ -67,7 +67,7 @@ def report(
     from bayesmeta.report.sources import plan_for
     from bayesmeta.report.writing import check_writable
 
-    paths = out or [Path("report.html")]
+    paths = out or ([] if as_json else [Path("report.html")])
     for path in paths:
         check_writable(path)
     names = tuple(outcome or ())
@@ -106,6 +106,8 @@ def report(
         protocol, tables=tables, outcomes=chosen, engine=engine.value, seed=seed, sampling=sampling, tell=_tell
     )
     written = write_all(analysis, paths)
+    for path in written if as_json else ():
+        print(f"Report: {path}", file=sys.stderr)
     if as_json:
         from bayesmeta.report.json_document import as_json as report_json
         from bayesmeta.report.page import page

@@ -62,13 +62,15 @@ def sensitivity(
     found = audit_lines({"": table}, measures[0], strict=strict)
     taus = _taus(tau, measures[0], kind, against)
     if multiverse:
-        result = many(table, benefit=benefit, measures=measures, mu=mu or None, tau=taus, level=level)
+        rules = _zero_rules(data)
+        result = many(table, benefit=benefit, measures=measures, mu=mu or None, tau=taus, level=level, zero_cells=rules)
         if as_json:
-            _print_json("multiverse", result.to_frame(), measures[0], found)
+            _print_json("sensitivity", result.to_frame(), measures[0] if len(measures) == 1 else None, found)
+            _draw(figure, "specification_curve", result, aside=True)
             return
         show(found, aside=csv)
         typer.echo(result.to_frame().to_csv(index=False, lineterminator="\n") if csv else str(result), nl=not csv)
-        _draw(figure, "specification_curve", result)
+        _draw(figure, "specification_curve", result, aside=csv)
         return
     if len(measures) > 1:
         raise ModelError("Several measures are compared by a multiverse: add --multiverse, or give one --measure.")
@@ -77,13 +79,23 @@ def sensitivity(
     )
     if as_json:
         _print_json("sensitivity", grid, measures[0], found)
+        _draw(figure, "sensitivity", grid, aside=True)
         return
     show(found, aside=csv)
     if csv:
         typer.echo(grid.to_dataframe().reset_index().to_csv(index=False, lineterminator="\n"), nl=False)
     else:
         _print_grid(grid)
-    _draw(figure, "sensitivity", grid)
+    _draw(figure, "sensitivity", grid, aside=csv)
+
+
+def _zero_rules(data: DataOptions) -> list[tuple[float, str]] | None:
+    """Return the one rule for zero cells that was stated; None where a multiverse is to vary it."""
+    said = data.zero_cells
+    for name in ("drop00", "inestimable"):
+        if name in said:
+            raise ModelError(f"--{name} is no choice of a multiverse, which says what it leaves out: leave it out.")
+    return [(said.get("add", 0.5), said.get("to", "only0"))] if said else None
 
 
 def _print_json(command: str, result: object, measure: str | None, found: list[str]) -> None:
@@ -144,7 +156,7 @@ def tipping_point(
         level=level,
     )
     if as_json:
-        _print_json("tipping-point", result, measure or "OR", found)
+        _print_json("tipping-point", result, result.question.event.measure, found)
         return
     show(found)
     typer.echo(str(result))
@@ -160,7 +172,8 @@ def _priors(options: list[str]) -> dict[str, str]:
     return {name.strip(): text.strip() for name, _, text in pairs}
 
 
-def _draw(path: Path | None, name: str, what: "xr.Dataset | Multiverse") -> None:
+def _draw(path: Path | None, name: str, what: "xr.Dataset | Multiverse", *, aside: bool) -> None:
+    """Write a plot, and say so; on the error stream where the output is for a program."""
     if path is None:
         return
     from bayesmeta.plots import PLOTS
@@ -170,4 +183,4 @@ def _draw(path: Path | None, name: str, what: "xr.Dataset | Multiverse") -> None
         axes.figure.savefig(path, bbox_inches="tight", dpi=200)
     except ValueError as error:
         raise DataError(f"--figure {path}: {error}") from error
-    typer.echo(f"Plot: {path}")
+    typer.echo(f"Plot: {path}", err=aside)

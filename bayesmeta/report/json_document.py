@@ -5,6 +5,7 @@ from typing import Any
 
 from bayesmeta.analysis import Analysis, OutcomeResult
 from bayesmeta.effects import MEASURES
+from bayesmeta.report.page import findings
 from bayesmeta.report.values import Block, Document, Facts, Figure, Figures, Items, Paragraph, Section, Table
 
 SCHEMA = "bayesmeta.report/1"
@@ -13,15 +14,22 @@ SCHEMA = "bayesmeta.report/1"
 
 def as_json(analysis: Analysis, document: Document) -> str:
     """Return the report as a JSON text, numbers with every digit."""
+    scale = MEASURES[analysis.outcomes[0].comparison.measure]
     content = {
         "schema": SCHEMA,
-        "title": document.title,
-        "seed": analysis.seed,
-        "level": analysis.protocol.level,
-        "data_sha256": analysis.data_sha256,
-        "versions": dict(analysis.versions),
-        "outcomes": [_outcome(result) for result in analysis.outcomes],
-        "sections": [_block(section) for section in document.sections],
+        "measure": scale.name,
+        "scale": scale.analysis_label,
+        "natural_scale": scale.label,
+        "findings": [str(finding) for result in analysis.outcomes for finding in findings(result)],
+        "result": {
+            "title": document.title,
+            "seed": analysis.seed,
+            "level": analysis.protocol.level,
+            "data_sha256": analysis.data_sha256,
+            "versions": dict(analysis.versions),
+            "outcomes": [_outcome(result) for result in analysis.outcomes],
+            "sections": [_block(section) for section in document.sections],
+        },
     }
     return json.dumps(content, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
 

@@ -41,6 +41,38 @@ def test_a_command_prints_one_object_that_says_what_it_is(command):
         assert any("zero cell" in finding for finding in content["findings"])
 
 
+def test_the_measure_is_that_of_the_result():
+    """A model of risk ratios says so at the head; several measures of a multiverse are in its rows."""
+    words = ["tipping-point", STENTING, "--outcome", "mortality", "--benefit", "lower", "--model", "binomial_normal_rr"]
+    content = run(words)
+    assert (content["measure"], content["scale"]) == ("RR", "log risk ratio")
+    words = ["sensitivity", STENTING, "--outcome", "mortality", "--benefit", "lower", "--multiverse"]
+    content = run([*words, "-m", "OR", "-m", "RR", "--mu", "normal(0, 1)", "--tau", "half_normal(0.5)"])
+    assert content["measure"] is None
+    assert {row["measure"] for row in content["result"]} == {"OR", "RR"}
+
+
+def test_a_report_is_an_object_of_the_same_form(tmp_path, monkeypatch):
+    """With its findings and rows, and no file that was not asked for."""
+    monkeypatch.chdir(tmp_path)
+    words = ["report", STENTING, "--measure", "OR", "--benefit", "lower", "--outcome", "mortality"]
+    content = run([*words, "--engine", "quadrature"])
+    assert content["schema"] == "bayesmeta.report/1"
+    assert (content["measure"], content["natural_scale"]) == ("OR", "Odds ratio")
+    assert any("zero cell" in finding for finding in content["findings"])
+    assert content["result"]["outcomes"][0]["rows"]
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_figure_is_drawn_beside_json(tmp_path):
+    """It is written, and the output is JSON alone."""
+    words = ["sensitivity", STENTING, "--outcome", "mortality", "--benefit", "lower"]
+    for extra in ([], ["--multiverse", "--mu", "normal(0, 1)", "--tau", "half_normal(0.5)"]):
+        path = tmp_path / f"f{len(extra)}.png"
+        assert run([*words, *extra, "--figure", str(path)])["result"]
+        assert path.stat().st_size > 1000
+
+
 def test_every_command_has_the_option():
     """A command without it would be one that programs cannot use."""
     commands = typer.main.get_command(app).commands
@@ -65,3 +97,13 @@ def test_what_json_has_no_word_for():
     assert said["priors"]["tau"] == "half_normal(0.5)"
     assert said["marginals"]["mu"]["median"] == post.mu.median()
     json.dumps(said, allow_nan=False)
+
+
+def test_a_multiverse_takes_the_zero_cell_rule_that_is_stated():
+    """Another number is another answer; what a multiverse varies itself is refused."""
+    words = ["sensitivity", STENTING, "--outcome", "mortality", "--benefit", "lower", "--multiverse"]
+    words += ["--mu", "normal(0, 1)", "--tau", "half_normal(0.5)"]
+    answers = [{row["mu_median"] for row in run([*words, "--add", add])["result"]} for add in ("0.5", "0.05")]
+    assert answers[0] != answers[1]
+    refused = CliRunner().invoke(app, [*words, "--drop00"])
+    assert refused.exit_code == 2 or "drop00" in str(refused.exception)

@@ -56,7 +56,7 @@ def words(content: bytes, suffix: str) -> str:
     if suffix == ".html":
         text = html.unescape(re.sub(r"<[^>]+>", " ", text))
     if suffix == ".json":
-        text = "\n".join(_leaves(json.loads(text)["sections"]))
+        text = "\n".join(_leaves(json.loads(text)["result"]["sections"]))
     return " ".join(text.replace("\\|", "|").split())
 
 
@@ -83,7 +83,7 @@ def test_the_json_has_every_digit(made, tmp_path):
     analysis, shown = made
     content = json.loads(rendered(analysis, shown, tmp_path / "r.json"))
     assert content["schema"] == "bayesmeta.report/1"
-    (outcome,) = content["outcomes"]
+    (outcome,) = content["result"]["outcomes"]
     assert (outcome["measure"], outcome["scale"]) == ("OR", "log odds ratio")
     rows = analysis.outcomes[0].comparison.rows
     assert [row["mu"] for row in outcome["rows"]] == [row.mu for row in rows]
