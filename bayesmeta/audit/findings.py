@@ -347,9 +347,7 @@ def _inestimable(table: StudyTable, measure: str | None) -> list[Finding]:
     # Studies without events, which `_effects` sets aside, are zero cells, and found as such.
     before = {(e.study, e.reason) for e in table.excluded}
     gone = [e for e in effects.excluded if (e.study, e.reason) not in before and "drop00" not in e.reason]
-    return [
-        Finding("excluded", f"{e.study}: {e.reason}, so that it has no {measure} to pool", look=True) for e in gone
-    ]
+    return [Finding("excluded", f"{e.study}: {e.reason}, so that it has no {measure} to pool", look=True) for e in gone]
 
 
 def _outliers(table: StudyTable, measure: str | None) -> list[Finding]:
