@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from bayesmeta import plots as plots
     from bayesmeta import priors as priors
     from bayesmeta.compare import compare as compare
+    from bayesmeta.compare import single_studies as single_studies
     from bayesmeta.compare import subgroups as subgroups
     from bayesmeta.datasets import list_datasets as list_datasets
     from bayesmeta.datasets import load_dataset as load_dataset
@@ -72,6 +73,7 @@ _PUBLIC: dict[str, str] = {
     "StudyTable": "studies",
     "TwoByTwo": "studies",
     "compare": "compare",
+    "single_studies": "compare",
     "subgroups": "compare",
     "conversions": ".effects.conversions",
     "absolute_effect": "decisions",

@@ -145,6 +145,7 @@ def public_values() -> dict[str, object]:
     later = bm.TwoByTwo([3], [50], [9], [50], study=["Later 2026"])
     return {
         "compare": bm.compare(TABLE, measure="OR", benefit="lower"),
+        "single_studies": bm.single_studies(EFFECTS, benefit="lower"),
         "subgroups": bm.subgroups(TABLE, by=["a", "a", "b", "b"], measure="OR", benefit="lower"),
         "effect_sizes": EFFECTS,
         "find_measure": find_measure("SMD"),

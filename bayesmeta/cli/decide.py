@@ -7,7 +7,8 @@ import typer
 
 from bayesmeta.cli._data_options import DataOptions, with_data_options
 from bayesmeta.cli._findings import audit_lines, show
-from bayesmeta.cli.report import Benefit, _need_for_data, _priors
+from bayesmeta.cli._priors import priors_of
+from bayesmeta.cli.report import Benefit, _need_for_data
 from bayesmeta.errors import BayesMetaError, DataError, ModelError, unknown
 
 if TYPE_CHECKING:
@@ -193,7 +194,7 @@ def _question(
         measure=measure,
         benefit=direction,
         outcomes=named,
-        priors=_priors(prior or []),
+        priors=priors_of(prior),
         reading=data.reading,
         zero_cells=data.zero_cells,
     )

@@ -9,6 +9,7 @@ import typer
 
 from bayesmeta.cli._data_options import DataOptions, with_data_options
 from bayesmeta.cli._findings import audit_lines, show
+from bayesmeta.cli._priors import priors_of
 from bayesmeta.errors import ModelError
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def report(
         measure=measure,
         benefit=direction,
         outcomes=names,
-        priors=_priors(prior or []),
+        priors=priors_of(prior),
         seed=seed,
         title=title,
         models=tuple(model or ()),
@@ -131,15 +132,6 @@ def _need_for_data(file: Path, measure: str | None, benefit: Benefit | None) -> 
             f"{file}: a data file needs {' and '.join(missing)}, e.g. --measure OR --benefit lower. "
             "Or give a protocol (.toml), which states them."
         )
-
-
-def _priors(given: list[str]) -> dict[str, str] | None:
-    """Return parameter to prior text from ``NAME=PRIOR`` options."""
-    pairs = [text.partition("=") for text in given]
-    for name, sign, text in pairs:
-        if not sign or not name.strip() or not text.strip():
-            raise ModelError(f"--prior {name}{sign}{text}: write it as NAME=PRIOR, e.g. --prior 'tau=half_normal(1)'.")
-    return {name.strip(): text.strip() for name, _, text in pairs} or None
 
 
 def _tell(line: str) -> None:

@@ -7,6 +7,7 @@ import typer
 
 from bayesmeta.cli._data_options import DataOptions, with_data_options
 from bayesmeta.cli._findings import audit_lines, show
+from bayesmeta.cli._priors import priors_of
 from bayesmeta.errors import DataError, ModelError
 
 if TYPE_CHECKING:
@@ -151,7 +152,7 @@ def tipping_point(
         benefit=benefit,
         measure=measure,
         model=model,
-        priors=_priors(prior or []),
+        priors=priors_of(prior),
         threshold=threshold,
         level=level,
     )
@@ -160,16 +161,6 @@ def tipping_point(
         return
     show(found)
     typer.echo(str(result))
-
-
-def _priors(options: list[str]) -> dict[str, str]:
-    pairs = [option.partition("=") for option in options]
-    for (name, sign, text), option in zip(pairs, options, strict=True):
-        if not (name.strip() and sign and text.strip()):
-            raise DataError(
-                f"--prior {option!r}: write a parameter, '=' and a prior, e.g. --prior 'tau=half_normal(1)'."
-            )
-    return {name.strip(): text.strip() for name, _, text in pairs}
 
 
 def _draw(path: Path | None, name: str, what: "xr.Dataset | Multiverse", *, aside: bool) -> None:

@@ -1,8 +1,21 @@
 """The published, the classical and the Bayesian answer side by side, as rows of one shape; and by subgroup."""
 
 from bayesmeta.compare.run import compare
+from bayesmeta.compare.single_studies import SingleStudies, WithoutOne, single_studies
 from bayesmeta.compare.subgroup_values import Difference, Subgroup, Subgroups
 from bayesmeta.compare.subgroups import subgroups
 from bayesmeta.compare.values import Absent, Comparison, Row
 
-__all__ = ["Absent", "Comparison", "Difference", "Row", "Subgroup", "Subgroups", "compare", "subgroups"]
+__all__ = [
+    "Absent",
+    "Comparison",
+    "Difference",
+    "Row",
+    "SingleStudies",
+    "Subgroup",
+    "Subgroups",
+    "WithoutOne",
+    "compare",
+    "single_studies",
+    "subgroups",
+]

@@ -1,23 +1,20 @@
 """What a review asks beyond the main answer: subgroups, single studies, and whether results are missing."""
 
-import numpy as np
-
 from bayesmeta.analysis import OutcomeResult
 from bayesmeta.compare import subgroups
 from bayesmeta.compare.caveats import reconstructed
 from bayesmeta.compare.precision import Printed
+from bayesmeta.compare.single_studies import influence_words, single_study_cells, without_each
 from bayesmeta.compare.subgroup_values import Subgroups
-from bayesmeta.compare.table import benefit_words, daggered, natural_scale, natural_text
+from bayesmeta.compare.table import daggered, natural_scale, natural_text
 from bayesmeta.errors import BayesMetaError
-from bayesmeta.events import between
-from bayesmeta.fit import fit
-from bayesmeta.frequentist import egger, influence, leave_one_out, trim_and_fill
+from bayesmeta.frequentist import egger, trim_and_fill
 from bayesmeta.plots import forest
 from bayesmeta.plots.forest import forest_data, forest_room
 from bayesmeta.report.values import Block, Figure, Items, Line, Paragraph, Section, Table
 from bayesmeta.studies import EffectSizes, StudyTable
 from bayesmeta.values import Interval
-from bayesmeta.words import DASH, counted, interval_text, joined, level_text, number, p_value
+from bayesmeta.words import DASH, counted, interval_text, level_text, number, p_value
 
 FEWEST_FOR_ASYMMETRY = 10
 """Fewer studies than this say nothing about funnel asymmetry (Sterne et al. 2011, BMJ 343:d4002)."""
@@ -91,59 +88,28 @@ def _subgroup_words(found: Subgroups, anchor: str) -> tuple[Block, ...]:
 
 
 def _single_studies(result: OutcomeResult) -> tuple[Section, ...]:
-    effects = result.comparison.effects
+    effects, comparison = result.comparison.effects, result.comparison
     if not 3 <= effects.k <= MOST_LEFT_OUT:
         return ()
+    # Other models take seconds a fit.
+    quick = result.posterior.model.abilities.closed_form
     try:
-        classical = leave_one_out(effects, level=result.comparison.level)
+        found = without_each(
+            effects, result.posterior, level=comparison.level, benefit=comparison.benefit, bayesian=quick
+        )
     except BayesMetaError as error:
         return (Section(SINGLE_STUDIES, (Paragraph(f"Not computed: {error}"),)),)
     marked = reconstructed(effects)
-    lines = []
-    for study, fitted in zip(classical.study, classical.fits, strict=True):
-        reml = f"{number(natural_scale(effects, fitted.mu))} [{_limits(effects, fitted.ci)}]"
-        lines.append(
-            Line((daggered(study, marked), reml, number(fitted.tau or 0.0, 2), *_bayesian_without(result, study)))
-        )
-    event, level = benefit_words(result.comparison), level_text(result.comparison.level)
-    heads = ["Without", f"{effects.measure}, REML [{level} confidence]", "tau", f"Bayesian [{level} credible]"]
-    table = Table((*heads, *((f"P({event})",) if event else ())), tuple(lines))
-    return (Section(SINGLE_STUDIES, (table, Paragraph(_influential(effects)))),)
+    heads, rows = single_study_cells(found)
+    lines = tuple(Line((daggered(label, marked), *cells)) for label, *cells in rows)
+    words = Paragraph(" ".join((influence_words(found), *found.notes)))
+    return (Section(SINGLE_STUDIES, (Table(heads, lines), words)),)
 
 
 def _limits(effects: EffectSizes, limits: Interval | None) -> str:
     if limits is None:
         return DASH
     return interval_text(natural_scale(effects, limits.low), natural_scale(effects, limits.high))
-
-
-def _bayesian_without(result: OutcomeResult, study: str) -> tuple[str, ...]:
-    primary, comparison = result.posterior, result.comparison
-    event = benefit_words(comparison)
-    blank = (DASH, *((DASH,) if event else ()))
-    if not primary.model.abilities.closed_form:
-        return blank
-    try:
-        left = fit(primary.data.drop([study]), primary.model, priors=primary.priors, engine="quadrature")
-    except BayesMetaError:
-        return blank
-    text = natural_text(comparison.effects, left.mu)
-    said = f"{text.median()} [{text.limits(left.mu.eti(comparison.level))}]"
-    if not event:
-        return (said,)
-    side = (None, 0.0) if comparison.benefit == "lower" else (0.0, None)
-    return said, Printed(left.mu).probability(between(left.mu, *side))
-
-
-def _influential(effects: EffectSizes) -> str:
-    """Return in a sentence which studies the diagnostics of Viechtbauer & Cheung (2010) mark."""
-    try:
-        found = influence(effects)
-    except BayesMetaError as error:
-        return f"Influence diagnostics were not computed: {error}"
-    marked = [s for s, yes in zip(effects.study, np.asarray(found.influential), strict=True) if yes]
-    rule = "Influence (Viechtbauer & Cheung 2010, Res. Synth. Methods 1:112-125, REML)"
-    return f"{rule}: {joined(marked)} stand out." if marked else f"{rule}: no study stands out."
 
 
 def reporting_bias(result: OutcomeResult) -> Section:

@@ -19,6 +19,9 @@ COMMANDS = {
     "decide": ["decide", PLAN, "--outcome", "mortality"],
     "update": ["update", PLAN, "--with", LATER, "--outcome", "mortality"],
     "sensitivity": ["sensitivity", STENTING, "--outcome", "mortality", "--benefit", "lower"],
+    "influence": ["influence", STENTING, "--outcome", "mortality", "-m", "OR", "--benefit", "lower"],
+    "subgroups": ["subgroups", STENTING, "--outcome", "mortality", "-m", "OR", "--by", "status"],
+    "regress": ["regress", STENTING, "--outcome", "mortality", "-m", "OR", "--moderator", "n_control"],
     "tipping-point": ["tipping-point", STENTING, "--outcome", "mortality", "--benefit", "lower"],
 }
 
