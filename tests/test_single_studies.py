@@ -31,7 +31,7 @@ def test_each_row_is_the_analysis_of_the_others(i):
     assert row.posterior.mu.mean() == pytest.approx(of_mu @ mu, abs=1e-5)
     at_zero = of_mu[np.isclose(mu, 0.0)][0]
     assert row.p_benefit == pytest.approx(of_mu[mu < -1e-9].sum() + at_zero / 2.0, abs=1e-5)
-    w = 1.0 / (v + row.classical.tau2)
+    w = 1.0 / (v + row.classical.tau**2)
     assert row.classical.mu == pytest.approx((w @ y) / w.sum(), rel=1e-12)
 
 

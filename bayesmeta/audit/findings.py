@@ -259,6 +259,7 @@ def _swapped_arms(table: StudyTable) -> list[Finding]:
     effects = _effects(table, _default_measure(table))
     if (
         effects is None
+        or not effects.independent
         or effects.k < 4
         or (two_by_two_columns(table) is None and "mean_treatment" not in table.columns)
     ):
@@ -356,7 +357,8 @@ def _outliers(table: StudyTable, measure: str | None) -> list[Finding]:
         warnings.simplefilter("always", DataWarning)
         effects = _asked(table, measure) if measure else _effects(table, chosen)
     found = [Finding("standard errors", str(w.message), look=True) for w in said if isinstance(w.message, DataWarning)]
-    if effects is None or effects.k < 3:
+    # What the others predict of a row takes rows that are independent.
+    if effects is None or not effects.independent or effects.k < 3:
         return found
     for i, label in enumerate(effects.study):
         z = _standardised(effects, i)

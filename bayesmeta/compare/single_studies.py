@@ -7,19 +7,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bayesmeta.compare.precision import Printed
+from bayesmeta.compare.rows import REML_CR2, classical_row, components_row
 from bayesmeta.compare.table import natural_text, tau_text
+from bayesmeta.compare.values import Row
 from bayesmeta.effects import MEASURES, effect_sizes
 from bayesmeta.errors import BayesMetaError, DataError, ModelError
 from bayesmeta.events import Benefit, Event, between, event_for, known_benefit
 from bayesmeta.fit import fit
-from bayesmeta.frequentist import influence, leave_one_out
+from bayesmeta.frequentist import components, influence, leave_one_out
 from bayesmeta.frequentist.pool import CiRule
-from bayesmeta.frequentist.result import PooledFit
 from bayesmeta.frequentist.tau2 import DEFAULT_ESTIMATOR
 from bayesmeta.model import load_model
 from bayesmeta.posterior import Posterior
 from bayesmeta.priors import Prior
 from bayesmeta.studies import EffectSizes, StudyTable, TwoByTwo
+from bayesmeta.studies.dependent_rows import rows_of_studies
 from bayesmeta.words import DASH, aligned, folded, joined, level_text
 
 if TYPE_CHECKING:
@@ -37,7 +39,7 @@ class WithoutOne:
     study
         The one left out, empty for none.
     classical
-        Its pooled fit.
+        Row as in a comparison; its source is the fit.
     posterior
         None where it could not be computed.
     p_benefit
@@ -45,7 +47,7 @@ class WithoutOne:
     """
 
     study: str
-    classical: PooledFit
+    classical: Row
     posterior: Posterior | None
     p_benefit: float | None
 
@@ -164,28 +166,43 @@ def without_each(
     bayesian: bool = True,
 ) -> SingleStudies:
     """Return the answers without each study, given the posterior of all; the classical ones alone on request."""
-    classical = leave_one_out(effects, method=method, ci=ci, level=level)
-    notes = list(classical.notes)
+    parts = rows_of_studies(effects.study, effects.cluster)
+    classical, notes = _classical_rows(effects, parts, full, method, ci, level)
     rows = []
-    for study, fitted in zip(classical.study, classical.fits, strict=True):
+    for (study, names), fitted in zip(parts.items(), classical, strict=False):
         left = None
         try:
             # What the primary analysis says of its sampler does not hold for these: all are deterministic.
             if bayesian:
-                left = fit(full.data.drop([study]), full.model, priors=full.priors, engine="quadrature")
+                left = fit(full.data.drop(names), full.model, priors=full.priors, engine="quadrature")
         except BayesMetaError as error:
             notes.append(f"Without {study} no posterior was computed: {error}")
         rows.append(WithoutOne(study, fitted, left, _p_benefit(left, effects, benefit)))
-    marked = _marked(effects, method, ci, notes)
+    marked = _marked(effects, method, ci, notes) if effects.independent else ()
     return SingleStudies(
         tuple(rows),
-        WithoutOne("", classical.full, full, _p_benefit(full, effects, benefit)),
+        WithoutOne("", classical[-1], full, _p_benefit(full, effects, benefit)),
         marked,
         effects,
         level,
         benefit,
         tuple(notes),
     )
+
+
+def _classical_rows(
+    effects: EffectSizes, parts: Mapping[str, tuple[str, ...]], full: Posterior, method: str, ci: CiRule, level: float
+) -> tuple[list[Row], list[str]]:
+    """Return the classical rows without each study, then of all, and what must be known of them."""
+    if effects.independent:
+        refits = leave_one_out(effects, method=method, ci=ci, level=level)
+        return [classical_row(fit.method, fit) for fit in (*refits.fits, refits.full)], list(refits.notes)
+    if len(parts) < 3:
+        raise DataError(f"These are {len(parts)} studies: leaving one out of several rows a study needs three.")
+    sets = [*(effects.drop(names) for names in parts.values()), effects]
+    name = full.model.name
+    fits = [components(part, model=name, robust="CR2", level=level) for part in sets]
+    return [components_row(REML_CR2, fit) for fit in fits], []
 
 
 def _marked(effects: EffectSizes, method: str, ci: CiRule, notes: list[str]) -> tuple[str, ...]:
@@ -227,7 +244,8 @@ def single_study_cells(found: SingleStudies) -> tuple[tuple[str, ...], list[tupl
 
 def _cells(row: WithoutOne, found: SingleStudies, *, with_p: bool) -> tuple[str, ...]:
     own, plain = row.classical, natural_text(found.effects, None)
-    classical = f"{plain.figure(own.mu, 0.5)} ({plain.limits(own.ci)})"
+    limits = DASH if own.interval is None else plain.limits(own.interval)
+    classical = f"{plain.figure(own.mu, 0.5)} ({limits})"
     bayesian, p = DASH, DASH
     if row.posterior is not None:
         shown = natural_text(found.effects, row.posterior.mu)
@@ -240,6 +258,8 @@ def _cells(row: WithoutOne, found: SingleStudies, *, with_p: bool) -> tuple[str,
 def influence_words(found: SingleStudies) -> str:
     """Return in a sentence which studies the diagnostics mark."""
     rule = f"Influence ({DIAGNOSTICS}, {found.full.classical.method})"
+    if not found.effects.independent:
+        return "Left out are studies with all their rows. Classical intervals are cluster-robust (CR2)."
     if not found.influential:
         return f"{rule}: no study stands out."
     verb = "stands" if len(found.influential) == 1 else "stand"
@@ -252,9 +272,8 @@ def _record(row: WithoutOne, found: SingleStudies) -> dict[str, object]:
     return {
         "without": row.study or None,
         "mu": own.mu,
-        "se": own.se,
-        "ci_low": own.ci.low,
-        "ci_high": own.ci.high,
+        "ci_low": None if own.interval is None else own.interval.low,
+        "ci_high": None if own.interval is None else own.interval.high,
         "tau": own.tau,
         "I2": own.I2,
         "posterior_median": None if row.posterior is None else row.posterior.mu.median(),

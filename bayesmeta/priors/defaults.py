@@ -157,25 +157,28 @@ def smd_to_log_or(prior: Any) -> Any:
     return prior.rescale(math.pi / math.sqrt(3))
 
 
+_SOURCES = {
+    "mu": (
+        "default: unit information, the information of one patient (Röver et al. 2021, Res. Synth. Methods 12:448-474; "
+        "Günhan et al. 2020, Res. Synth. Methods 11:74-90)"
+    ),
+    "tau": (
+        "default: weakly informative, few studies need it (Friede et al. 2017, Res. Synth. Methods 8:79-91; "
+        "Röver et al. 2021, Res. Synth. Methods 12:448-474)"
+    ),
+    "omega": "default: that of tau, for the effects within a study",
+}
+
+
 def default_source(parameter: str, prior: Any, effects: EffectSizes) -> str:
     """Return where a default prior comes from; empty for a prior that is not the default of these effects."""
     try:
-        usual = default_prior(effects, parameter)
+        usual = default_prior(effects, _ROLE.get(parameter, parameter))
     except ModelError:
         return ""
     if repr(usual) != repr(prior):
         return ""
     scaled = "" if is_ratio(effects.measure) else ", scaled to the unit of the measure"
-    if parameter == "mu":
-        if isinstance(prior, Flat):
-            return "default: a measure of one group has no value that is no effect, so mu is flat"
-        return (
-            "default: unit information, the information of one patient (Röver et al. 2021, Res. Synth. Methods "
-            f"12:448-474; Günhan et al. 2020, Res. Synth. Methods 11:74-90){scaled}"
-        )
-    if parameter == "tau":
-        return (
-            "default: weakly informative, few studies need it (Friede et al. 2017, Res. Synth. Methods 8:79-91; "
-            f"Röver et al. 2021, Res. Synth. Methods 12:448-474){scaled}"
-        )
-    return ""
+    if parameter == "mu" and isinstance(prior, Flat):
+        return "default: a measure of one group has no value that is no effect, so mu is flat"
+    return f"{_SOURCES[parameter]}{scaled}" if parameter in _SOURCES else ""

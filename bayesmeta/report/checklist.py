@@ -10,7 +10,7 @@ from typing import Literal
 
 from bayesmeta.analysis import Analysis
 from bayesmeta.report.explore import FEWEST_FOR_ASYMMETRY, REPORTING_BIAS, SINGLE_STUDIES, SUBGROUPS
-from bayesmeta.report.priors import justification
+from bayesmeta.report.priors import justification, used_priors
 from bayesmeta.words import DASH
 
 type Status = Literal["met", "missing", "not given", "not applicable"]
@@ -38,7 +38,7 @@ def checklist(analysis: Analysis, present: Collection[str]) -> tuple[Item, ...]:
     """
     plan = analysis.protocol
     results = analysis.outcomes
-    justified = all(justification(analysis, name) for name in results[0].posterior.priors)
+    justified = all(justification(analysis, name) for name in used_priors(results[0].posterior))
     several_sets = len(results[0].prior_sets) > 1
     trusted = all(r.posterior.diagnostics.ok for r in results)
     thresholds = all(r.thresholds for r in results)

@@ -45,7 +45,7 @@ def _subgroups(result: OutcomeResult, anchor: str) -> tuple[Section, ...]:
             priors={name: repr(prior) for name, prior in primary.priors.items()},
         )
     except BayesMetaError as error:
-        return (Section(SUBGROUPS, (Paragraph(f"Not computed: {error}"),)),)
+        return (Section(f"{SUBGROUPS}: not computed", (Paragraph(str(error)),)),)
     return (Section(SUBGROUPS, (_subgroup_table(found, comparison.effects), *_subgroup_words(found, anchor))),)
 
 
@@ -98,7 +98,7 @@ def _single_studies(result: OutcomeResult) -> tuple[Section, ...]:
             effects, result.posterior, level=comparison.level, benefit=comparison.benefit, bayesian=quick
         )
     except BayesMetaError as error:
-        return (Section(SINGLE_STUDIES, (Paragraph(f"Not computed: {error}"),)),)
+        return (Section(f"{SINGLE_STUDIES}: not computed", (Paragraph(str(error)),)),)
     marked = reconstructed(effects)
     heads, rows = single_study_cells(found)
     lines = tuple(Line((daggered(label, marked), *cells)) for label, *cells in rows)

@@ -1,9 +1,10 @@
 """The methods paragraphs, made from what was run."""
 
 from bayesmeta.analysis import Analysis, OutcomeResult
-from bayesmeta.compare.rows import DL_HKSJ, DL_WALD, MH_COMMON, MH_RANDOM
+from bayesmeta.compare.rows import DL_HKSJ, DL_WALD, MH_COMMON, MH_RANDOM, REML_CR2
 from bayesmeta.effects import MEASURES
 from bayesmeta.posterior import Posterior
+from bayesmeta.report.priors import used_priors
 from bayesmeta.words import joined, level_text
 
 CLASSICAL_WORDS = {
@@ -13,6 +14,10 @@ CLASSICAL_WORDS = {
         "inverse-variance pooling"
     ),
     MH_COMMON: "Mantel-Haenszel common effect (Mantel & Haenszel 1959; variance of Robins, Breslow & Greenland 1986)",
+    REML_CR2: (
+        "several variance components by restricted maximum likelihood, with cluster-robust standard errors CR2 and "
+        "Satterthwaite degrees of freedom (Pustejovsky & Tipton 2018, J. Bus. Econ. Stat. 36:672-683)"
+    ),
     DL_WALD: "inverse-variance random effects with the tau² of DerSimonian & Laird (1986) and Wald intervals",
     DL_HKSJ: (
         "the same with Hartung-Knapp-Sidik-Jonkman intervals, on t with k - 1 degrees of freedom "
@@ -47,16 +52,17 @@ def _classical(analysis: Analysis) -> str:
     if not used:
         return "No classical analysis could be computed; the reasons stand below the tables."
     intervals = level_text(analysis.protocol.level)
+    from_q = " I² comes from the Q of its row." if used != [REML_CR2] else ""
     return (
         f"Classical analysis: {'; '.join(CLASSICAL_WORDS[m] for m in used)}. Intervals are {intervals} confidence "
         "intervals. A prediction interval takes the quantile of the confidence interval of its row and the variance "
-        "se² + tau². I² comes from the Q of its row."
+        f"se² + tau².{from_q}"
     )
 
 
 def _bayesian(analysis: Analysis, result: OutcomeResult) -> str:
     posterior = result.posterior
-    priors = joined([f"{name} ~ {prior!r}" for name, prior in posterior.priors.items()])
+    priors = joined([f"{name} ~ {prior!r}" for name, prior in used_priors(posterior).items()])
     model = posterior.model
     said = (
         f"Bayesian analysis: model {model.name} ({model.title.lower()}), priors {priors}. Estimates are posterior "

@@ -123,6 +123,8 @@ def summary_table(result: OutcomeResult) -> Table:
             ("mu", "mu, mean effect", True),
             ("theta_new", "theta, new study", True),
             ("tau", "tau", False),
+            ("omega", "omega, within studies", False),
+            ("rho", "rho, correlation", False),
             ("I2", "I² (%)", False),
         )
         if name in posterior.marginals

@@ -160,7 +160,7 @@ def priors_table(analysis: Analysis) -> Table:
     result = analysis.outcomes[0]
     lines = [
         Line(("primary analysis", f"{name} ~ {prior!r}", priors.justification(analysis, name) or NOT_GIVEN), "bayesian")
-        for name, prior in result.posterior.priors.items()
+        for name, prior in priors.used_priors(result.posterior).items()
     ]
     for prior_set in result.prior_sets[1:]:
         changed = {n: p for n, p in prior_set.priors.items() if p != result.prior_sets[0].priors.get(n)}

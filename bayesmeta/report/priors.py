@@ -8,11 +8,13 @@ from bayesmeta.compare.table import Shown, benefit_words, natural_scale, tau_tex
 from bayesmeta.decisions.event_table import Probability
 from bayesmeta.effects import MEASURES
 from bayesmeta.plots.prior_posterior import prior_of
-from bayesmeta.posterior import fixed_at
+from bayesmeta.posterior import Posterior, fixed_at
+from bayesmeta.priors import Prior
 from bayesmeta.priors.defaults import default_source
 from bayesmeta.priors.predictive import Implied, implied
 from bayesmeta.report.outcome import p_over_sets
 from bayesmeta.report.values import Line, Table
+from bayesmeta.studies import EffectSizes
 from bayesmeta.words import DASH, interval_text, joined, level_text, number
 
 
@@ -183,6 +185,12 @@ def _crossed(result: OutcomeResult, threshold: float, kind: str) -> str:
     if at in row.interval:
         return "crosses"
     return "all beyond" if (row.interval.low > at) == (comparison.benefit == "higher") else "none beyond"
+
+
+def used_priors(posterior: Posterior) -> dict[str, Prior]:
+    """Return the priors that the answer rests on: those of moderators only where there are some."""
+    moderators = isinstance(posterior.data, EffectSizes) and posterior.data.moderators
+    return {name: prior for name, prior in posterior.priors.items() if name != "beta" or moderators}
 
 
 def justification(analysis: Analysis, name: str) -> str:

@@ -21,6 +21,7 @@ from bayesmeta.sensitivity.question import Question, all_priors, data_for
 from bayesmeta.sensitivity.reverse_bayes import CriticalPrior, critical_prior
 from bayesmeta.sensitivity.roots import crossing, crossing_one_by_one
 from bayesmeta.studies import EffectSizes
+from bayesmeta.studies.dependent_rows import rows_of_studies
 from bayesmeta.values import Array
 
 type Conclusion = Literal["benefit", "harm", "open"]
@@ -293,18 +294,20 @@ def _tau_exceeds(question: Question, tau: float) -> float:
 
 
 def _without(question: Question, conclusion: Conclusion, notes: list[str]) -> tuple[LeftOut, ...]:
-    study = question.data.study
-    if len(study) < 2:
+    data = question.data
+    # What is left out is a study, with all its rows.
+    parts = rows_of_studies(data.study, data.cluster if isinstance(data, EffectSizes) else data.study)
+    if len(parts) < 2:
         return ()
     try:
-        mean, new = question.probabilities(data=[question.data.drop((name,)) for name in study])
+        mean, new = question.probabilities(data=[data.drop(rows) for rows in parts.values()])
     except ConvergenceError as error:
         # i2(), of two studies, has no scale without one of them.
         notes.append(f"No analysis without each study: {error}")
         return ()
     return tuple(
         LeftOut(name, float(p), float(q), _concluded(float(p), question) != conclusion)
-        for name, p, q in zip(study, mean, new, strict=True)
+        for name, p, q in zip(parts, mean, new, strict=True)
     )
 
 
@@ -316,6 +319,9 @@ def _concluded(p: float, question: Question) -> Conclusion:
 
 def _critical(question: Question, notes: list[str]) -> CriticalPrior | None:
     if not isinstance(question.data, EffectSizes):
+        return None
+    if not question.data.independent:
+        notes.append("No critical prior interval: the DerSimonian-Laird interval takes independent rows.")
         return None
     try:
         classical = pool(question.data, method="DL", ci="wald", level=question.level).ci

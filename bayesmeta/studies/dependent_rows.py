@@ -33,6 +33,20 @@ def text_column(name: str, values: Sequence[str] | None, n: int) -> tuple[str, .
     return tuple(str(value) for value in values)
 
 
+def rows_of_studies(study: Sequence[str], cluster: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Return each cluster's name with the names of its rows, in the order in which clusters appear.
+
+    Examples
+    --------
+    >>> rows_of_studies(["Kern (1)", "Kern (2)", "Lund"], ["Kern", "Kern", "Lund"])
+    {'Kern': ('Kern (1)', 'Kern (2)'), 'Lund': ('Lund',)}
+    """
+    found: dict[str, dict[str, None]] = {}
+    for row, label in zip(study, cluster, strict=True):
+        found.setdefault(label, {})[row] = None
+    return {label: tuple(rows) for label, rows in found.items()}
+
+
 def row_labels(study: Sequence[str], outcome: Sequence[str] | None, effect: Sequence[str] | None) -> tuple[str, ...]:
     """Return one unique label for each row: the study's, where it has several rows with outcome, effect or number."""
     several = Counter(study)

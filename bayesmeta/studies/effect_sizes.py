@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bayesmeta.errors import DataError
+from bayesmeta.errors import DataError, option
 from bayesmeta.studies.counts import TwoByTwo
 from bayesmeta.studies.dependent_rows import (
     constant_correlation,
@@ -244,7 +244,8 @@ class EffectSizes(Travels):
         several = f"{self.n} rows of {self.k} studies" if self.k < self.n else "correlated estimates"
         raise DataError(
             f"{what} takes one independent row a study, and these are {several}: its answer would be too certain. Use "
-            "model='multilevel' (bm.fit, or bm.frequentist.components with robust='CR2'), or choose one row a study."
+            f"{option('model', 'multilevel')} (bm.fit, or bm.frequentist.components with robust='CR2'), or choose one "
+            "row a study."
         )
 
 
