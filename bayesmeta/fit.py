@@ -14,7 +14,7 @@ from bayesmeta.engines.own_files import check_copy
 from bayesmeta.errors import DataError, ModelError, unknown
 from bayesmeta.model import Gaussian, Model, load_model
 from bayesmeta.posterior import Posterior
-from bayesmeta.priors import fill_defaults
+from bayesmeta.priors import Prior, fill_defaults
 from bayesmeta.reading.frames import table_of_frame
 from bayesmeta.reading.sources import FRAME
 from bayesmeta.seeds import SeedLike, one_seed
@@ -79,7 +79,7 @@ def fit(
     loaded = load_model(_default_model(data) if model is None else model)
     seed = one_seed(seed, random_seed)
     data = _data_for(loaded, data, measure)
-    chosen = loaded.with_priors(fill_defaults(data, loaded.priors, priors))
+    chosen = _priors_for(loaded, data, priors)
     if engine == "auto":
         offers = loaded.abilities.deterministic
         engine = "quadrature" if offers else "nuts"
@@ -89,6 +89,12 @@ def fit(
         raise ModelError(f"Model {loaded.name!r} offers no quadrature. Use engine='nuts'.")
     check_copy(loaded, data, chosen)
     return ENGINES[engine](loaded, data, chosen, seed=seed, **options)
+
+
+def _priors_for(model: Model, data: Any, given: Mapping[str, Any] | None) -> Mapping[str, Prior]:
+    chosen = model.with_priors(fill_defaults(data, model.priors, given))
+    model.check_labelled(data, chosen)
+    return chosen
 
 
 def _default_model(data: Any) -> str:
@@ -251,7 +257,7 @@ def _rows(thresholds: ArrayLike, m: int, name: str) -> Array:
 def _marginal(model: Model, data: Any, priors: Mapping[str, Any] | None) -> Gaussian:
     assert model.gaussian is not None
     checked = _data_for(model, data)
-    given = model.gaussian(checked, model.with_priors(fill_defaults(checked, model.priors, priors)))
+    given = model.gaussian(checked, _priors_for(model, checked, priors))
     if not given.independent:
         raise ModelError(f"Model {model.name!r} has dependent rows here, so it cannot be batched. Use fit.")
     return given

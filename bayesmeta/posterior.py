@@ -273,7 +273,11 @@ class Posterior:
         return self._knows("linear")(x)  # type: ignore[no-any-return]
 
     def predicted(self, x: ArrayLike) -> Marginal:
-        """Return the posterior predictive distribution of a new study's true effect at design row `x`."""
+        """Return the posterior predictive distribution of a new study's true effect at design row `x`.
+
+        Where studies have several effects that differ (omega), it is that of one new effect. A study's own slopes are
+        multiplied with their place in `x`, like their means.
+        """
         return self._knows("predicted")(x)  # type: ignore[no-any-return]
 
     def joint_density(self, mu: ArrayLike, tau: ArrayLike) -> Array:

@@ -72,8 +72,8 @@ def weights(covariance: Covariance, psi: Array, effect: Effect) -> tuple[Index, 
     return rows, weight
 
 
-# A component by its place, and its level: None for a new one.
-type Parts = list[tuple[int, int | None]]
+# A component by its place, its level (None for a new one), and what its random effect is multiplied with.
+type Parts = list[tuple[int, int | None, float]]
 
 
 def _parts(covariance: Covariance, effect: Effect) -> Parts:
@@ -84,24 +84,24 @@ def _parts(covariance: Covariance, effect: Effect) -> Parts:
         names = covariance.loadings[place[name]].names
         if label is not None and label not in names:
             raise ModelError(f"{name} has no level {label!r}: {', '.join(names)}.")
-        parts.append((place[name], None if label is None else names.index(label)))
+        parts.append((place[name], None if label is None else names.index(label), effect.times.get(name, 1.0)))
     return parts
 
 
 def _prior_variance(covariance: Covariance, psi: Array, parts: Parts) -> Array:
     m = len(covariance.given.components)
-    variance = sum((psi[:, a] ** 2 for a, _ in parts), np.zeros(len(psi)))
-    levels = dict(parts)
+    variance = sum(((z * psi[:, a]) ** 2 for a, _, z in parts), np.zeros(len(psi)))
+    levels, times = {a: level for a, level, _ in parts}, {a: z for a, _, z in parts}
     for a, b, r in covariance.pairs:
         if a in levels and b in levels and levels[a] == levels[b]:
-            variance = variance + 2.0 * psi[:, m + r] * psi[:, a] * psi[:, b]
+            variance = variance + 2.0 * times[a] * times[b] * psi[:, m + r] * psi[:, a] * psi[:, b]
     return variance
 
 
 def _rows(covariance: Covariance, parts: Parts) -> Index:
     """Return the rows that say something: the blocks in which a part's level, or one related to it, occurs."""
     touched = [
-        i for a, level in parts if level is not None for i in np.flatnonzero(covariance.loadings[a].level == level)
+        i for a, level, _ in parts if level is not None for i in np.flatnonzero(covariance.loadings[a].level == level)
     ]
     blocks = sorted({int(covariance.block_of[i]) for i in touched})
     return np.concatenate([covariance.blocks[i] for i in blocks]) if blocks else np.empty(0, dtype=np.intp)
@@ -111,14 +111,14 @@ def _with_rows(covariance: Covariance, psi: Array, parts: Parts, rows: Index) ->
     """Return ``(n, rows)`` covariances of the effect with the rows."""
     m = len(covariance.given.components)
     g = np.zeros((len(psi), len(rows)))
-    for a, level in parts:
+    for a, level, z in parts:
         if level is None:
             continue
-        g += psi[:, a, None] ** 2 * _shared(covariance, a, a, level, rows)
+        g += z * psi[:, a, None] ** 2 * _shared(covariance, a, a, level, rows)
         for one, other, r in covariance.pairs:
             if a in (one, other):
                 b = other if a == one else one
-                g += (psi[:, m + r] * psi[:, a] * psi[:, b])[:, None] * _shared(covariance, a, b, level, rows)
+                g += (z * psi[:, m + r] * psi[:, a] * psi[:, b])[:, None] * _shared(covariance, a, b, level, rows)
     return g
 
 

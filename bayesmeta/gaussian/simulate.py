@@ -67,13 +67,13 @@ def draw_effects(
         rows, weight = weights(covariance, psi, effect)
         value = fixed + np.sum(weight * error[:, rows], axis=1)
         for name, level in effect.parts.items():
-            a = place[name]
+            a, z = place[name], effect.times.get(name, 1.0)
             if level is None:
                 # One new study has all the new effects: they are drawn together, once.
                 new = new or _new(covariance, psi, rng)
-                value = value + new[name]
+                value = value + z * new[name]
             else:
-                value = value + made.levels[a][:, covariance.loadings[a].names.index(level)]
+                value = value + z * made.levels[a][:, covariance.loadings[a].names.index(level)]
         out[label] = value
     return out
 

@@ -81,10 +81,13 @@ class Effect:
         ``(p,)`` values of the design's columns.
     parts
         Component name to the label of its level, `NEW` (None) for one that no row has.
+    times
+        Component name to what its random effect is multiplied with; 1 when not given.
     """
 
     x: Array
     parts: Mapping[str, str | None] = field(default_factory=dict)
+    times: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -198,10 +201,15 @@ class Gaussian:
         """Label to true effect."""
         if self.effects is not None:
             return self.effects
-        named = [c.level_names(self.n) if c.levels is None else c.levels for c in self.components]
+        named = {c.name: c.level_names(self.n) if c.levels is None else c.levels for c in self.components}
+        times = {c.name: c.design for c in self.components if c.design is not None}
         return FrozenMap(
             {
-                label: Effect(self.X[i], {c.name: level[i] for c, level in zip(self.components, named, strict=True)})
+                label: Effect(
+                    self.X[i],
+                    {name: level[i] for name, level in named.items()},
+                    {name: float(z[i]) for name, z in times.items()},
+                )
                 for i, label in enumerate(self.study)
             }
         )
@@ -254,6 +262,29 @@ class Gaussian:
                 f"got {values.tolist()}."
             )
         return values
+
+    def new_at(self, x: ArrayLike) -> Effect:
+        """Return the true effect of a new row of a new study at design row `x`.
+
+        A random effect that belongs to a column of the design, such as a study's own slope, is multiplied with its
+        value in `x`.
+
+        Raises
+        ------
+        ModelError
+            If `x` does not have one value for each coefficient, or does not say how a new study's effects enter.
+        """
+        values = self.row(x)
+        times: dict[str, float] = {}
+        for c in self.components:
+            if c.relation is not None:
+                raise ModelError(f"How a new level of {c.name} is related to the others is not known: use linear(x).")
+            if c.design is not None:
+                columns = [j for j in range(len(values)) if np.array_equal(self.X[:, j], c.design)]
+                if not columns:
+                    raise ModelError(f"What {c.name} is multiplied with is no column of the design: use linear(x).")
+                times[c.name] = float(values[columns[0]])
+        return Effect(values, {c.name: NEW for c in self.components}, times)
 
     def known(self) -> dict[str, float]:
         """Return the variance parameters that their priors fix, with their values."""

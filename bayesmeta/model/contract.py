@@ -2,7 +2,7 @@
 
 import ast
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bayesmeta.errors import ModelError, unknown
+from bayesmeta.errors import ModelError, option, unknown
 from bayesmeta.gaussian.statement import Gaussian
 from bayesmeta.model.abilities import Abilities
 from bayesmeta.priors import Prior, parse_prior
@@ -192,6 +192,46 @@ class Model:
                 raise unknown(f"prior parameter of model {self.name!r}:", name, self.priors)
             chosen[name] = parse_prior(prior)
         return FrozenMap(chosen)
+
+    def check_labelled(self, data: Any, priors: Mapping[str, Prior]) -> None:
+        """Refuse the prior of one of several parameters, ``tau[PD]``, that the model does not read.
+
+        Raises
+        ------
+        ModelError
+            If there is such a prior.
+        """
+        labelled = [name for name in priors if "[" in name]
+        if not labelled:
+            return
+        watched = _Watched(priors)
+        (self.gaussian or self.study_likelihoods or self.build)(data, watched)
+        for name in labelled:
+            if name not in watched.read:
+                whole = name.partition("[")[0]
+                raise ModelError(
+                    f"A prior is given for {name!r}, but model {self.name!r} has one prior of {whole} here: give "
+                    f"{option('priors', str(priors[name]), key=whole)}."
+                )
+
+
+class _Watched(Mapping[str, Prior]):
+    """Priors that remember which of them were read."""
+
+    def __init__(self, priors: Mapping[str, Prior]) -> None:
+        self.priors = priors
+        self.read: set[str] = set()
+
+    def __getitem__(self, name: str) -> Prior:
+        found = self.priors[name]
+        self.read.add(name)
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.priors)
+
+    def __len__(self) -> int:
+        return len(self.priors)
 
 
 # Parameters that are no scale of random effects and no correlation of them.

@@ -136,7 +136,9 @@ def fill_defaults(data: Any, model_priors: Mapping[str, Any], given: Mapping[str
         return chosen
     for parameter, prior in model_priors.items():
         role = _ROLE.get(parameter)
-        if role is not None and parameter not in chosen and prior == _LOG_RATIO[role]:
+        each = [f"{parameter}[{outcome}]" for outcome in dict.fromkeys(data.outcome or ())]
+        settled = parameter in chosen or (each and all(name in chosen for name in each))
+        if role is not None and not settled and prior == _LOG_RATIO[role]:
             chosen[parameter] = default_prior(data, role)
     return chosen
 

@@ -96,6 +96,18 @@ def test_every_quantity_has_its_name():
     assert narrow["tau[AL]"].mean() > 0.05
 
 
+def test_a_new_study_is_predicted_one_outcome_at_a_time():
+    """The design row of one outcome predicts that outcome of a new study, and a prior of each needs none for all."""
+    data = periodontal()
+    unscaled = bm.EffectSizes(data.yi, V=data.V, study=data.cluster, outcome=data.outcome, measure="MD")
+    each = {f"{name}[{o}]": p for o in ("PD", "AL") for name, p in (("mu", "normal(0, 1)"), ("tau", "half_normal(1)"))}
+    post = bm.fit(unscaled, "bivariate", priors=each, tolerance=1e-5)
+    levels = [0.025, 0.5, 0.975]
+    np.testing.assert_allclose(post.predicted([0, 1]).ppf(levels), post["theta_new[AL]"].ppf(levels), rtol=1e-10)
+    with pytest.raises(ModelError, match="No default prior"):
+        bm.fit(unscaled, "bivariate", priors={name: p for name, p in each.items() if name != "tau[PD]"})
+
+
 def test_bad_outcomes_are_named():
     """No outcome, one outcome, an outcome twice in a study, an outcome of one study, a prior of none: errors."""
     yi, sei, study = [0.1, 0.2, 0.3, 0.4], [0.1] * 4, ["a", "a", "b", "b"]

@@ -71,6 +71,22 @@ def test_slopes_scale_with_the_unit():
     assert ten.linear(data.design(25.0)[0]).mean() == pytest.approx(2.5 * ten.mu.mean(), rel=1e-12)
 
 
+def test_a_new_study_at_a_dose_has_its_own_slope_times_the_dose():
+    """A new study's log relative risk at a dose is the dose times its slope: so are its quantiles; with fixed scales
+    that of a quadratic trend has the variance of the mean and x' T x more."""
+    data = alcohol(unit=10.0)
+    post = bm.fit(data, "dose_response")
+    levels = [0.025, 0.2, 0.5, 0.9]
+    np.testing.assert_allclose(post.predicted([2.5]).ppf(levels), 2.5 * post.theta_new.ppf(levels), rtol=1e-9)
+    first, second, rho = 0.2, 0.05, -0.4
+    priors = {"tau[dose]": f"point({first})", "tau[dose^2]": f"point({second})", "rho": f"point({rho})"}
+    bent = alcohol(unit=10.0, shape="quadratic")
+    post = bm.fit(bent, "dose_response", priors=priors)
+    x = bent.design(25.0)[0]
+    T = np.array([[first**2, rho * first * second], [rho * first * second, second**2]])
+    assert post.predicted(x).sd() ** 2 == pytest.approx(post.linear(x).sd() ** 2 + x @ T @ x, rel=1e-10)
+
+
 def test_splines_are_linear_beyond_their_knots():
     """The restricted cubic spline has no bend before the first knot, and none after the last."""
     data = alcohol(shape="spline")

@@ -138,6 +138,19 @@ def test_models_of_one_row_a_study_refuse_several(own):
         bm.fit(DATA, own, priors={"omega": "half_normal(1)"})
 
 
+def test_a_prior_that_is_not_read_is_refused():
+    """A prior of one of several parameters where the model has one is an error, of counts and many fits too."""
+    for model, data in (("multilevel", DATA), ("normal_normal", bm.EffectSizes(YI, SEI, measure="OR"))):
+        with pytest.raises(ModelError, match=r"'tau\[a\]', but model .* one prior of tau here"):
+            bm.fit(data, model, priors={"tau[a]": "half_normal(1)"})
+    table = bm.TwoByTwo([1, 2, 3], [20, 30, 40], [4, 5, 6], [20, 30, 40])
+    for model in ("hypergeometric_normal", "beta_binomial"):
+        with pytest.raises(ModelError, match=r"'tau\[a\]'|'mu\[a\]'"):
+            bm.fit(table, model, priors={"mu[a]": "normal(0, 1)"})
+    with pytest.raises(ModelError, match=r"'mu\[a\]'"):
+        bm.fit_many([bm.EffectSizes(YI, SEI, measure="OR")], priors={"mu[a]": "normal(0, 1)"})
+
+
 def test_a_contrast_of_coefficients():
     """A named contrast is the linear combination of the terms."""
     X = np.column_stack([np.ones(6), [0, 1, 0, 1, 2, 1]])

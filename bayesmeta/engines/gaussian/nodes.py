@@ -83,7 +83,7 @@ class NodeSolution:
 
     def predicted(self, x: ArrayLike) -> NormalMixture:
         """Return the posterior predictive distribution of the true effect of a new row of a new study at design `x`."""
-        return self.effect(Effect(self.given.row(x), {c.name: NEW for c in self.given.components}))
+        return self.effect(self.given.new_at(x))
 
     def effect(self, effect: Effect) -> NormalMixture:
         """Return the posterior of a true effect."""

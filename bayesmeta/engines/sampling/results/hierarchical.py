@@ -10,7 +10,7 @@ from bayesmeta.gaussian.blup import effects
 from bayesmeta.gaussian.covariance import Covariance, Index
 from bayesmeta.gaussian.power_tails import tails
 from bayesmeta.gaussian.simulate import draw_effects, simulate
-from bayesmeta.gaussian.statement import NEW, Effect, Gaussian
+from bayesmeta.gaussian.statement import Gaussian
 from bayesmeta.gaussian.sums import CHUNK, factor
 from bayesmeta.priors import fixed_value
 from bayesmeta.values import Array
@@ -57,8 +57,7 @@ def reported(given: Gaussian, draws: Draws, rng: np.random.Generator) -> tuple[d
 def predicted(given: Gaussian, draws: Draws, x: Array, noise: Array) -> Array:
     """Return draws of the true effect of a new row of a new study at design `x`, made of standard normal noise."""
     psi = psi_of(given, draws)
-    new = Effect(x, {component.name: NEW for component in given.components})
-    found = effects(Covariance(given), psi.reshape(-1, psi.shape[-1]), new, given.X, given.y)
+    found = effects(Covariance(given), psi.reshape(-1, psi.shape[-1]), given.new_at(x), given.X, given.y)
     return np.asarray(beta_of(given, draws) @ x + np.sqrt(found.variance).reshape(noise.shape) * noise)
 
 
