@@ -211,7 +211,7 @@ def _zero_cells(table: StudyTable) -> list[Finding]:
         text = f"{_names(table, single)}: a zero cell, so a log ratio needs a correction or an exact-likelihood model"
         found.append(Finding("zero cells", text, look=True))
     if (none | every).any():
-        text = f"{_names(table, none | every)}: no events, or only events, in both arms: no odds ratio of their own"
+        text = f"{_names(table, none | every)}: no events, or only events, in both arms: no ratio of their own"
         found.append(Finding("zero cells", text, look=True))
     for arm, events in (("treated", a), ("control", c)):
         if not np.nansum(events):

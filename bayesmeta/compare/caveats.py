@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from bayesmeta.effects.measure import is_ratio
 from bayesmeta.studies import EffectSizes, PersonTime, StudyTable, TwoByTwo, fit_the_counts
 from bayesmeta.words import joined, stopped
 
@@ -66,7 +67,7 @@ def _zeros(effects: EffectSizes) -> list[str]:
             f"Counts of {names} were changed before pooling. {stopped(effects.rule or effects.adjusted[0].what)}"
         )
     empty = double_zero(counts)
-    if empty:
+    if empty and is_ratio(effects.measure):
         said.append(
             f"{joined(empty)}: no event, or only events, in both arms; such a study says almost nothing about a "
             "ratio, and what it adds comes from the constant added to its cells."

@@ -158,7 +158,8 @@ QUANTITIES: Mapping[str, str] = MappingProxyType(
     {
         spelling: name
         for name, spellings in {
-            "events": "events event ev cases x r number_of_events no_events n_events num_events events_n",
+            "events": "events event ev cases x r number_of_events no_events n_events num_events events_n deaths death "
+            "died dead n_deaths number_of_deaths no_deaths responders n_responders",
             "n": "n total totals total_n n_total size sample_size samplesize ss patients participants subjects num",
             "mean": "mean means m avg average",
             "sd": "sd sds std stdev std_dev stddev standard_deviation",

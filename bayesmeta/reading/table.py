@@ -39,6 +39,7 @@ from bayesmeta.reading.mapping import (
 from bayesmeta.reading.names import CANONICAL, ONE_ARM, TEXT
 from bayesmeta.reading.options import NOTHING_STATED, ReadingOptions
 from bayesmeta.reading.totals import refused_totals, total_rows
+from bayesmeta.reading.two_in_a_cell import with_pairs_split
 from bayesmeta.studies import Exclusion, PublishedResult, StudyTable
 from bayesmeta.values import Array
 
@@ -86,6 +87,7 @@ def table_from_raw(
     columns: Mapping[str, str] = options.columns
     level = ""
     if not raw.canonical:
+        raw, columns = with_pairs_split(raw, columns)
         raw, split, level = with_intervals_split(raw, columns)
         columns = {**split, **columns} | {c: split[c] for c in ("estimate", "yi") if c in split}
     mapping = data_columns(map_columns(raw.headers, columns, name), columns)

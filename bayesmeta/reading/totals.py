@@ -11,6 +11,7 @@ from bayesmeta.errors import DataError, option
 
 # What a row of totals or of a pooled result is called; the name of a study goes on after such a word.
 _CALLED = re.compile(
+    r"(\d{1,3}[.)]\s+|\d+(\.\d+)+\.?\s+|[-*\u2022]\s*)?"  # as a row of a list: "3. Total", "1.1.2 Subtotal"
     r"((sub|grand)?[ -]?totals?|sums?|all (studies|trials|patients|participants)|"
     r"(overall|pooled|summary|combined|meta-?analysis|total)( (effects?|estimates?|results?|odds ratio|risk ratio|"
     r"relative risk|hazard ratio|mean difference|smd|or|rr|hr|md|events?))?|"
