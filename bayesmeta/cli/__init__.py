@@ -6,10 +6,11 @@ import os
 import pkgutil
 import sys
 import threading
+import warnings
 
 import typer
 
-from bayesmeta.errors import BayesMetaError
+from bayesmeta.errors import BayesMetaError, DataWarning
 
 BAD_INPUT = 2
 INTERRUPTED = 130
@@ -40,6 +41,9 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             # A terminal that has no dagger or superscript shows a question mark rather than ending in an error.
             stream.reconfigure(errors="replace")
+    # The audit says what a DataWarning says, at the head of every answer.
+    warnings.simplefilter("ignore", DataWarning)
+    warnings.formatwarning = _sentence
     try:
         code = app(standalone_mode=True)
     except BayesMetaError as error:
@@ -53,6 +57,13 @@ def main() -> None:
     if code == INTERRUPTED:
         print("Interrupted; nothing was written.", file=sys.stderr)
     _leave(code or 0)
+
+
+def _sentence(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+) -> str:
+    """Return a warning as it is printed, without the line of the source that it comes from."""
+    return f"Warning: {message}\n"
 
 
 def _leave(code: int) -> None:

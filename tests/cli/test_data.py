@@ -3,6 +3,8 @@
 import csv
 import io
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -110,3 +112,15 @@ def test_check_counts_what_there_is_to_look_at():
     assert "! zero cells: Cornelissen 2019" in output
     assert "1 finding to look at" in output
     assert "Nothing to look at" in run("check", str(DATA / "bcg_vaccine.csv"))
+
+
+def test_a_finding_is_said_once_and_without_lines_of_the_source(tmp_path):
+    """What the library says as a warning is what the audit says at the head of the answer."""
+    path = tmp_path / "studies.csv"
+    path.write_text("study,HR,ci_low,ci_high\nA,1.0,0.5,1.2\nB,1.0,0.8,1.25\n")
+    run = [sys.executable, "-c", "from bayesmeta.cli import main; main()", "effects", str(path), "--measure", "HR"]
+    done = subprocess.run(run, capture_output=True, text=True, check=True)
+    said = done.stdout + done.stderr
+    assert said.count("is not symmetric") == 1
+    assert "DataWarning" not in said
+    assert ".py" not in said
