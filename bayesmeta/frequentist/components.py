@@ -23,8 +23,9 @@ from bayesmeta.gaussian.blup import effects as predicted_effects
 from bayesmeta.gaussian.covariance import Covariance
 from bayesmeta.gaussian.statement import Gaussian
 from bayesmeta.model import Model, load_model
-from bayesmeta.studies import DiagnosticTable
+from bayesmeta.studies import DiagnosticTable, EffectSizes
 from bayesmeta.values import Array, FrozenMap, Interval, Travels, frozen_array
+from bayesmeta.words import joined
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -294,6 +295,8 @@ def components(
         raise DataError(
             f"Model {loaded.name!r} takes {loaded.data_type.__name__}, but was given {type(effects).__name__}."
         )
+    if isinstance(effects, EffectSizes):
+        _check_rows(effects, loaded)
     given = loaded.gaussian(effects, loaded.priors)
     names = list(given.parameters)
     for name in fixed or {}:
@@ -328,6 +331,17 @@ def components(
         likelihood=likelihood,
         fixed=FrozenMap({n: float(v) for n, v in (fixed or {}).items()}),
     )
+
+
+def _check_rows(effects: EffectSizes, model: Model) -> None:
+    """Refuse moderators and dependent rows that the model would leave out without a word."""
+    if effects.moderators and not model.takes_moderators:
+        raise DataError(
+            f"The effects have moderators ({joined(effects.moderators)}), and model {model.name!r} does not use them: "
+            "use model='multilevel' or 'meta_regression', or leave them out of the effect sizes."
+        )
+    if not model.takes_dependent_rows:
+        effects.check_independent(f"Model {model.name!r}")
 
 
 def _working(likelihood: Likelihood, psi: Array, beta: Array, effects: Any) -> Working:

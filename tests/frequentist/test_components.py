@@ -151,3 +151,16 @@ def test_bad_requests_are_named():
     with pytest.raises(DataError, match="more clusters than coefficients; there are 2 and 2"):
         bm.frequentist.components(few, robust="CR2")
     assert math.isfinite(bm.frequentist.components(few).loglik)
+
+
+def test_what_a_model_would_leave_out_is_refused():
+    """Moderators of a model without them, and dependent rows of one that takes them for independent."""
+    rows = {"study": list("aabbcc"), "outcome": ["x", "y"] * 3, "measure": "MD"}
+    yi, sei = [0.1, 0.4, 0.2, 0.9, 0.3, 0.2], [0.1, 0.2, 0.1, 0.2, 0.2, 0.1]
+    with_year = bm.EffectSizes(
+        yi, sei, X=np.column_stack([np.ones(6), [1, 2, 3, 1, 5, 2]]), terms=("intercept", "year"), **rows
+    )
+    with pytest.raises(DataError, match=r"moderators \('?year'?\).*'bivariate' does not use them"):
+        bm.frequentist.components(with_year, model="bivariate")
+    with pytest.raises(DataError, match="normal_normal"):
+        bm.frequentist.components(bm.EffectSizes(yi, sei, **rows), model="normal_normal")
