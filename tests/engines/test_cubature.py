@@ -260,6 +260,34 @@ def test_moments_that_do_not_exist_are_not_printed():
     assert found.notes()
 
 
+def test_moments_of_heavy_tails_equal_plain_sums():
+    """Under half-Cauchy priors means and SDs of tau, omega and their squares agree with sums out to a million."""
+    u, w = legendre(math.log(1e-10), math.log(1e6), 36, 10)
+    scale, weight = np.exp(u), w * np.exp(u)
+    tau, omega = np.array(np.meshgrid(scale, scale, indexing="ij")).reshape(2, -1)
+    v = V + omega[:, None] ** 2
+    # Sums within and between clusters, by the textbook's formula for one cluster's inverse.
+    log, q11, q12, q22 = (np.zeros(tau.size) for _ in range(4))
+    for label in np.unique(CLUSTER):
+        rows = label == CLUSTER
+        inv = 1 / v[:, rows]
+        one, y1, y2 = inv.sum(1), inv @ Y[rows], inv @ Y[rows] ** 2
+        shrink = tau**2 / (1 + tau**2 * one)
+        log -= 0.5 * (np.log(v[:, rows]).sum(1) + np.log1p(tau**2 * one))
+        q11, q12, q22 = q11 + one - shrink * one**2, q12 + y1 - shrink * one * y1, q22 + y2 - shrink * y1**2
+    log -= 0.5 * (np.log(q11 + 1.0) + q22 - q12**2 / (q11 + 1.0))
+    log += stats.halfcauchy(scale=0.4).logpdf(tau) + stats.halfcauchy(scale=0.3).logpdf(omega)
+    mass = np.outer(weight, weight).ravel() * np.exp(log - log.max())
+    mass /= mass.sum()
+    found = integrated(nested(HalfCauchy(0.4), HalfCauchy(0.3)))
+    for name, value in (("tau", tau), ("omega", omega)):
+        for power, marginal in ((1, found.parameter(name)), (2, found.squared(name))):
+            mean = mass @ value**power
+            assert marginal.mean() == pytest.approx(mean, rel=1e-7)
+            sd = math.sqrt(mass @ (value**power - mean) ** 2)
+            assert marginal.sd() == pytest.approx(sd, rel=1e-6)
+
+
 def test_two_outcomes_equal_a_dense_grid():
     """Two correlated outcomes: evidence, difference of means and correlation agree with a product rule to 1e-7."""
     rng = np.random.default_rng(3)
@@ -302,6 +330,19 @@ def test_two_outcomes_equal_a_dense_grid():
     assert found.linear([1.0, -1.0]).mean() == pytest.approx(mass @ (mean[:, 0] - mean[:, 1]), abs=1e-7)
     assert found.parameter("rho").mean() == pytest.approx(mass @ r, abs=1e-7)
     assert found.parameter("tau[0]").mean() == pytest.approx(mass @ a, abs=1e-7)
+
+
+def test_three_parameters_take_half_cauchy_scales():
+    """Two outcomes of six studies under half-Cauchy scales are answered at the usual tolerance."""
+    rng = np.random.default_rng(12)
+    y, sei = rng.normal([0.2, 0.5] * 6, 0.4), rng.uniform(0.15, 0.5, 12)
+    labels, X = tuple(map(str, np.repeat(range(6), 2))), np.tile(np.eye(2), (6, 1))
+    parts = tuple(Component(f"tau[{j}]", HalfCauchy(0.3), labels, X[:, j]) for j in (0, 1))
+    rho = (Correlation("rho", Uniform(-1.0, 1.0), ("tau[0]", "tau[1]")),)
+    given = Gaussian(tuple(map(str, range(12))), y, sei**2, X, ("mu[0]", "mu[1]"), (UNIT, UNIT), parts, rho)
+    found = integrated(given)
+    assert found.error_estimate < 3e-8
+    assert 0.0 < found.parameter("tau[0]").sd() < 1.0
 
 
 @pytest.mark.parametrize("seed", range(12))

@@ -22,8 +22,9 @@ type Integers = NDArray[np.int64]
 
 # Places kept have a log density above the highest one less that of the tolerance and this: their share is e^-8 of it.
 MARGIN = 8.0
-# With tails that are a power, places further out are kept for the sake of moments.
-HEAVY_DROP = 70.0
+# With tails that are a power, places further out are kept for the sake of moments, by the number of axes: in three and
+# more they are many, and moments that barely exist are then said not to be there.
+HEAVY_DROP = {1: 70.0, 2: 70.0, 3: 35.0, 4: 30.0}
 # Widest step: a smooth density on these axes has features of order one.
 WIDEST = 0.5
 # Evaluations of the likelihood beyond which sampling is quicker.
@@ -80,7 +81,7 @@ class Lattice:
     log_total: float
     errors: Array
     evaluated: int
-    drop: float = HEAVY_DROP
+    drop: float = HEAVY_DROP[1]
 
     def along(self, d: int) -> tuple[Array, Array]:
         """Return evenly spaced places of one axis and their probabilities; both halves of a folded axis."""
@@ -119,7 +120,7 @@ def integrate(
     ConvergenceError
         If it takes more evaluations than `MOST`.
     """
-    search = _Search(likelihood, tuple(axes), drop_of(tolerance, heavy))
+    search = _Search(likelihood, tuple(axes), drop_of(tolerance, heavy, len(axes)))
     modes = search.modes()
     # Gaussian densities err by exp(-pi^2 sd^2 / (2 step^2)) at twice the step.
     step = np.min([search.widths(mode) for mode in modes], axis=0) * math.pi / math.sqrt(-2.0 * math.log(tolerance))
@@ -136,9 +137,10 @@ def integrate(
         step = np.where(worst, step * np.clip(share, 0.5, 0.93), step)
 
 
-def drop_of(tolerance: float, heavy: bool) -> float:
+def drop_of(tolerance: float, heavy: bool, axes: int) -> float:
     """Return the log of the density's peak over that of the last places kept."""
-    return HEAVY_DROP if heavy else MARGIN - math.log(tolerance)
+    least = MARGIN - math.log(tolerance)
+    return max(HEAVY_DROP[axes], least) if heavy else least
 
 
 class _Search:
