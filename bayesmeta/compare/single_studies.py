@@ -139,7 +139,7 @@ def single_studies(
     >>> from bayesmeta.studies import EffectSizes
     >>> found = single_studies(EffectSizes([0.1, 0.3, 0.8], [0.1, 0.2, 0.2], study=["A", "B", "C"], measure="SMD"))
     >>> [round(row.classical.mu, 2) for row in found.rows]
-    [0.55, 0.42, 0.14]
+    [0.55, 0.43, 0.14]
     """
     known_benefit(benefit)
     if not isinstance(data, StudyTable | EffectSizes):
