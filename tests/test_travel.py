@@ -186,6 +186,8 @@ def public_values() -> dict[str, object]:
         "peto": frequentist.peto(COUNTS),
         "pool": frequentist.pool(EFFECTS),
         "publication_ratio": frequentist.publication_ratio(EFFECTS, direction="less"),
+        "copas": frequentist.copas(EFFECTS, direction="less"),
+        "limit_meta": frequentist.limit_meta(EFFECTS),
         "selection": frequentist.selection(EFFECTS, side="less", weight="negexp"),
         "pool_many": frequentist.pool_many(EFFECTS.yi[None], EFFECTS.vi[None]),
         "regress": fitted,

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from bayesmeta.frequentist.components import ComponentsFit as ComponentsFit
     from bayesmeta.frequentist.components import components as components
     from bayesmeta.frequentist.components import diagnostic as diagnostic
+    from bayesmeta.frequentist.copas import Copas as Copas
+    from bayesmeta.frequentist.copas import CopasEstimate as CopasEstimate
+    from bayesmeta.frequentist.copas import copas as copas
     from bayesmeta.frequentist.counts_fit import TwoByTwoFit as TwoByTwoFit
     from bayesmeta.frequentist.diagnostics import baujat as baujat
     from bayesmeta.frequentist.diagnostics import influence as influence
@@ -28,6 +31,8 @@ if TYPE_CHECKING:
     from bayesmeta.frequentist.heterogeneity import tau2_interval as tau2_interval
     from bayesmeta.frequentist.leave_one_out import cumulative as cumulative
     from bayesmeta.frequentist.leave_one_out import leave_one_out as leave_one_out
+    from bayesmeta.frequentist.limit_meta import LimitMeta as LimitMeta
+    from bayesmeta.frequentist.limit_meta import limit_meta as limit_meta
     from bayesmeta.frequentist.mixed_models.mixed_model import MixedFit as MixedFit
     from bayesmeta.frequentist.mixed_models.mixed_model import glmm as glmm
     from bayesmeta.frequentist.permutation import PermutationTest as PermutationTest
@@ -42,6 +47,8 @@ if TYPE_CHECKING:
     from bayesmeta.frequentist.rank_test import begg as begg
     from bayesmeta.frequentist.regression import regress as regress
     from bayesmeta.frequentist.result import PooledFit as PooledFit
+    from bayesmeta.frequentist.selection_models.p_uniform_star import PUniformStar as PUniformStar
+    from bayesmeta.frequentist.selection_models.p_uniform_star import p_uniform_star as p_uniform_star
     from bayesmeta.frequentist.selection_models.selection_fit import SelectionFit as SelectionFit
     from bayesmeta.frequentist.selection_models.selection_fit import selection as selection
     from bayesmeta.frequentist.significance import Test as Test
@@ -53,8 +60,12 @@ if TYPE_CHECKING:
 _PUBLIC: dict[str, str] = {
     "CI_RULES": "pool",
     "ComponentsFit": "components",
+    "Copas": "copas",
+    "CopasEstimate": "copas",
     "Heterogeneity": "heterogeneity",
+    "LimitMeta": "limit_meta",
     "MixedFit": "mixed_models.mixed_model",
+    "PUniformStar": "selection_models.p_uniform_star",
     "PermutationTest": "permutation",
     "PooledFit": "result",
     "PublicationRatio": "publication_ratio",
@@ -65,6 +76,7 @@ _PUBLIC: dict[str, str] = {
     "baujat": "diagnostics",
     "begg": "rank_test",
     "components": "components",
+    "copas": "copas",
     "cumulative": "leave_one_out",
     "deeks": "asymmetry_counts",
     "diagnostic": "components",
@@ -78,9 +90,11 @@ _PUBLIC: dict[str, str] = {
     "heterogeneity_intervals": "heterogeneity",
     "influence": "diagnostics",
     "leave_one_out": "leave_one_out",
+    "limit_meta": "limit_meta",
     "mantel_haenszel": "two_by_two",
     "permutation_test": "permutation",
     "pet_peese": "pet_peese",
+    "p_uniform_star": "selection_models.p_uniform_star",
     "peters": "asymmetry_counts",
     "peto": "peto",
     "pool": "pool",

@@ -123,6 +123,20 @@ def test_the_profile_interval_ends_where_the_likelihood_has_dropped():
         assert fit.loglik + best == pytest.approx(stats.chi2.isf(0.05, 1) / 2, abs=1e-4)
 
 
+def test_the_profile_leaves_a_tau_of_zero():
+    """Where tau2 is 0 at the maximum it grows towards the limits: the profile is that of a grid over tau."""
+    effects = effects_of("hahn2001")
+    fit = fq.selection(effects, side="less", steps=(0.025,))
+    assert fit.tau2_unadjusted == pytest.approx(0.0, abs=1e-12)
+
+    def best(mu):
+        sd = np.sqrt(effects.vi + np.linspace(0.0, 1.0, 20001)[:, None] ** 2)
+        return stats.norm.logpdf(effects.yi, mu, sd).sum(axis=1).max()
+
+    for limit in fit.ci_unadjusted:
+        assert fit.loglik_unadjusted - best(limit) == pytest.approx(stats.chi2.isf(0.05, 1) / 2, abs=1e-4)
+
+
 def test_a_selection_model_turns_with_its_data():
     """Effects of the other sign and side give the other sign of mu and the same weights."""
     effects = effects_of("baskerville2012")

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import log_ndtr, logsumexp, ndtri
+from scipy.special import log_ndtr, ndtri
 
 from bayesmeta.values import Array
 
@@ -115,7 +115,8 @@ class CurvedWeights:
         nodes, log_width = self._panels()
         if self.name == "beta" and self.between == (0.0, 1.0):
             raw = self._at(nodes, free) + _log_density(nodes, mean, sd)
-            total = np.asarray(logsumexp(raw + log_width, axis=1))
+            top = raw.max(axis=1)
+            total = top + np.log(np.exp(raw - top[:, None]) @ np.exp(log_width))
             # Each tail is the exponential of a parabola: it must bend down, and be past its top, at the last node.
             poles = 1.0 / sd**2 <= 1.0 - min(free[0], free[1])
             rising = (raw[:, 0] > raw[:, 1]) | (raw[:, -1] > raw[:, -2])

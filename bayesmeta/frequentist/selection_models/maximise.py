@@ -80,16 +80,17 @@ class SelectedEffects:
 
     def _limit(self, at: Maximum, drop: float, step: float) -> float:
         """Walk from the maximum until the likelihood has dropped, and find where between the last two places."""
-        inside, far = at, step
+        reach, inside, far = np.sqrt(drop), at, step
         for _ in range(40):
 
-            def profile(mu: float, nearby: Maximum = inside) -> Maximum:
-                return self.maximum(start=nearby, mu=mu)
+            def beyond(mu: float, nearby: Maximum = inside) -> float:
+                # The root of the fall is nearly linear in mu, so that the secants of brentq need few steps.
+                return float(np.sqrt(max(at.loglik - self.maximum(start=nearby, mu=mu).loglik, 0.0)) - reach)
 
-            outside = profile(inside.mu + far)
+            outside = self.maximum(start=inside, mu=inside.mu + far)
             if at.loglik - outside.loglik > drop:
                 a, b = sorted((inside.mu, outside.mu))
-                return float(brentq(lambda mu: at.loglik - profile(mu).loglik - drop, a, b, xtol=2e-5 * abs(step)))
+                return float(brentq(beyond, a, b, xtol=2e-5 * abs(step)))
             inside, far = outside, far * 1.3
         return float(np.sign(step) * np.inf)
 
@@ -119,7 +120,10 @@ class SelectedEffects:
 
     def _starts(self, scale: float, start: Maximum | None) -> list[Array]:
         if start is not None:
-            return [np.concatenate([[start.mu / scale, np.sqrt(start.tau2) / scale], np.log1p(start.free)])]
+            tau = float(np.sqrt(start.tau2)) / scale
+            # The likelihood is even in tau, so that a climb which starts at 0 never leaves it.
+            taus = (tau,) if self.common or tau > 0.1 else (tau, 0.3)
+            return [np.concatenate([[start.mu / scale, t], np.log1p(start.free)]) for t in taus]
         precision = 1.0 / self.sei**2
         mean = float((precision * self.yi).sum() / precision.sum())
         spread = float(np.sqrt(max(np.var(self.yi) - np.median(self.sei**2), 0.05 * scale**2)))
