@@ -187,6 +187,8 @@ def public_values() -> dict[str, object]:
         "pool": frequentist.pool(EFFECTS),
         "publication_ratio": frequentist.publication_ratio(EFFECTS, direction="less"),
         "copas": frequentist.copas(EFFECTS, direction="less"),
+        "copas_estimate": frequentist.copas(EFFECTS, direction="less").at(1.0, 0.0),
+        "p_uniform_star": frequentist.p_uniform_star(bm.EffectSizes([0.5, 0.7, 0.6, 0.1], [0.2] * 4), side="greater"),
         "limit_meta": frequentist.limit_meta(EFFECTS),
         "selection": frequentist.selection(EFFECTS, side="less", weight="negexp"),
         "pool_many": frequentist.pool_many(EFFECTS.yi[None], EFFECTS.vi[None]),
