@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from bayesmeta.decisions import three_way as three_way
     from bayesmeta.decisions import threshold_table as threshold_table
     from bayesmeta.decisions import update as update
+    from bayesmeta.effects import contrasts as contrasts
     from bayesmeta.effects import conversions as conversions
     from bayesmeta.effects import effect_sizes as effect_sizes
     from bayesmeta.events import probability as probability
@@ -42,14 +43,17 @@ if TYPE_CHECKING:
     from bayesmeta.evidence.predictive_p import predictive_p as predictive_p
     from bayesmeta.fit import fit as fit
     from bayesmeta.fit import fit_many as fit_many
+    from bayesmeta.reading import read_network as read_network
     from bayesmeta.reading import read_studies as read_studies
     from bayesmeta.report import report as report
     from bayesmeta.sensitivity import multiverse as multiverse
     from bayesmeta.sensitivity import sensitivity as sensitivity
     from bayesmeta.sensitivity import tipping_point as tipping_point
+    from bayesmeta.studies import Contrasts as Contrasts
     from bayesmeta.studies import DiagnosticTable as DiagnosticTable
     from bayesmeta.studies import DoseResponse as DoseResponse
     from bayesmeta.studies import EffectSizes as EffectSizes
+    from bayesmeta.studies import NetworkTable as NetworkTable
     from bayesmeta.studies import PersonTime as PersonTime
     from bayesmeta.studies import StudyTable as StudyTable
     from bayesmeta.studies import TwoByTwo as TwoByTwo
@@ -66,15 +70,18 @@ _PUBLIC: dict[str, str] = {
     "DataError": "errors",
     "DataWarning": "errors",
     "ModelError": "errors",
+    "Contrasts": "studies",
     "DiagnosticTable": "studies",
     "DoseResponse": "studies",
     "EffectSizes": "studies",
+    "NetworkTable": "studies",
     "PersonTime": "studies",
     "StudyTable": "studies",
     "TwoByTwo": "studies",
     "compare": "compare",
     "single_studies": "compare",
     "subgroups": "compare",
+    "contrasts": "effects",
     "conversions": ".effects.conversions",
     "absolute_effect": "decisions",
     "absolute_table": "decisions",
@@ -99,6 +106,7 @@ _PUBLIC: dict[str, str] = {
     "plots": ".plots",
     "priors": ".priors",
     "probability": "events",
+    "read_network": "reading",
     "read_studies": "reading",
     "report": "report",
     "multiverse": "sensitivity",

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 from bayesmeta.errors import ModelError, unknown
 from bayesmeta.marginals.measured import measured
 from bayesmeta.marginals.probability import Probability
+from bayesmeta.marginals.treatments import ComparesTreatments, Treatments
 from bayesmeta.model import DEFAULT_VARIANT, Model
 from bayesmeta.priors import Prior, fixed_value
 from bayesmeta.resources import models_dir
@@ -74,7 +75,7 @@ AVERAGE = "average"
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Posterior:
+class Posterior(ComparesTreatments):
     """The posterior of a hierarchical meta-analysis, whichever engine computed it.
 
     Parameters
@@ -230,6 +231,18 @@ class Posterior:
         beta = np.asarray(sample["beta" if "beta" in sample else "coefficients"]).reshape(-1, 2)
         tau = [np.asarray(sample[f"tau[{name}]"]).ravel() for name in ("sensitivity", "specificity")]
         return sroc(beta, tau, self.data.fp / (self.data.fp + self.data.tn), level, points)
+
+    @property
+    def _treatments(self) -> Treatments:
+        """The joint posterior of a network's relative effects."""
+        check_single_fit(self, "A comparison of treatments")
+        names = getattr(self.data, "treatments", None)
+        if names is None:
+            raise ModelError(
+                f"A posterior of model {self.model.name!r} has no treatments to compare: models of networks do, e.g. "
+                'bm.fit(bm.contrasts(bm.read_network(...), measure="OR"), model="network_consistency").'
+            )
+        return Treatments(tuple(names), self.marginals, self.details, self.measure or "GEN")
 
     def contrast(self, weights: Mapping[str, float]) -> Marginal:
         """Return the posterior of a weighted sum of mean effects or coefficients.

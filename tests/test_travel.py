@@ -36,6 +36,10 @@ MODERATED = dataclasses.replace(EFFECTS, X=np.column_stack([np.ones(EFFECTS.k), 
 CLUSTERED = bm.EffectSizes(
     [0.1, 0.5, 0.2, 0.9], [0.2, 0.3, 0.2, 0.3], study=["a", "a", "b", "c"], sampling_correlation=0.5
 )
+NETWORK = bm.NetworkTable(
+    ["a", "a", "b", "b", "b"], ["P", "X", "P", "X", "Y"], {"events": [9, 12, 20, 31, 28], "n": [50, 50, 90, 90, 90]}
+)
+CONTRASTS = bm.contrasts(NETWORK, "OR")
 DIAGNOSTIC = bm.DiagnosticTable([30, 41, 25], [5, 9, 4], [4, 8, 7], [42, 58, 80])
 DOSES = bm.DoseResponse(["a"] * 3 + ["b"] * 3, [0, 1, 2] * 2, [20, 14, 9] * 2, [200, 100, 50] * 2, "ir")
 PROPER = {"mu": "normal(0, 2.82)", "tau": "half_normal(0.5)"}
@@ -150,6 +154,12 @@ def public_values() -> dict[str, object]:
         "effect_sizes": EFFECTS,
         "find_measure": find_measure("SMD"),
         "read_studies": TABLE,
+        "read_network": NETWORK,
+        "contrasts": CONTRASTS,
+        "network": frequentist.network(CONTRASTS),
+        "relative": frequentist.network(CONTRASTS).relative("X", "P"),
+        "p_scores": frequentist.network(CONTRASTS).p_scores,
+        "fit_network": bm.fit(CONTRASTS, "network_consistency"),
         "two_by_two": COUNTS,
         "person_time": TIMES,
         "absolute_effect": bm.absolute_effect(normal, 0.3, benefit="lower"),

@@ -7,9 +7,19 @@ import importlib
 import pkgutil
 
 from bayesmeta.effects.measure import MEASURES, Measure, is_ratio
+from bayesmeta.effects.network_contrasts import contrasts
 from bayesmeta.effects.sizes import RawEffects, compute_effects, effect_sizes, find_measure
 
-__all__ = ["MEASURES", "Measure", "RawEffects", "compute_effects", "effect_sizes", "find_measure", "is_ratio"]
+__all__ = [
+    "MEASURES",
+    "Measure",
+    "RawEffects",
+    "compute_effects",
+    "contrasts",
+    "effect_sizes",
+    "find_measure",
+    "is_ratio",
+]
 
 for _found in pkgutil.iter_modules(__path__):
     importlib.import_module(f"{__name__}.{_found.name}")

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from bayesmeta.frequentist.limit_meta import limit_meta as limit_meta
     from bayesmeta.frequentist.mixed_models.mixed_model import MixedFit as MixedFit
     from bayesmeta.frequentist.mixed_models.mixed_model import glmm as glmm
+    from bayesmeta.frequentist.networks.network_fit import NetworkFit as NetworkFit
+    from bayesmeta.frequentist.networks.network_fit import network as network
     from bayesmeta.frequentist.permutation import PermutationTest as PermutationTest
     from bayesmeta.frequentist.permutation import permutation_test as permutation_test
     from bayesmeta.frequentist.pet_peese import pet_peese as pet_peese
@@ -65,6 +67,7 @@ _PUBLIC: dict[str, str] = {
     "Heterogeneity": "heterogeneity",
     "LimitMeta": "limit_meta",
     "MixedFit": "mixed_models.mixed_model",
+    "NetworkFit": "networks.network_fit",
     "PUniformStar": "selection_models.p_uniform_star",
     "PermutationTest": "permutation",
     "PooledFit": "result",
@@ -94,6 +97,7 @@ _PUBLIC: dict[str, str] = {
     "mantel_haenszel": "two_by_two",
     "permutation_test": "permutation",
     "pet_peese": "pet_peese",
+    "network": "networks.network_fit",
     "p_uniform_star": "selection_models.p_uniform_star",
     "peters": "asymmetry_counts",
     "peto": "peto",

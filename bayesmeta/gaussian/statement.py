@@ -116,6 +116,9 @@ class Gaussian:
         Label to true effect, as reported; one for each row, with all its random effects, when not given.
     predictions
         Name to the true effect of a new study, a new row, ...; ``theta_new`` of a model of one mean when not given.
+    means
+        Name to the combination of coefficients, ``(p,)``, that the posterior reports in their place; the coefficients
+        themselves when not given. For coefficients that only differences of mean something.
 
     Raises
     ------
@@ -133,6 +136,7 @@ class Gaussian:
     correlations: tuple[Correlation, ...] = ()
     effects: Mapping[str, Effect] | None = None
     predictions: Mapping[str, Effect] | None = None
+    means: Mapping[str, Array] | None = None
 
     def __post_init__(self) -> None:
         n, p = self.X.shape
@@ -187,6 +191,7 @@ class Gaussian:
         """Whether rows are independent, each with at most one random effect of its own: ``diag(v) + tau^2 I``."""
         return (
             self.V.ndim == 1
+            and self.means is None
             and len(self.components) <= 1
             and all(c.levels is None and c.design is None and c.relation is None for c in self.components)
         )
@@ -213,6 +218,13 @@ class Gaussian:
                 for i, label in enumerate(self.study)
             }
         )
+
+    @property
+    def reported_means(self) -> Mapping[str, Array]:
+        """Name to the combination of coefficients, ``(p,)``, under which the posterior reports it."""
+        if self.means is not None:
+            return self.means
+        return {self.name_of(term): row for term, row in zip(self.terms, np.eye(len(self.terms)), strict=True)}
 
     @cached_property
     def predicted(self) -> Mapping[str, Effect]:

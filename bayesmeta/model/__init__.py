@@ -14,6 +14,7 @@ from bayesmeta.model.contract import priors_by_label as priors_by_label
 from bayesmeta.model.contract import resolved as resolved
 from bayesmeta.model.loader import list_models as list_models
 from bayesmeta.model.loader import load_model as load_model
+from bayesmeta.model.relative_effects import relative_effects as relative_effects
 
 # Its name while a statement could hold one scale only; model files written then say it.
 GaussianMarginal = independent_studies

@@ -13,7 +13,7 @@ from bayesmeta.priors.half import HalfNormal
 from bayesmeta.priors.interval import Flat
 from bayesmeta.priors.line import Normal
 from bayesmeta.priors.scaled import harmonic_scale
-from bayesmeta.studies import EffectSizes
+from bayesmeta.studies import Contrasts, EffectSizes
 
 # The log odds ratio's defaults, normal(0, 2.82) and half_normal(0.5), in units of its unit information SD of 4.
 _MU_SHARE, _TAU_SHARE = 2.82 / 4, 0.5 / 4
@@ -36,7 +36,7 @@ _CONTRASTS = frozenset({"MD", "MC", "IRD", "IRSD"})
 _LOG_RATIO: dict[str, Any] = {"mu": Normal(0.0, 2.82), "tau": HalfNormal(0.5)}
 
 
-def _unit(effects: EffectSizes) -> float:
+def _unit(effects: EffectSizes | Contrasts) -> float:
     if effects.measure in _KNOWN_UISD:
         return _KNOWN_UISD[effects.measure]
     if effects.ni is not None:
@@ -57,7 +57,7 @@ def _rounded(x: float) -> float:
     return float(f"{x:.3g}")
 
 
-def default_prior(effects: EffectSizes, parameter: str) -> Any:
+def default_prior(effects: EffectSizes | Contrasts, parameter: str) -> Any:
     """Return the default prior of one parameter for these effects.
 
     Parameters
@@ -118,7 +118,7 @@ def fill_defaults(data: Any, model_priors: Mapping[str, Any], given: Mapping[str
     Parameters
     ----------
     data
-        What the model is fitted to; only `EffectSizes` have a measure.
+        What the model is fitted to; `EffectSizes` and `Contrasts` have a measure.
     model_priors
         The model's own priors by parameter.
     given
@@ -132,11 +132,11 @@ def fill_defaults(data: Any, model_priors: Mapping[str, Any], given: Mapping[str
     if given is not None and not isinstance(given, Mapping):
         raise ModelError(f"priors is {given!r}: give parameter names with priors, e.g. {{'tau': 'half_normal(0.5)'}}.")
     chosen = dict(given or {})
-    if not isinstance(data, EffectSizes) or is_ratio(data.measure):
+    if not isinstance(data, EffectSizes | Contrasts) or is_ratio(data.measure):
         return chosen
     for parameter, prior in model_priors.items():
         role = _ROLE.get(parameter)
-        each = [f"{parameter}[{outcome}]" for outcome in dict.fromkeys(data.outcome or ())]
+        each = [f"{parameter}[{outcome}]" for outcome in dict.fromkeys(getattr(data, "outcome", None) or ())]
         settled = parameter in chosen or (each and all(name in chosen for name in each))
         if role is not None and not settled and prior == _LOG_RATIO[role]:
             chosen[parameter] = default_prior(data, role)

@@ -131,11 +131,12 @@ def read_frame(frame: "IntoDataFrame", options: ReadingOptions = NOTHING_STATED,
     DataError
         If it is no data frame, or for the reasons of `read_studies`; rows are counted from 1.
     """
-    raw = _raw_frame(frame, name)
+    raw = raw_frame(frame, name)
     return table_from_raw(raw, name, options)
 
 
-def _raw_frame(frame: Any, name: str) -> RawTable:
+def raw_frame(frame: Any, name: str) -> RawTable:
+    """Return the cells of a data frame as they stand."""
     import narwhals as nw
 
     try:

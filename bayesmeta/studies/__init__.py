@@ -7,6 +7,8 @@ from bayesmeta.studies.dose_response import DoseResponse as DoseResponse
 from bayesmeta.studies.effect_sizes import EffectSizes as EffectSizes
 from bayesmeta.studies.exact_models import exact_model as exact_model
 from bayesmeta.studies.exact_models import fit_the_counts as fit_the_counts
+from bayesmeta.studies.networks import Contrasts as Contrasts
+from bayesmeta.studies.networks import NetworkTable as NetworkTable
 from bayesmeta.studies.records import Adjustment as Adjustment
 from bayesmeta.studies.records import Exclusion as Exclusion
 from bayesmeta.studies.records import PublishedResult as PublishedResult

@@ -3,7 +3,16 @@
 import numpy as np
 import pytest
 
-from bayesmeta.studies import DiagnosticTable, DoseResponse, EffectSizes, PersonTime, TwoByTwo
+import bayesmeta as bm
+from bayesmeta.studies import (
+    Contrasts,
+    DiagnosticTable,
+    DoseResponse,
+    EffectSizes,
+    NetworkTable,
+    PersonTime,
+    TwoByTwo,
+)
 
 
 def effects(k: int = 5, seed: int = 1) -> EffectSizes:
@@ -65,7 +74,24 @@ def doses(k: int = 4, seed: int = 1) -> DoseResponse:
     return DoseResponse(study, np.tile([0.0, 1.0, 2.0], k), rng.integers(10, 40, 3 * k), np.full(3 * k, 300), "ir")
 
 
-MAKERS = {DoseResponse: doses, DiagnosticTable: diagnostic, EffectSizes: effects, TwoByTwo: tables, PersonTime: rates}
+def contrasts(k: int = 4, seed: int = 1) -> Contrasts:
+    """Return contrasts of studies of three treatments, the first of which compares all of them."""
+    rng = np.random.default_rng(seed)
+    arms = [("A", "B", "C"), *[("A", "B"), ("B", "C"), ("A", "C")] * k][:k]
+    study = [f"Study {i + 1}" for i, names in enumerate(arms) for _ in names]
+    treatment = [name for names in arms for name in names]
+    numbers = {"events": rng.integers(8, 30, len(study)), "n": np.full(len(study), 80)}
+    return bm.contrasts(NetworkTable(study, treatment, numbers), "OR")
+
+
+MAKERS = {
+    Contrasts: contrasts,
+    DoseResponse: doses,
+    DiagnosticTable: diagnostic,
+    EffectSizes: effects,
+    TwoByTwo: tables,
+    PersonTime: rates,
+}
 
 
 @pytest.fixture

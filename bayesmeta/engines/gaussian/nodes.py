@@ -100,6 +100,30 @@ class NodeSolution:
         kind: IntervalKind = "posterior prediction" if new else "credible"
         return self._mixture(mean, var, float(effect.x @ posed.origin), kind, grows)
 
+    def new_contrast(self, x: ArrayLike) -> NormalMixture:
+        """Return the posterior predictive distribution of a contrast ``x' beta`` in a new study with two treatments."""
+        return self.effect(Effect(self.given.row(x), {c.name: NEW for c in self.given.components}))
+
+    def joint(self, X: Array) -> tuple[Array, Array, Array]:
+        """Return several combinations of coefficients together, as a mixture of normals.
+
+        Parameters
+        ----------
+        X
+            ``(m, p)`` combinations.
+
+        Returns
+        -------
+        tuple
+            ``(n,)`` weights, ``(n, m)`` means and ``(n, m, m)`` covariances.
+        """
+        G = np.array([self.problem.to_gamma(x) for x in X])
+        weight = self.weights.ravel()
+        kept = weight > NEGLIGIBLE
+        mean = (self.at.mean @ G.T).reshape(len(weight), -1)[kept] + X @ self.problem.origin
+        cov = (G @ self.at.cov @ G.T).reshape(len(weight), len(X), len(X))[kept]
+        return weight[kept], mean, cov
+
     def _mixture(self, mean: Array, var: Array, origin: float, kind: IntervalKind, grows: bool) -> NormalMixture:
         """Return the mixture over places and components; one that grows with the scales may lack moments."""
         weight, mean, var = self.weights.ravel(), mean.ravel(), var.ravel()
@@ -148,7 +172,7 @@ class NodeSolution:
             base,  # type: ignore[arg-type]
             np.square,
             np.sqrt,
-            lambda value: -math.log(2.0) - 0.5 * np.log(value),
+            _log_slope_root,
             math.inf if no_mean else 0.0,
             no_sd,
         )
@@ -161,12 +185,17 @@ class NodeSolution:
         return (f"Infinite or barely finite, because of heavy tails: {', '.join(missing)}.",) if missing else ()
 
 
+def _log_slope_root(value: Array) -> Array:
+    """Return the log of the derivative of the square root."""
+    return np.asarray(-math.log(2.0) - 0.5 * np.log(value))
+
+
 def marginals(solution: NodeSolution) -> Lazy:
     """Return the named marginals: coefficients, variance parameters with their squares, and what is new."""
-    given, p = solution.given, len(solution.given.terms)
+    given = solution.given
     names: dict[str, Callable[[], Marginal]] = {}
-    for j, term in enumerate(given.terms):
-        names[given.name_of(term)] = partial(solution.linear, np.eye(p)[j])
+    for name, x in given.reported_means.items():
+        names[name] = partial(solution.linear, x)
     for name in given.parameters:
         names[name] = partial(solution.parameter, name)
     for component in given.components:

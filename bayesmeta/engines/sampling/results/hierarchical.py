@@ -46,7 +46,7 @@ def reported(given: Gaussian, draws: Draws, rng: np.random.Generator) -> tuple[d
     wanted = {**given.reported, **given.predicted}
     fixed = {label: (effect, flat @ effect.x) for label, effect in wanted.items()}
     drawn = draw_effects(Covariance(given), at, flat @ given.X.T, given.y, fixed, rng)
-    named = {given.name_of(term): beta[..., j] for j, term in enumerate(given.terms)}
+    named = {name: beta @ x for name, x in given.reported_means.items()}
     named |= {name: psi[..., j] for j, name in enumerate(given.parameters)}
     named |= {f"{c.name}2": psi[..., j] ** 2 for j, c in enumerate(given.components) if not c.name.endswith("]")}
     named |= {label: drawn[label].reshape(shape) for label in given.predicted}
@@ -136,9 +136,9 @@ def missing(given: Gaussian) -> dict[str, tuple[bool, bool, str]]:
         if fixed_value(component.prior) is None:
             note(component.name, component.name, (1.0, 2.0))
             note(f"{component.name}2", component.name, (2.0, 4.0))
-    for term, prior in zip(given.terms, given.beta, strict=True):
-        if not prior.proper:
-            note(given.name_of(term), None, (1.0, 2.0))
+    for name, x in given.reported_means.items():
+        if any(part and not prior.proper for part, prior in zip(x, given.beta, strict=True)):
+            note(name, None, (1.0, 2.0))
     for name in given.predicted:
         note(name, None, (1.0, 2.0))
     return found

@@ -160,7 +160,9 @@ def derive(model: Model, data: Any, priors: Mapping[str, Prior], run: Run, seed:
 def _hierarchical(given: Gaussian, run: Run, rng: np.random.Generator) -> Quantities:
     """Return the quantities of a normal model of any structure; further scalars of the program are the model's own."""
     named, theta = hierarchical.reported(given, run.draws, rng)
-    own = {name: value for name, value in run.draws.items() if value.ndim == 2 and name not in named}
+    # Coefficients of which only differences mean something are drawn, and not reported.
+    coefficients = set() if given.means is None else {given.name_of(term) for term in given.terms}
+    own = {n: v for n, v in run.draws.items() if v.ndim == 2 and n not in named and n not in coefficients}
     hidden = ("theta", "coefficients")
     sampled = {n: v for n, v in run.draws.items() if v.ndim == 3 and n not in run.derived and n not in hidden}
     return Quantities(scalars={**named, **own}, theta=theta, sampled=sampled)

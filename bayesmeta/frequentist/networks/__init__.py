@@ -1,0 +1,1 @@
+"""Classical network meta-analysis: generalised least squares, and what can be asked of it."""
