@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from bayesmeta.fit import fit as fit
     from bayesmeta.fit import fit_many as fit_many
     from bayesmeta.reading import read_network as read_network
+    from bayesmeta.planning import next_study as next_study
     from bayesmeta.reading import read_studies as read_studies
     from bayesmeta.report import report as report
     from bayesmeta.sensitivity import multiverse as multiverse
@@ -103,6 +104,7 @@ _PUBLIC: dict[str, str] = {
     "frequentist": ".frequentist",
     "list_datasets": "datasets",
     "load_dataset": "datasets",
+    "next_study": "planning",
     "plots": ".plots",
     "priors": ".priors",
     "probability": "events",
