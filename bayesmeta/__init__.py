@@ -43,8 +43,8 @@ if TYPE_CHECKING:
     from bayesmeta.evidence.predictive_p import predictive_p as predictive_p
     from bayesmeta.fit import fit as fit
     from bayesmeta.fit import fit_many as fit_many
-    from bayesmeta.reading import read_network as read_network
     from bayesmeta.planning import next_study as next_study
+    from bayesmeta.reading import read_network as read_network
     from bayesmeta.reading import read_studies as read_studies
     from bayesmeta.report import report as report
     from bayesmeta.sensitivity import multiverse as multiverse
