@@ -224,7 +224,9 @@ def _data(
     return effects, effects.counts
 
 
-def _posteriors(protocol: "Protocol", data: "EffectSizes | TwoByTwo") -> "tuple[Posterior, list[Posterior], list[str]]":
+def _posteriors(
+    protocol: "Protocol", data: "EffectSizes | TwoByTwo", *, alternatives: bool = True
+) -> "tuple[Posterior, list[Posterior], list[str]]":
     """Return the primary posterior, those under the protocol's other priors, and what could not be computed."""
     from bayesmeta.analysis import usual_alternatives
     from bayesmeta.fit import fit
@@ -232,7 +234,10 @@ def _posteriors(protocol: "Protocol", data: "EffectSizes | TwoByTwo") -> "tuple[
 
     model, texts = load_model(protocol.model_sources[0]), protocol.priors.texts()
     primary = fit(data, model, priors=texts, seed=protocol.seed)
-    others, failed = [], []
+    others: list[Posterior] = []
+    failed: list[str] = []
+    if not alternatives:
+        return primary, others, failed
     planned = protocol.sensitivity or (() if protocol.path.name else usual_alternatives(primary))
     for alternative in planned:
         named = {name: text for name, text in alternative.priors().items() if name in model.priors}

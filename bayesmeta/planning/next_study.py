@@ -2,27 +2,24 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from bayesmeta.decisions.baseline import Baseline, baseline_risk
 from bayesmeta.decisions.predictive import theta_nodes
 from bayesmeta.errors import ModelError
-from bayesmeta.events import Benefit, Scale, between, check_benefit, measure_scale, side_of_benefit
-from bayesmeta.planning.criteria import SIGNIFICANT, Criterion, criterion
-from bayesmeta.planning.designs import RATES, RISKS, Basis, Design, check_design
+from bayesmeta.events import Benefit, between, side_of_benefit
+from bayesmeta.planning.asked import asked_of
+from bayesmeta.planning.criteria import SIGNIFICANT, Criterion
+from bayesmeta.planning.designs import RATES, Basis, Design
 from bayesmeta.planning.foreseen import outlook_for, perfect_information
 from bayesmeta.planning.known import DRAWS, Known, known_effects
 from bayesmeta.planning.outlook import NextStudy
-from bayesmeta.planning.sizes import sizes_of, smallest_se, smallest_size
+from bayesmeta.planning.sizes import assurance_of, sizes_of, smallest_se, smallest_size
 from bayesmeta.posterior import Posterior
-from bayesmeta.priors import parse_prior
+from bayesmeta.values import Array, frozen_array
 from bayesmeta.words import probability_text
-
-# The updated analysis is foreseen at so many of the control risks of an uncertain one.
-RISKS_FORESEEN = 5
 
 
 def next_study(
@@ -97,133 +94,122 @@ def next_study(
     O'Hagan, Stevens & Campbell 2005, Pharmaceutical Statistics 4:187-201 (assurance);
     Ades, Lu & Claxton 2004, Medical Decision Making 24:207-227 (EVSI).
     """
-    direction = check_benefit(benefit)
-    name, scale = _measure(posterior)
-    assert scale.null is not None
-    _check_numbers(level, certainty, patients)
-    asked = criterion(success, direction, scale, level)
-    risks = _risks(name, control_risk)
-    if control_risk is not None and se is None and name not in RISKS:
-        raise ModelError(f"control_risk is for measures of risks, not for {name}: leave it out.")
-    plan = Design(name, allocation, control_rate, sd, follow_up, se_from, se)
-    designs = [(plan, 1.0)] if risks is None else _with_risks(plan, risks)
-    for design, _ in designs[:1]:
-        check_design(design)
+    asked = asked_of(
+        posterior,
+        success=success,
+        benefit=benefit,
+        level=level,
+        control_risk=control_risk,
+        allocation=allocation,
+        control_rate=control_rate,
+        follow_up=follow_up,
+        sd=sd,
+        se=se,
+        se_from=se_from,
+    )
+    _check_numbers(certainty, patients)
+    designs, few, counts, null = asked.designs, asked.few, asked.criterion, asked.null
     if patients is not None and designs[0][0].control is None:
         raise ModelError("patients= counts events avoided: it needs control_risk (or control_rate for rates).")
     if assurance is not None:
         if n is not None or se is not None:
             raise ModelError("Give n (or se), or the assurance for which n is sought, not both.")
-        sizes: list[int | None] = [smallest_size(posterior, designs, asked, assurance, scale)]
+        sizes: list[int | None] = [smallest_size(posterior, designs, counts, assurance, asked.scale)]
     else:
         sizes = sizes_of(n, se)
-    null = scale.from_natural(scale.null)
-    foreseen = [(plan, 1.0)] if risks is None else _with_risks(plan, _few(risks))
-    width = min(smallest_se(posterior, foreseen, size) for size in sizes)
-    known = known_effects(posterior, width, null if asked.kind == "probability" else asked.bound)
-    outlooks = tuple(
-        outlook_for(posterior, known, size, (designs, foreseen), asked, (null, level, certainty), patients)
-        for size in sizes
-    )
-    mu, new = posterior.mu, posterior.theta_new
-    bounds = side_of_benefit(null, direction)
-    evpi, evpi_events = perfect_information(posterior, foreseen, direction, null, patients)
+    width = min(smallest_se(posterior, few, size) for size in sizes)
+    known = known_effects(posterior, width, null if counts.kind == "probability" else counts.bound)
+    about = (null, level, certainty)
+    evpi, evpi_events = perfect_information(posterior, few, counts.benefit, null, patients)
+    bounds = side_of_benefit(null, counts.benefit)
     return NextStudy(
-        outlooks,
-        assurance is not None or not isinstance(n, Sequence | np.ndarray),
-        name,
-        direction,
-        level,
-        certainty,
-        asked.text,
-        _design_words(plan, risks),
-        between(mu, *bounds),
-        between(new, *bounds),
-        evpi,
-        evpi_events,
-        patients,
-        _notes(posterior, designs, asked, known),
+        outlooks=tuple(outlook_for(posterior, known, size, (designs, few), counts, about, patients) for size in sizes),
+        single=assurance is not None or not isinstance(n, Sequence | np.ndarray),
+        measure=asked.measure,
+        benefit=counts.benefit,
+        level=level,
+        certainty=certainty,
+        success=counts.text,
+        design=asked.words,
+        p_benefit=between(posterior.mu, *bounds),
+        ceiling=between(posterior.theta_new, *bounds),
+        evpi=evpi,
+        evpi_events=evpi_events,
+        patients=patients,
+        notes=_notes(posterior, designs[0][0], counts, known),
     )
 
 
-def _measure(posterior: Posterior) -> tuple[str, Scale]:
-    if not isinstance(posterior, Posterior):
-        raise ModelError(
-            f"next_study takes a posterior, not {type(posterior).__name__}: fit the studies first, bm.fit."
-        )
-    if not {"mu", "theta_new"} <= set(posterior.marginals):
-        raise ModelError(
-            f"Model {posterior.model.name!r} has no one mean effect and true effect of a new study (mu, theta_new): "
-            "use a model without moderators, such as normal_normal."
-        )
-    name = posterior.measure
-    if name is None:
-        raise ModelError("The posterior does not say what its effect measure is: state MEASURE in the model file.")
-    scale = measure_scale(name)
-    if scale.null is None:
-        raise ModelError(f"{scale.label} has no value that means no effect, so a study of it has no success.")
-    return name, scale
+@dataclass(frozen=True, slots=True, eq=False)
+class AssuranceCurve:
+    """Assurance and power over sizes of the next study.
+
+    Parameters
+    ----------
+    n
+        ``(m,)`` patients per arm.
+    assurance
+        ``(m,)`` probabilities of success over all that is known of the study's true effect.
+    power
+        ``(m,)`` probabilities of success if its true effect were the mean of mu.
+    ceiling
+        Probability that the true effect of a new study passes what success asks for: no size has more assurance.
+    success
+        In words.
+    """
+
+    n: Array
+    assurance: Array
+    power: Array
+    ceiling: float
+    success: str
 
 
-def _check_numbers(level: float, certainty: float, patients: float | None) -> None:
-    if not 0.0 < level < 1.0:
-        raise ModelError(f"level={level!r}: write a number between 0 and 1, e.g. 0.95.")
+def assurance_curve(
+    posterior: Posterior,
+    n: Sequence[int] | Array,
+    *,
+    success: str = SIGNIFICANT,
+    benefit: Benefit | None = None,
+    level: float = 0.95,
+    **design: Any,
+) -> AssuranceCurve:
+    """Return assurance and power over many sizes, without the updated analyses; options as in `next_study`.
+
+    Raises
+    ------
+    ModelError
+        As `next_study`; and if success is about the updated analysis.
+    """
+    asked = asked_of(posterior, success=success, benefit=benefit, level=level, **design)
+    counts, designs = asked.criterion, asked.few
+    if counts.kind == "probability":
+        raise ModelError("A curve needs success of the study alone: 'significant', or a bound of its estimate.")
+    sizes = [size for size in sizes_of(list(n), None) if size is not None]
+    mean = np.array([posterior.mu.mean() if math.isfinite(posterior.mu.mean()) else posterior.mu.median()])
+    power = [
+        sum(share * float(counts.chance(mean, d.standard_error(mean, float(size)))[0]) for d, share in designs)
+        for size in sizes
+    ]
+    assurance = [assurance_of(posterior, designs, counts, size) for size in sizes]
+    ceiling = between(posterior.theta_new, *side_of_benefit(counts.bound, counts.benefit))
+    return AssuranceCurve(frozen_array(sizes), frozen_array(assurance), frozen_array(power), ceiling, counts.text)
+
+
+def _check_numbers(certainty: float, patients: float | None) -> None:
     if not 0.5 <= certainty < 1.0:
         raise ModelError(f"certainty={certainty!r}: a probability from 0.5 to below 1, e.g. 0.975.")
     if patients is not None and not (math.isfinite(patients) and patients > 0):
         raise ModelError(f"patients={patients!r}: write how many patients the decision is about, e.g. 10000.")
 
 
-def _risks(measure: str, control_risk: Any) -> Baseline | None:
-    if control_risk is None:
-        return None
-    return baseline_risk(parse_prior(control_risk) if isinstance(control_risk, str) else control_risk)
-
-
-def _with_risks(plan: Design, risks: Baseline) -> list[tuple[Design, float]]:
-    pairs = zip(risks.risk.tolist(), risks.weight.tolist(), strict=True)
-    return [(replace(plan, control=risk), weight) for risk, weight in pairs]
-
-
-def _few(risks: Baseline) -> Baseline:
-    """Return an uncertain risk by the means of equally probable parts of it."""
-    if risks.fixed:
-        return risks
-    edge = np.concatenate([[0.0], np.cumsum(risks.weight)]) / risks.weight.sum()
-    cuts = np.linspace(0.0, 1.0, RISKS_FORESEEN + 1)
-    total = np.concatenate([[0.0], np.cumsum(risks.weight * risks.risk)])
-    parts = np.diff(np.interp(cuts, edge, total)) * RISKS_FORESEEN / risks.weight.sum()
-    return replace(risks, risk=parts, weight=np.full(RISKS_FORESEEN, 1.0 / RISKS_FORESEEN))
-
-
-def _design_words(plan: Design, risks: Baseline | None) -> str:
-    if plan.se is not None:
-        return f"Standard error {plan.se:g} (analysis scale)"
-    parts = []
-    if risks is not None:
-        parts.append(f"control risk {risks.words}")
-    if plan.control is not None and risks is None:
-        parts.append(f"control rate {plan.control:g}, follow-up {plan.follow_up:g}")
-    if plan.sd is not None:
-        parts.append(f"SD {plan.sd:g}")
-    if plan.allocation != 1.0:
-        parts.append(f"{plan.allocation:g} treated for each control")
-    if plan.basis == "control risk" and risks is not None:
-        parts.append("standard error at the control risk in both arms")
-    words = "; ".join(parts) or "arms of one size"
-    return words[0].upper() + words[1:]
-
-
-def _notes(
-    posterior: Posterior, designs: list[tuple[Design, float]], asked: Criterion, known: Known
-) -> tuple[str, ...]:
+def _notes(posterior: Posterior, design: Design, asked: Criterion, known: Known) -> tuple[str, ...]:
     said = []
     if known.sampled:
         said.append(
             f"Updated analyses are foreseen from {DRAWS} draws of mu and tau, so two digits of them can be trusted. "
             "The model normal_normal needs no draws."
         )
-    design = designs[0][0]
     if design.se is None and design.control is not None:
         theta, weight = theta_nodes(posterior.theta_new, posterior.theta_new.sd() or 1.0, asked.bound)
         moved = design.control + design.difference(theta)

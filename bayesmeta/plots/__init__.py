@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bayesmeta.plots.agreement import agreement as agreement
+    from bayesmeta.plots.assurance import assurance as assurance
     from bayesmeta.plots.baujat import baujat as baujat
     from bayesmeta.plots.bubble import bubble as bubble
     from bayesmeta.plots.cumulative import cumulative as cumulative
