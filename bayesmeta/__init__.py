@@ -104,6 +104,7 @@ _PUBLIC: dict[str, str] = {
     "frequentist": ".frequentist",
     "list_datasets": "datasets",
     "load_dataset": "datasets",
+    "network": ".network",
     "next_study": "planning",
     "plots": ".plots",
     "priors": ".priors",

@@ -13,9 +13,12 @@ The prior ``mu`` is that of every relative effect, whichever treatment is the re
 :math:`d` is normal with standard deviation :math:`s / \sqrt 2`, so that all :math:`d_a - d_b` have standard deviation s
 and renaming treatments changes nothing.
 
+A moderator (``contrasts.with_moderator``) has the coefficient ``beta``: by how much the effect of every treatment
+against the reference changes for each unit; relative effects are then those where the moderator is 0.
+
 Use it for contrasts with known standard errors (`bm.contrasts`). Not where cells of counts are below 5, where the
 normal approximation can be half a standard deviation off, and not before looking at whether
-direct and indirect evidence agree (`bm.frequentist.network(...).node_split()`).
+direct and indirect evidence agree (`bm.network.node_split`).
 
 Source: Lu & Ades (2004), Statistics in Medicine 23:3105-3124; Higgins & Whitehead (1996), Statistics in Medicine
 15:2733-2749.
@@ -28,12 +31,12 @@ from bayesmeta.priors import HalfNormal, Normal, Prior
 from bayesmeta.studies import Contrasts
 
 DATA = Contrasts
-PRIORS: dict[str, Prior] = {"mu": Normal(0.0, 2.82), "tau": HalfNormal(0.5)}
+PRIORS: dict[str, Prior] = {"mu": Normal(0.0, 2.82), "beta": Normal(0.0, 2.82), "tau": HalfNormal(0.5)}
 
 
 def gaussian(data: Contrasts, priors: Mapping[str, Prior]) -> Gaussian:
     """Return the contrasts, a column for each treatment, and random effects with correlation one half in a study."""
-    treatments = relative_effects(data, priors["mu"])
+    treatments = relative_effects(data, priors)
     return Gaussian(
         study=data.rows,
         y=data.yi,

@@ -10,7 +10,7 @@ from bayesmeta.effects.measure import Measure
 from bayesmeta.effects.sizes import compute_effects, find_measure
 from bayesmeta.effects.zero_cells import ZeroRule
 from bayesmeta.errors import DataError, ModelError
-from bayesmeta.studies.networks import Contrasts, NetworkTable
+from bayesmeta.studies import Contrasts, NetworkTable
 from bayesmeta.values import Array
 from bayesmeta.words import joined
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bayesmeta.errors import ModelError
+from bayesmeta.model.contract import priors_by_label
 from bayesmeta.priors import Prior, fixed_value
 from bayesmeta.studies import Contrasts
 from bayesmeta.values import Array, FrozenMap
@@ -32,7 +33,7 @@ class TreatmentColumns:
     means: Mapping[str, Array]
 
 
-def relative_effects(data: Contrasts, prior: Prior) -> TreatmentColumns:
+def relative_effects(data: Contrasts, priors: Mapping[str, Prior]) -> TreatmentColumns:
     """Return the columns of a network whose every relative effect has the same prior.
 
     A proper prior is put on an effect of each treatment, whose differences then have `prior`; with a flat one a column
@@ -42,28 +43,35 @@ def relative_effects(data: Contrasts, prior: Prior) -> TreatmentColumns:
     ----------
     data
         Contrasts of a connected network.
-    prior
-        Of every relative effect: ``normal(0, s)`` or flat.
+    priors
+        ``mu`` of every relative effect, ``normal(0, s)`` or flat; ``beta``, or ``beta[term]``, of the coefficients of
+        further columns of the contrasts, moderators.
 
     Raises
     ------
     ModelError
-        If it is another one, or is not centred at 0: a relative effect has no direction that is its own.
+        If ``mu`` is another one, or is not centred at 0: a relative effect has no direction that is its own.
     """
-    treatments = data.treatments
+    treatments, prior = data.treatments, priors["mu"]
     X, identity = data.design, np.eye(len(treatments))
     if not prior.proper and getattr(prior, "name", "") == "flat":
-        means = {f"mu[{t}]": identity[j, 1:] for j, t in enumerate(treatments) if j}
-        return TreatmentColumns(
-            X[:, 1:], tuple(f"d[{t}]" for t in treatments[1:]), (prior,) * (len(treatments) - 1), FrozenMap(means)
-        )
-    centred = getattr(prior, "name", "") == "normal" and fixed_value(prior) is None and prior.loc == 0.0  # type: ignore[attr-defined]
-    if not centred:
+        X, identity, named, each = X[:, 1:], identity[:, 1:], treatments[1:], prior
+    elif getattr(prior, "name", "") == "normal" and fixed_value(prior) is None and prior.loc == 0.0:  # type: ignore[attr-defined]
+        identity, named, each = identity - identity[0], treatments, prior.rescale(1.0 / math.sqrt(2.0))
+    else:
         raise ModelError(
             f"The prior mu={prior!r} of relative effects: b against a is minus a against b, so that it is normal(0, S) "
             "or flat(). Use one of these."
         )
-    each = prior.rescale(1.0 / math.sqrt(2.0))
-    means = {f"mu[{t}]": identity[j] - identity[0] for j, t in enumerate(treatments) if j}
-    terms = tuple(f"d[{t}]" for t in treatments)
-    return TreatmentColumns(X, terms, (each,) * len(treatments), FrozenMap(means))
+    terms, beta = tuple(f"d[{t}]" for t in named), (each,) * len(named)
+    means = {f"mu[{t}]": identity[j] for j, t in enumerate(treatments) if j}
+    if data.X is None:
+        return TreatmentColumns(X, terms, beta, FrozenMap(means))
+    q = len(data.terms)
+    means = {name: np.concatenate([x, np.zeros(q)]) for name, x in means.items()}
+    slopes = np.eye(len(terms) + q)[len(terms) :]
+    means |= {f"beta[{term}]": row for term, row in zip(data.terms, slopes, strict=True)}
+    X = np.column_stack([X, data.X])
+    return TreatmentColumns(
+        X, terms + data.terms, beta + tuple(priors_by_label(priors, "beta", data.terms)), FrozenMap(means)
+    )

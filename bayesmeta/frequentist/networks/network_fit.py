@@ -424,6 +424,11 @@ def network(contrasts: Contrasts, *, method: Method = "REML", level: float = 0.9
         )
     if method not in METHODS:
         raise unknown("estimator of a network's tau2", method, METHODS)
+    if contrasts.terms:
+        raise ModelError(
+            f"The contrasts have moderators ({', '.join(contrasts.terms)}), which this fit would leave out: use "
+            "bm.fit(contrasts, model='network_consistency')."
+        )
     net = network_of(contrasts)
     if method == "common":
         tau2 = 0.0
