@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from bayesmeta import plots as plots
     from bayesmeta import priors as priors
     from bayesmeta.compare import compare as compare
+    from bayesmeta.compare import kinds_of_evidence as kinds_of_evidence
     from bayesmeta.compare import single_studies as single_studies
     from bayesmeta.compare import subgroups as subgroups
     from bayesmeta.datasets import list_datasets as list_datasets
@@ -32,8 +33,10 @@ if TYPE_CHECKING:
     from bayesmeta.decisions import three_way as three_way
     from bayesmeta.decisions import threshold_table as threshold_table
     from bayesmeta.decisions import update as update
+    from bayesmeta.effects import allow_for_bias as allow_for_bias
     from bayesmeta.effects import contrasts as contrasts
     from bayesmeta.effects import conversions as conversions
+    from bayesmeta.effects import discount as discount
     from bayesmeta.effects import effect_sizes as effect_sizes
     from bayesmeta.events import probability as probability
     from bayesmeta.evidence.averaging import model_average as model_average
@@ -79,6 +82,9 @@ _PUBLIC: dict[str, str] = {
     "PersonTime": "studies",
     "StudyTable": "studies",
     "TwoByTwo": "studies",
+    "allow_for_bias": "effects",
+    "discount": "effects",
+    "kinds_of_evidence": "compare",
     "compare": "compare",
     "single_studies": "compare",
     "subgroups": "compare",

@@ -175,6 +175,7 @@ def public_values() -> dict[str, object]:
         "rope": bm.rope(normal, 0.9, 1.1),
         "sequential": bm.sequential(EFFECTS, benefit="lower"),
         "update": bm.update(bm.fit(COUNTS, "hypergeometric_normal"), later, benefit="lower"),
+        "kinds_of_evidence": bm.kinds_of_evidence(EFFECTS, main="a", design=["a", "a", "b", "b"], benefit="lower"),
         "next_study": bm.next_study(normal, n=[50, 200], control_risk=0.4, benefit="lower"),
         "tipping_point": bm.tipping_point(EFFECTS, benefit="lower"),
         "critical_prior": sensitivity.critical_prior(0.1, 0.9),

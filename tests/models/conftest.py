@@ -1,5 +1,7 @@
 """Small data sets for every kind of data a model takes."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -102,6 +104,9 @@ def make():
         if isinstance(wanted, type):
             return MAKERS[wanted](**kwargs)
         dependent = wanted.data_type is EffectSizes and wanted.takes_dependent_rows
+        if wanted.name == "design_groups":
+            rows = clustered(**kwargs)
+            return dataclasses.replace(rows, study=[f"Study {i}" for i in range(rows.n)], outcome=None, V=None, R=None)
         return clustered(**kwargs) if dependent else MAKERS[wanted.data_type](**kwargs)
 
     return of
