@@ -25,7 +25,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import special
 
-from bayesmeta.likelihoods.pairs import binomial_pair_loglik
 from bayesmeta.model import data_slots
 from bayesmeta.priors import HalfNormal, Normal, Prior
 from bayesmeta.studies import TwoByTwo
@@ -100,21 +99,6 @@ def _observed(d: Mapping[str, Any], alpha: Any, theta: Any) -> None:
 
     pm.Binomial("y_control", d["n_control"], logit_p=alpha, observed=d["events_control"], dims="study")
     pm.Binomial("y_treatment", d["n_treatment"], logit_p=alpha + theta, observed=d["events_treatment"], dims="study")
-
-
-def marginal_loglik(data: TwoByTwo, p: Mapping[str, Array]) -> Array:
-    """Return log p(both arms | mu, tau, baseline, baseline_sd) of each study, theta and alpha integrated out.
-
-    With independent standard normal u and v, alpha = baseline + baseline_sd u, and theta = mu + tau v is added to it.
-    """
-    mean, spread = p["baseline"], p["baseline_sd"]
-    return binomial_pair_loglik(
-        events=(data.events_control, data.events_treatment),
-        n=(data.n_control, data.n_treatment),
-        mean=(mean, mean + p["mu"]),
-        factor=(spread, spread, p["tau"]),
-        study=data.study,
-    )
 
 
 def simulate(data: TwoByTwo, p: Mapping[str, Array], rng: np.random.Generator) -> dict[str, Array]:

@@ -7,6 +7,7 @@ quadrature, with no importance weights and no sampling error; a NUTS posterior g
 """
 
 import math
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -282,7 +283,10 @@ def _with_terms(posterior: Posterior) -> "xr.DataTree":
     """
     import xarray as xr
 
-    tree, data = posterior.to_datatree(), posterior.data
+    with warnings.catch_warnings():
+        # What it is missing is made below, or refused.
+        warnings.filterwarnings("ignore", message="The DataTree has no log_likelihood")
+        tree, data = posterior.to_datatree(), posterior.data
     draws = tree["posterior"]
     groups = dict(tree.children)
     sei = getattr(data, "sei", None)
@@ -297,7 +301,8 @@ def _with_terms(posterior: Posterior) -> "xr.DataTree":
     if "log_likelihood" not in groups:
         raise ModelError(
             f"The draws of model {posterior.model.name!r} carry no log likelihood, so its power cannot be changed. "
-            "Fit it with engine='quadrature' where the model offers it."
+            "Fit it with engine='quadrature' where the model offers it, or a model that is computed (binomial_normal "
+            "for two arms' events)."
         )
     return xr.DataTree(children=groups)
 

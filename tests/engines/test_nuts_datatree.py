@@ -6,9 +6,8 @@ import xarray as xr
 from scipy import integrate, special, stats
 
 import bayesmeta as bm
-from bayesmeta.engines.sampling.results.datatree import _integrated_loglik, marginal_loglik
+from bayesmeta.engines.sampling.results.datatree import _integrated_loglik, by_draws, marginal_loglik
 from bayesmeta.errors import ModelError
-from bayesmeta.likelihoods import pairs as binomial_pairs
 from bayesmeta.model import StudyLikelihoods, load_model
 from bayesmeta.priors import parse_prior
 
@@ -212,33 +211,23 @@ def test_log_likelihood_without_true_effects_is_that_of_the_program():
     assert list(arviz_stats.psense_summary(tree, var_names=["mu"]).index) == ["mu"]
 
 
-@pytest.fixture(scope="module")
-def random_baselines():
-    """Return a posterior in which baselines and true effects are sampled, and nothing is integrated out."""
-    counts = bm.TwoByTwo([3, 4, 0, 9, 2, 7], [20, 30, 11, 60, 25, 41], [5, 6, 2, 15, 0, 8], [22, 31, 9, 58, 24, 40])
-    return bm.fit(counts, "binomial_normal_random_baseline", engine="nuts", seed=1, draws=500, remedies=False)
+def made_up_draws(k, *more):
+    """Return two chains of five draws of mu, tau, other scalars, and k true effects."""
+    rng = np.random.default_rng(3)
+    return {"theta": rng.normal(size=(2, 5, k))} | {
+        name: rng.uniform(0.1, 0.9, (2, 5)) for name in ("mu", "tau", *more)
+    }
 
 
-def test_loo_with_random_baselines_is_on_the_marginal_likelihood(random_baselines):
-    """Where baselines and true effects are sampled, LOO and sensitivity work on their integral, with good Pareto k."""
-    import arviz_stats
-
-    tree = random_baselines.to_datatree()
-    draws = {name: tree["posterior"][name].values for name in ("mu", "tau", "baseline", "baseline_sd")}
-    stated = random_baselines.model.marginal_loglik(random_baselines.data, draws)
-    np.testing.assert_array_equal(tree["log_likelihood"]["y"], stated)
-    loo = arviz_stats.loo(tree, pointwise=True)
-    assert np.all(loo.pareto_k < 0.7)
-    assert loo.elpd < 0
-    assert list(arviz_stats.psense_summary(tree, var_names=["mu"]).index) == ["mu"]
-
-
-def test_draws_whose_likelihood_is_not_reached_make_a_tree_without_it(random_baselines, monkeypatch):
-    """The tree says in a warning why it has no log likelihood, and has everything else."""
-    monkeypatch.setattr(binomial_pairs, "MOST_NODES", 1)
-    with pytest.warns(UserWarning, match="no log_likelihood. Study 'Study 1'.*lighter tails"):
-        tree = random_baselines.to_datatree()
-    assert set(tree.children) == GROUPS - {"log_likelihood"}
+def test_without_a_marginal_likelihood_the_tree_says_what_to_do_instead():
+    """Random baselines and true effects are both sampled: no log likelihood to mislead LOO, all else is there."""
+    model = load_model("binomial_normal_random_baseline")
+    draws = made_up_draws(3, "baseline", "baseline_sd")
+    with pytest.warns(
+        UserWarning, match="no log_likelihood: model .*random_baseline' .* marginal_loglik.*binomial_normal"
+    ):
+        groups = by_draws(model, COUNTS, model.priors, draws, 1)
+    assert set(groups) == {"log_prior", "posterior_predictive", "prior", "prior_predictive"}
 
 
 OWN = """'''My model: normal effects.'''
@@ -264,8 +253,24 @@ def test_a_conditional_log_likelihood_is_not_offered(tmp_path):
     path = tmp_path / "own.py"
     path.write_text(OWN, encoding="utf-8")
     data = bm.EffectSizes(yi=[0.1, 0.9, -0.4], sei=[0.2, 0.3, 0.25], measure="OR")
-    post = bm.fit(data, model=str(path), engine="nuts", seed=1, draws=100, remedies=False)
-    assert "log_likelihood" not in post.to_datatree().children
+    model = load_model(path)
+    with pytest.warns(UserWarning, match="no log_likelihood: model 'own' samples"):
+        groups = by_draws(model, data, model.priors, made_up_draws(3), 1)
+    assert "log_prior" in groups
+    assert "log_likelihood" not in groups
+
+
+def test_a_likelihood_that_is_not_reached_makes_a_tree_without_it(tmp_path):
+    """The tree says in a warning why it has no log likelihood; the draws are as good as they were."""
+    path = tmp_path / "hard.py"
+    fails = "\n\ndef marginal_loglik(data, p):\n    raise ConvergenceError('Study A: use lighter tails.')\n"
+    path.write_text(OWN + "\nfrom bayesmeta.errors import ConvergenceError\n" + fails, encoding="utf-8")
+    data = bm.EffectSizes(yi=[0.1, 0.9, -0.4], sei=[0.2, 0.3, 0.25], measure="OR")
+    model = load_model(path)
+    with pytest.warns(UserWarning, match="no log_likelihood. Study A.*lighter tails"):
+        groups = by_draws(model, data, model.priors, made_up_draws(3), 1)
+    assert "log_prior" in groups
+    assert "log_likelihood" not in groups
 
 
 def test_a_marginal_log_likelihood_of_another_shape_is_refused(tmp_path):

@@ -20,6 +20,7 @@ from bayesmeta.gaussian.covariance import Covariance
 from bayesmeta.likelihoods.cut_normal import LEAST_TAU, log_mass
 from bayesmeta.model import Gaussian, Model, StudyLikelihoods, resolved
 from bayesmeta.priors import Prior
+from bayesmeta.studies import TwoByTwo
 from bayesmeta.values import Array
 
 if TYPE_CHECKING:
@@ -78,6 +79,8 @@ def by_draws(
     groups: dict[str, xr.Dataset] = {}
     try:
         loglik = marginal_loglik(model, data, priors, draws)
+        if loglik is None:
+            warnings.warn(f"The DataTree has no log_likelihood: {_unstated(model)}", stacklevel=2)
     except ConvergenceError as error:
         # The draws themselves are as good as they were.
         warnings.warn(f"The DataTree has no log_likelihood. {error}", stacklevel=2)
@@ -191,6 +194,16 @@ def marginal_loglik(model: Model, data: Any, priors: Mapping[str, Prior], draws:
     if model.marginal_loglik is not None:
         return _stated_loglik(model, data, draws)
     return program_loglik(model, data, priors, draws)
+
+
+def _unstated(model: Model) -> str:
+    """Return why a tree has no likelihood to leave studies out of, and what to do for one."""
+    other = " or leave studies out of a fit of binomial_normal" if issubclass(model.data_type, TwoByTwo) else ""
+    return (
+        f"model {model.name!r} samples what belongs to single studies, and its file does not say the likelihood "
+        "without it, which leaving studies out needs. State marginal_loglik(data, parameters) in a file of your "
+        f"own{other}."
+    )
 
 
 def _stated_loglik(model: Model, data: Any, draws: Mapping[str, Array]) -> Array:
