@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from bayesmeta.compare import kinds_of_evidence as kinds_of_evidence
     from bayesmeta.compare import single_studies as single_studies
     from bayesmeta.compare import subgroups as subgroups
+    from bayesmeta.compare.network_comparison import compare_network as compare_network
     from bayesmeta.datasets import list_datasets as list_datasets
     from bayesmeta.datasets import load_dataset as load_dataset
     from bayesmeta.decisions import absolute_effect as absolute_effect
@@ -86,6 +87,7 @@ _PUBLIC: dict[str, str] = {
     "discount": "effects",
     "kinds_of_evidence": "compare",
     "compare": "compare",
+    "compare_network": "compare.network_comparison",
     "single_studies": "compare",
     "subgroups": "compare",
     "contrasts": "effects",

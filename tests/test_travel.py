@@ -159,6 +159,7 @@ def public_values() -> dict[str, object]:
         "network": frequentist.network(CONTRASTS),
         "relative": frequentist.network(CONTRASTS).relative("X", "P"),
         "p_scores": frequentist.network(CONTRASTS).p_scores,
+        "compare_network": bm.compare_network(CONTRASTS, reference="P", benefit="higher"),
         "node_split": bm.network.node_split(CONTRASTS),
         "with_moderator": CONTRASTS.with_moderator("year", {"a": 1.0, "b": 3.0}),
         "fit_network": bm.fit(CONTRASTS, "network_consistency"),

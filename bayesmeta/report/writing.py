@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bayesmeta.errors import BayesMetaError
 
@@ -11,22 +11,22 @@ if TYPE_CHECKING:
     from bayesmeta.analysis import Analysis
     from bayesmeta.report.values import Document
 
-type Writer = Callable[["Analysis", "Document"], bytes]
+type Writer = Callable[[Any, "Document"], bytes]
 
 
-def _html(analysis: "Analysis", document: "Document") -> bytes:
+def _html(analysis: object, document: "Document") -> bytes:
     from bayesmeta.report.html import render
 
     return render(document).encode()
 
 
-def _docx(analysis: "Analysis", document: "Document") -> bytes:
+def _docx(analysis: object, document: "Document") -> bytes:
     from bayesmeta.report.docx import docx
 
     return docx(document)
 
 
-def _markdown(analysis: "Analysis", document: "Document") -> bytes:
+def _markdown(analysis: object, document: "Document") -> bytes:
     from bayesmeta.report.markdown import markdown
 
     return markdown(document).encode()
@@ -39,7 +39,7 @@ def _json(analysis: "Analysis", document: "Document") -> bytes:
 
 
 WRITERS: dict[str, Writer] = {".html": _html, ".docx": _docx, ".md": _markdown, ".json": _json}
-"""Suffix of a file to what writes it; every writer takes the same sections."""
+"""Suffix of a file to what writes it; every writer takes the same sections, and only that of JSON the analysis too."""
 
 
 def rendered(analysis: "Analysis", document: "Document", path: Path) -> bytes:
