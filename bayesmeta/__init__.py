@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from bayesmeta.compare import single_studies as single_studies
     from bayesmeta.compare import subgroups as subgroups
     from bayesmeta.compare.network_comparison import compare_network as compare_network
+    from bayesmeta.corpus import run_many as run_many
     from bayesmeta.datasets import list_datasets as list_datasets
     from bayesmeta.datasets import load_dataset as load_dataset
     from bayesmeta.decisions import absolute_effect as absolute_effect
@@ -91,6 +92,7 @@ _PUBLIC: dict[str, str] = {
     "single_studies": "compare",
     "subgroups": "compare",
     "contrasts": "effects",
+    "run_many": "corpus",
     "conversions": ".effects.conversions",
     "absolute_effect": "decisions",
     "absolute_table": "decisions",

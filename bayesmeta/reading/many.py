@@ -139,14 +139,14 @@ def read_many(
     file, name = Path(path), os.fspath(path)
     if not file.is_file():
         raise DataError(f"{name}: no such file. Check the path.")
-    headers = _headers(file, name)
+    headers = headers_of(file, name)
     mapping = data_columns(map_columns(headers, columns, name), columns or {})
     if by not in headers:
         raise DataError(f"{name} has no column {by!r} to divide it by. Columns: {', '.join(headers)}.")
     if "study" not in mapping:
         raise DataError(f"{name} has no study column. State it: columns={{'study': {headers[0]!r}}}.")
     numeric = [c for c in CANONICAL if c in mapping and c not in TEXT | {"year", "author"}]
-    table = _read(file, name, [by, mapping["study"]], [mapping[c] for c in numeric], decimal)
+    table = read_columns(file, name, [by, mapping["study"]], [mapping[c] for c in numeric], decimal)
     if not table.num_rows:
         raise DataError(f"{name} has no data rows. Give a header line and one row per study.")
     group, groups = _codes(table.column(by), f"{name}: column {by!r}")
@@ -154,10 +154,11 @@ def read_many(
     refuse_percentages(mapping, columns or {}, name)
     options = ReadingOptions(columns=columns or {}, ci_level=ci_level, total_rows=total_rows)
     values = {c: np.array(table.column(mapping[c]).to_numpy(), dtype=np.float64) for c in numeric}
-    return _assemble(name, mapping, (group, groups), (study, labels), values, headers, options)
+    return assemble(name, mapping, (group, groups), (study, labels), values, headers, options)
 
 
-def _headers(file: Path, name: str) -> list[str]:
+def headers_of(file: Path, name: str) -> list[str]:
+    """Return the column names of a CSV or Parquet file."""
     import pyarrow as pa
     from pyarrow import parquet
 
@@ -175,7 +176,8 @@ def _headers(file: Path, name: str) -> list[str]:
     return [re.sub(r'^"(.*)"$', r"\1", cell.strip()) for cell in line.rstrip("\r").split(separator)]
 
 
-def _read(file: Path, name: str, texts: list[str], numbers: list[str], decimal: str) -> "pa.Table":
+def read_columns(file: Path, name: str, texts: list[str], numbers: list[str], decimal: str) -> "pa.Table":
+    """Return columns of a CSV or Parquet file, texts as a dictionary and numbers as floats."""
     import pyarrow as pa
     from pyarrow import csv, parquet
 
@@ -209,7 +211,7 @@ def _codes(column: "pa.ChunkedArray", place: str) -> tuple[NDArray[np.intp], lis
     return index, names
 
 
-def _assemble(
+def assemble(
     name: str,
     mapping: Mapping[str, str],
     group: tuple[NDArray[np.intp], list[str]],
@@ -217,11 +219,19 @@ def _assemble(
     values: dict[str, Array],
     headers: list[str],
     options: ReadingOptions,
+    rows: NDArray[np.intp] | None = None,
 ) -> ManyStudies:
+    """Return checked studies from index and names of the groups and the labels, and columns of numbers.
+
+    `rows` are those of the source, where these are some of them; the first below the header is 1.
+    """
+    line = np.arange(1, len(group[0]) + 1) if rows is None else rows
     labels = np.array(study[1], dtype=object)[study[0]]
 
     def place(i: int, column: str) -> Place:
-        return Place(f"{name}, {group[1][group[0][i]]!r}", i + 1, str(labels[i]), mapping.get(column, column), "row")
+        return Place(
+            f"{name}, {group[1][group[0][i]]!r}", int(line[i]), str(labels[i]), mapping.get(column, column), "row"
+        )
 
     for canonical, numbers in values.items():
         check_rule(canonical, numbers, partial(place, column=canonical))
@@ -233,15 +243,15 @@ def _assemble(
     keep = np.zeros(len(labels), dtype=bool)
     for needed in families.values():
         keep |= np.all([np.isfinite(values[n]) for n in needed], axis=0)
-    excluded = tuple(Exclusion(str(labels[i]), "a number is missing", int(i) + 1) for i in np.flatnonzero(~keep))
+    excluded = tuple(Exclusion(str(labels[i]), "a number is missing", int(line[i])) for i in np.flatnonzero(~keep))
     totals = np.array([is_called_total(label) for label in study[1]], dtype=bool)[study[0]] & keep
     if totals.any() and options.total_rows == "refuse":
         at = np.flatnonzero(totals)[:5]
         found = {int(i): f"it is called {labels[i]!r}" for i in at}
-        raise refused_totals(found, [str(label) for label in labels], range(1, len(labels) + 1), f"{name}, row")
+        raise refused_totals(found, [str(label) for label in labels], [int(i) for i in line], f"{name}, row")
     if options.total_rows == "exclude":
         keep &= ~totals
-        excluded += tuple(Exclusion(str(labels[i]), "a row of totals", int(i) + 1) for i in np.flatnonzero(totals))
+        excluded += tuple(Exclusion(str(labels[i]), "a row of totals", int(line[i])) for i in np.flatnonzero(totals))
     kept = np.flatnonzero(keep)
     _check_unique(group[0][kept], study[0][kept], kept, place)
     columns = {c: v[kept] for c, v in values.items()}
@@ -251,7 +261,7 @@ def _assemble(
         labels[kept],
         columns,
         mapping,
-        kept + 1,
+        line[kept],
         name,
         excluded,
         options.ci_level or level_of(mapping[c] for c in ("ci_low", "ci_high") if c in mapping) or 0.95,
