@@ -1,7 +1,9 @@
 """A corpus gives what its meta-analyses give one by one, whoever computes them."""
 
+import re
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -43,7 +45,7 @@ def test_each_row_is_what_single_calls_give(trials, done):
             assert found == pytest.approx(expected, rel=1e-7, abs=1e-9)
         assert row["mu_above"] == pytest.approx(float(post.mu.sf(0.0)), abs=1e-8)
         assert row["log_evidence"] == pytest.approx(post.log_evidence, abs=1e-8)
-        classical = pool(effects.yi, effects.vi, method="REML", ci="hksj")
+        classical = pool(effects, method="REML", ci="hksj")
         assert row["REML_mu"] == pytest.approx(classical.mu, rel=1e-12)
         if effects.k > 1:
             assert row["REML_hksj_low"] == pytest.approx(classical.ci.low, rel=1e-12)
@@ -122,7 +124,7 @@ def test_models_of_counts_and_estimates(trials, tmp_path):
     row = (
         bm.run_many(pl.DataFrame(ready), by="id", out=tmp_path / "ready", measure="SMD", model=None).to_frame().iloc[0]
     )
-    assert row["REML_mu"] == pytest.approx(pool([0.1, 0.3], [0.04, 0.01], method="REML").mu, rel=1e-12)
+    assert row["REML_mu"] == pytest.approx(pool(bm.EffectSizes([0.1, 0.3], [0.2, 0.1]), method="REML").mu, rel=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -144,3 +146,12 @@ def test_what_is_asked_is_checked_first(trials, tmp_path, option, error, says):
     with pytest.raises(error, match=says):
         bm.run_many(trials, **{"by": "meta_id", "out": tmp_path / "out"} | option)
     assert not list(tmp_path.glob("out/part-*"))
+
+
+def test_the_page_about_it_runs(tmp_path, monkeypatch, capsys):
+    """The example of docs/corpus.md runs as it stands, and says which analysis is impossible."""
+    page = (Path(__file__).parents[2] / "docs" / "corpus.md").read_text()
+    (block,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    exec(block, {})
+    assert "130 events among 120 patients" in capsys.readouterr().out
