@@ -19,9 +19,15 @@ if TYPE_CHECKING:
     from bayesmeta.plots.funnel import funnel as funnel
     from bayesmeta.plots.joint import joint as joint
     from bayesmeta.plots.labbe import labbe as labbe
+    from bayesmeta.plots.league_heat import league_heat as league_heat
+    from bayesmeta.plots.network_forest import network_forest as network_forest
+    from bayesmeta.plots.network_funnel import network_funnel as network_funnel
+    from bayesmeta.plots.network_graph import network_graph as network_graph
+    from bayesmeta.plots.node_splits import node_splits as node_splits
     from bayesmeta.plots.prior_posterior import prior_posterior as prior_posterior
     from bayesmeta.plots.prior_sets import prior_sets as prior_sets
     from bayesmeta.plots.radial import radial as radial
+    from bayesmeta.plots.rankogram import rankogram as rankogram
     from bayesmeta.plots.ranks import ranks as ranks
     from bayesmeta.plots.sensitivity import sensitivity as sensitivity
     from bayesmeta.plots.shrinkage import shrinkage as shrinkage

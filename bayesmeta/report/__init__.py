@@ -4,14 +4,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bayesmeta.errors import ModelError
+
 if TYPE_CHECKING:
     from bayesmeta.analysis import Analysis
     from bayesmeta.compare.run import Data
     from bayesmeta.protocol import Benefit, Protocol
+    from bayesmeta.studies import Contrasts, NetworkTable
 
 
 def report(
-    source: "str | Path | Protocol | Data",
+    source: "str | Path | Protocol | Data | NetworkTable | Contrasts",
     path: str | Path = "report.html",
     *,
     measure: str | None = None,
@@ -22,6 +25,7 @@ def report(
     level: float | None = None,
     seed: int | None = None,
     title: str = "",
+    reference: str | None = None,
     model: str | Sequence[str] = (),
     **sampling: Any,
 ) -> Path:
@@ -31,7 +35,7 @@ def report(
     ----------
     source
         A protocol or the path of one (``.toml``), the path of a data file, or a study table, counts
-        or effect sizes.
+        or effect sizes; of a network its table or contrasts.
     path
         Where to write, ``.html``, ``.docx``, ``.md`` or ``.json``; replaced whole or left as it is.
     measure, benefit, priors, level, title
@@ -40,6 +44,8 @@ def report(
     model
         For a source that is not a protocol: model or models, the first the primary one; ``normal_normal`` when not
         given.
+    reference
+        Of a network: the treatment that others are compared with; the first by name when not given.
     outcome
         Which outcomes; all of a protocol when not given.
     engine
@@ -63,9 +69,16 @@ def report(
     from bayesmeta.analysis import analyse
     from bayesmeta.report.sources import plan_for
     from bayesmeta.report.writing import check_writable
+    from bayesmeta.studies import Contrasts, NetworkTable
 
     path = Path(path)
     check_writable(path)
+    if isinstance(source, NetworkTable | Contrasts):
+        if outcome or model or sampling or engine not in ("both", "quadrature", "auto"):
+            raise ModelError("The report of a network is integrated: outcome, model, engine and sampling do not apply.")
+        return _network(source, path, measure, reference, benefit, priors, level, title)
+    if reference is not None:
+        raise ModelError(f"reference={reference!r} belongs to a network of treatments, which this source is not.")
     names = (outcome,) if isinstance(outcome, str) else tuple(outcome)
     protocol, tables = plan_for(
         source,
@@ -80,6 +93,34 @@ def report(
     )
     chosen = names if tables is None else ()
     return write(analyse(protocol, tables=tables, outcomes=chosen, engine=engine, seed=seed, sampling=sampling), path)
+
+
+def _network(
+    source: "NetworkTable | Contrasts",
+    path: Path,
+    measure: str | None,
+    reference: str | None,
+    benefit: "Benefit | None",
+    priors: Mapping[str, str] | None,
+    level: float | None,
+    title: str,
+) -> Path:
+    from bayesmeta.compare.network_comparison import compare_network
+    from bayesmeta.effects import contrasts
+    from bayesmeta.report.network_page import write_network
+    from bayesmeta.studies import Contrasts
+
+    if isinstance(source, Contrasts):
+        if measure is not None and measure != source.measure:
+            raise ModelError(f"measure={measure!r}, but the contrasts are of {source.measure}: leave it out.")
+        con = source
+    elif measure is None:
+        raise ModelError("The report of a network's table needs a measure, e.g. measure='OR'.")
+    else:
+        con = contrasts(source, measure)
+    chosen = 0.95 if level is None else level
+    found = compare_network(con, reference=reference, benefit=benefit, priors=priors, level=chosen)
+    return write_network(found, [path], title=title)[0]
 
 
 def write(analysis: "Analysis", path: str | Path = "report.html") -> Path:

@@ -32,7 +32,7 @@ def prisma_nma(c: NetworkComparison, present: Collection[str]) -> Table:
         ("13", "Summary measures; ranks and their direction", *stated),
         ("14", "Planned methods of analysis: multi-arm studies, heterogeneity, priors", *where("Methods")),
         ("S2", "Assessment of inconsistency: methods", *where("Methods")),
-        ("15, 22", "Risk of bias across studies", *AUTHORS),
+        ("15, 22", "Risk of bias across studies", *where("Small-study effects")),
         ("16", "Additional analyses: other priors, other geometries", *AUTHORS),
         ("S3", "Network structure", *where("Network")),
         ("S4", "Summary of the network's geometry", *where("Network")),

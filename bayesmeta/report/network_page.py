@@ -9,6 +9,7 @@ from bayesmeta.compare.network_comparison import NetworkComparison
 from bayesmeta.compare.network_text import prior_texts
 from bayesmeta.effects import find_measure
 from bayesmeta.frequentist.printing import p_text
+from bayesmeta.report import network_figures as figures
 from bayesmeta.report.network_checklist import prisma_nma
 from bayesmeta.report.values import Block, Document, Fact, Facts, Items, Line, Paragraph, Section, Table
 from bayesmeta.version import __version__
@@ -43,6 +44,7 @@ def network_document(c: NetworkComparison, *, title: str = "") -> Document:
         _inconsistency(c),
         _contributions(c),
         _cinema(c),
+        _funnel(c),
         Section("Data", (_data(c),), "data"),
         Section("Methods", tuple(map(Paragraph, methods(c))), "methods"),
     )
@@ -122,7 +124,9 @@ def _geometry(c: NetworkComparison) -> Section:
         f"{len(counts)} of {len(c.order) * (len(c.order) - 1) // 2} pairs of treatments are compared directly in some "
         "study."
     )
-    return Section("Network", (about, Table(("Direct comparison", "Studies"), lines)), "network")
+    return Section(
+        "Network", (figures.graph_figure(c), about, Table(("Direct comparison", "Studies"), lines)), "network"
+    )
 
 
 def _relative(c: NetworkComparison) -> Section:
@@ -151,7 +155,14 @@ def _relative(c: NetworkComparison) -> Section:
         "New study",
         "",
     )
-    return Section("Relative effects", (Table(heads, tuple(lines), left=2),), "relative")
+    return Section(
+        "Relative effects",
+        (
+            figures.forest_figure(c),
+            Table(heads, tuple(lines), left=2),
+        ),
+        "relative",
+    )
 
 
 def _league(c: NetworkComparison) -> Section:
@@ -163,7 +174,8 @@ def _league(c: NetworkComparison) -> Section:
         f"other: {find_measure(c.measure).label.lower()} with {level_text(c.level)} interval.",
         "note",
     )
-    return Section("League table", (about, Table(("", *c.order), lines)), "league")
+    drawn = (figures.league_figure(c),) if len(c.order) <= figures.LEAGUE_UP_TO else ()
+    return Section("League table", (about, Table(("", *c.order), lines), *drawn), "league")
 
 
 def _ranks(c: NetworkComparison) -> Section:
@@ -182,7 +194,7 @@ def _ranks(c: NetworkComparison) -> Section:
         "better a treatment is."
     )
     table = Table(("", "P-score", "SUCRA", "Mean rank", *heads), tuple(lines))
-    return Section("Ranks", (table, Paragraph(note, "note")), "ranks")
+    return Section("Ranks", (figures.rank_figure(c), table, Paragraph(note, "note")), "ranks")
 
 
 def _heterogeneity(c: NetworkComparison) -> Section:
@@ -254,7 +266,10 @@ def _inconsistency(c: NetworkComparison) -> Section:
         "none to "
         "set against. No sign of inconsistency is no proof of consistency."
     )
-    blocks.append(Section("Direct against indirect evidence", (Table(heads, tuple(rows)), Paragraph(note, "note"))))
+    drawn = (figures.split_figure(c),) if "difference" in frame and frame["difference"].notna().any() else ()
+    blocks.append(
+        Section("Direct against indirect evidence", (*drawn, Table(heads, tuple(rows)), Paragraph(note, "note")))
+    )
     return Section("Inconsistency", tuple(blocks), "inconsistency")
 
 
@@ -308,6 +323,16 @@ def _cinema(c: NetworkComparison) -> Section:
         "note",
     )
     return Section("Inputs for CINeMA", (about, Table(heads, tuple(lines), left=2)), "cinema")
+
+
+def _funnel(c: NetworkComparison) -> Section:
+    about = Paragraph(
+        "Each effect less the pooled effect of its comparison, the better ranked treatment against the other: small "
+        "studies "
+        "that favour what ranks better lie on one side. An order of novelty or sponsorship may be the better question.",
+        "note",
+    )
+    return Section("Small-study effects", (figures.funnel_figure(c), about), "funnel")
 
 
 def _data(c: NetworkComparison) -> Table:
