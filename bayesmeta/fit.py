@@ -14,7 +14,7 @@ from bayesmeta.engines.own_files import check_copy
 from bayesmeta.errors import DataError, ModelError, unknown
 from bayesmeta.model import Gaussian, Model, load_model
 from bayesmeta.posterior import Posterior
-from bayesmeta.priors import Prior, fill_defaults
+from bayesmeta.priors import Prior, fill_defaults, parse_prior
 from bayesmeta.reading.frames import table_of_frame
 from bayesmeta.reading.sources import FRAME
 from bayesmeta.seeds import SeedLike, one_seed
@@ -208,6 +208,8 @@ def fit_many(
         raise ModelError(f"Model {loaded.name!r} has no closed form given tau alone, so it cannot be batched. Use fit.")
     sets = _many_data(data)
     several = [priors] if priors is None or isinstance(priors, Mapping) else list(priors)
+    # Read once: what many analyses share is one value, which the engine then asks once for all of them.
+    several = [_parsed(p) for p in several]
     m = max(len(sets), len(several))
     if len(sets) not in (1, m) or len(several) not in (1, m):
         raise DataError(
@@ -225,6 +227,11 @@ def fit_many(
     coords |= {n: np.asarray(t) for n, t in (("above", above), ("tau_above", tau_above)) if np.ndim(t) == 1}
     attrs = {"model": loaded.name, "engine": "quadrature", "tolerance": tolerance}
     return _dataset(values, coords, attrs)
+
+
+def _parsed(priors: Any) -> Any:
+    """Return priors with their texts read; what is no mapping is refused where it is used."""
+    return {n: parse_prior(p) for n, p in priors.items()} if isinstance(priors, Mapping) else priors
 
 
 def _dataset(values: dict[str, Array], coords: dict[str, Array], attrs: dict[str, Any]) -> "xr.Dataset":

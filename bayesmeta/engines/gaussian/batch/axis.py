@@ -1,6 +1,7 @@
 """Where each of many posteriors of tau lies, and everything that is needed on its axis."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -80,8 +81,15 @@ def _log_prior(priors: tuple[Prior, ...], tau: Array) -> Array:
     return out
 
 
+def _each(priors: tuple[Prior, ...], what: Callable[[Prior], float]) -> Array:
+    """Return ``(m,)`` numbers, one of each prior; a prior that all share is asked once."""
+    if len(set(map(id, priors))) == 1:
+        return np.full(len(priors), what(priors[0]), dtype=float)
+    return np.array([what(p) for p in priors], dtype=float)
+
+
 def _ends(priors: tuple[Prior, ...]) -> tuple[Array, Array]:
-    return np.array([p.support[0] for p in priors])[:, None], np.array([p.support[1] for p in priors])[:, None]
+    return _each(priors, lambda p: p.support[0])[:, None], _each(priors, lambda p: p.support[1])[:, None]
 
 
 def tau_at(stack: Stack, u: Array) -> Array:
@@ -135,7 +143,7 @@ def place(stack: Stack) -> tuple[Array, Array, Stack]:
     _, upper = _ends(stack.tau)
     finite = np.where(np.isfinite(stack.v), stack.v, np.nan)
     spread = np.sqrt(np.nanmean(np.where(np.isfinite(stack.v), stack.r**2, np.nan), axis=1))
-    scale = np.array([p.scale_hint() for p in stack.tau])
+    scale = _each(stack.tau, lambda p: p.scale_hint())
     marks = np.stack([np.sqrt(np.nanmin(finite, axis=1)), np.sqrt(np.nanmax(finite, axis=1)), spread, scale], axis=1)
     marks = np.where(np.isfinite(marks) & (marks > 1e-130), marks, np.nan)
     bounded = np.isfinite(upper[:, 0])
@@ -199,16 +207,16 @@ class Axis:
 
 def exponent(stack: Stack) -> Array:
     """Return a where the posterior density of tau falls as tau^-a."""
-    a = np.array([p.tail_exponent if math.isinf(p.support[1]) else math.inf for p in stack.tau])
+    a = _each(stack.tau, lambda p: p.tail_exponent if math.isinf(p.support[1]) else math.inf)
     return np.asarray(a + stack.k - (stack.precision == 0))
 
 
 def axis_of(stack: Stack, middle: Array, width: Array) -> Axis:
     """Return axes that reach as far as anything counts, the tail weighted for the variance included."""
     a = exponent(stack)
-    bounded = np.array([math.isfinite(p.support[1]) for p in stack.tau])
+    bounded = np.isfinite(_each(stack.tau, lambda p: p.support[1]))
     slow = np.where(bounded, 1.0, np.minimum(a - 1.0, np.where(a > 3.0, a - 3.0, np.inf)))
-    zero = np.array([1.0 + p.origin_exponent if p.support[0] == 0.0 else 1.0 for p in stack.tau])
+    zero = _each(stack.tau, lambda p: 1.0 + p.origin_exponent if p.support[0] == 0.0 else 1.0)
     heavy = np.isfinite(slow).astype(float)
     width = width * SLOPE / (2.0 + heavy)
     left = np.log1p(REACH / (np.minimum(zero, 4.0) * width))

@@ -9,6 +9,22 @@ from bayesmeta.values import Array
 _ROOT_2PI = np.sqrt(2.0 * np.pi)
 
 
+def _seen(
+    pair: tuple[Array, Array], means: Array, sds: Array, smallest: float
+) -> tuple[tuple[Array, Array], Array, Array]:
+    """Return weights, means and SDs without the nodes at both ends that no quantile can notice.
+
+    A third of the nodes weigh less than rounding errors; they are there for moments and the error estimate.
+    """
+    n = pair[0].shape[1]
+    seen = pair[0] > 1e-20 * smallest
+    first = np.argmax(seen, axis=1)
+    width = int((n - np.argmax(seen[:, ::-1], axis=1) - first).max())
+    at = np.minimum(first, n - width)[:, None] + np.arange(width)
+    mass, thin, means, sds = (np.take_along_axis(a, at, axis=1) for a in (*pair, means, sds))
+    return (mass, thin), means, sds
+
+
 def mixture_quantiles(pair: tuple[Array, Array], means: Array, sds: Array, q: Array) -> tuple[Array, Array]:
     """Return the ``(m, q)`` quantiles of m mixtures of n normals, and how thinner nodes change their probabilities.
 
@@ -19,7 +35,7 @@ def mixture_quantiles(pair: tuple[Array, Array], means: Array, sds: Array, q: Ar
     means, sds
         ``(m, n)``.
     """
-    mass, thin = pair
+    (mass, thin), means, sds = _seen(pair, means, sds, float(np.minimum(q, 1.0 - q).min(initial=0.5)))
     out = np.empty((len(mass), len(q)))
     error = np.zeros(len(mass))
     # Tail weights decide how wide the bracket is, not the far nodes that hold nothing.
@@ -38,10 +54,15 @@ def mixture_quantiles(pair: tuple[Array, Array], means: Array, sds: Array, q: Ar
             w, m, s = mass[live], means[live], sds[live]
             z = (x[live, None] - m) / s
             tail = np.sum(w * ndtr(z if rising else -z), axis=1)
-            slope = np.sum(w * np.exp(-0.5 * z * z) / s, axis=1) / _ROOT_2PI
+            each = w * np.exp(-0.5 * z * z) / s
+            slope = np.sum(each, axis=1) / _ROOT_2PI
+            bend = -np.sum(each * z / s, axis=1) / _ROOT_2PI
             with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
                 excess = (np.log(tail) - target) * (1.0 if rising else -1.0)
                 step = excess * tail / slope
+                # Halley's correction, on log(tail): where it is no small one, Newton's step is kept.
+                turn = 0.5 * step * (bend / slope - (1.0 if rising else -1.0) * slope / tail)
+                step = np.where(np.abs(turn) < 0.5, step / (1.0 - turn), step)
             low[live] = np.where(excess > 0, low[live], x[live])
             high[live] = np.where(excess > 0, x[live], high[live])
             new = x[live] - step
