@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from bayesmeta import frequentist as frequentist
     from bayesmeta import plots as plots
     from bayesmeta import priors as priors
+    from bayesmeta.bias import bias_average as bias_average
     from bayesmeta.compare import compare as compare
     from bayesmeta.compare import kinds_of_evidence as kinds_of_evidence
     from bayesmeta.compare import single_studies as single_studies
@@ -87,6 +88,7 @@ _PUBLIC: dict[str, str] = {
     "allow_for_bias": "effects",
     "discount": "effects",
     "kinds_of_evidence": "compare",
+    "bias_average": "bias",
     "compare": "compare",
     "compare_network": "compare.network_comparison",
     "single_studies": "compare",

@@ -12,6 +12,7 @@ from bayesmeta.engines.counts import solve as exact
 from bayesmeta.engines.gaussian import cubature
 from bayesmeta.engines.gaussian import integrate as normal
 from bayesmeta.engines.gaussian.given_variances import LOG_2PI
+from bayesmeta.engines.selection import solve as reporting
 from bayesmeta.engines.stated import stated
 from bayesmeta.errors import ModelError
 from bayesmeta.gaussian.prior_components import is_normal_mixture
@@ -51,6 +52,8 @@ def solve(
         If the error estimate stays above the tolerance.
     """
     solved = _solved(model, data, priors, seed, {} if tolerance is None else {"tolerance": tolerance})
+    if model.selection is not None:
+        return solved
     return replace(solved, datatree=partial(_datatree, model, data, priors, solved.datatree))
 
 
@@ -67,6 +70,8 @@ def _solved(
         return normal.solve(model, data, priors, given, seed=seed, **options)
     if model.study_likelihoods is not None:
         return exact.solve(model, data, priors, stated(model, data, priors), seed=seed, **options)
+    if model.selection is not None:
+        return reporting.solve(model, data, priors, model.selection(data, priors), seed=seed, **options)
     raise ModelError(f"Model {model.name!r} offers no quadrature. Use engine='nuts'.")
 
 

@@ -141,10 +141,11 @@ def _marginals(averaged: Averaged) -> dict[str, Marginal]:
     coefficients = [name for name in named if name.startswith("beta[")]
     found: dict[str, Marginal] = {}
     for name in dict.fromkeys(["mu", *coefficients, "tau", "tau2", "I2", "theta_new", *named]):
-        values = [known_value(fitted, name) for fitted in fits]
         has = [name in fitted.marginals for fitted in fits]
-        if not any(has) or not all(h or v is not None for h, v in zip(has, values, strict=True)):
+        # First those that lack it: the marginals of the others may take long to make.
+        if not any(has) or any(known_value(f, name) is None for f, h in zip(fits, has, strict=True) if not h):
             continue
+        values = [known_value(fitted, name) for fitted in fits]
         parts = [f.marginals[name] if v is None else known(v) for f, v in zip(fits, values, strict=True)]
         kind: IntervalKind = "posterior prediction" if name == "theta_new" else "credible"
         same = values[0] if _all_alike(values) else None

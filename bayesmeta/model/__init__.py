@@ -15,6 +15,10 @@ from bayesmeta.model.contract import resolved as resolved
 from bayesmeta.model.loader import list_models as list_models
 from bayesmeta.model.loader import load_model as load_model
 from bayesmeta.model.relative_effects import relative_effects as relative_effects
+from bayesmeta.model.reporting import Reporting as Reporting
+from bayesmeta.model.reporting import Selection as Selection
+from bayesmeta.model.reporting import SmallStudy as SmallStudy
+from bayesmeta.model.reporting import step_prior as step_prior
 
 # Its name while a statement could hold one scale only; model files written then say it.
 GaussianMarginal = independent_studies

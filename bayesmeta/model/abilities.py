@@ -13,6 +13,8 @@ class Abilities:
         Whether everything but variance parameters (and a Student-t mixture's weights) integrates out analytically.
     study_likelihoods
         Whether each study's likelihood of its true effect is stated.
+    reporting
+        Whether it says how results came to be reported.
     random_effects
         Whether the file says that true effects are normal where it states neither of these.
     replicates
@@ -23,6 +25,7 @@ class Abilities:
 
     closed_form: bool
     study_likelihoods: bool
+    reporting: bool
     random_effects: bool
     replicates: bool
     scales: tuple[str, ...]
@@ -30,7 +33,7 @@ class Abilities:
     @property
     def deterministic(self) -> bool:
         """Whether quadrature can answer, without sampling."""
-        return self.closed_form or self.study_likelihoods
+        return self.closed_form or self.study_likelihoods or self.reporting
 
     @property
     def batched(self) -> bool:
@@ -40,4 +43,4 @@ class Abilities:
     @property
     def new_study(self) -> bool:
         """Whether the true effect of a new study can be predicted."""
-        return self.closed_form or self.study_likelihoods or self.random_effects
+        return self.closed_form or self.study_likelihoods or self.reporting or self.random_effects

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike
 from bayesmeta.errors import ModelError, option, unknown
 from bayesmeta.gaussian.statement import Gaussian
 from bayesmeta.model.abilities import Abilities
+from bayesmeta.model.reporting import Reporting
 from bayesmeta.priors import Prior, parse_prior
 from bayesmeta.studies import PersonTime, TwoByTwo
 from bayesmeta.values import Array, FrozenMap
@@ -82,6 +83,7 @@ class Model:
     ``marginal_loglik(data, parameters)`` is ``(chains, draws, k)``, the log probability of each study's data given the
     parameters that studies share, for a model whose random effects neither marginal form integrates out.
     ``simulate(data, parameters, rng)`` draws replicates of the data's fields given parameters and theta;
+    ``selection(data, priors)`` says how results came to be reported.
     ``shapes(data)`` are the shapes of the parameters that are vectors. ``measure`` is the effect measure of
     mu for a model of counts whose measure is not the odds ratio (2x2 tables) or the rate ratio (person-time).
     """
@@ -105,6 +107,7 @@ class Model:
     simulate: Callable[[Any, Mapping[str, Array], np.random.Generator], dict[str, Array]] | None = None
     shapes: Callable[[Any], dict[str, tuple[int, ...]]] | None = None
     measure: str | None = None
+    selection: Callable[[Any, Mapping[str, Prior]], Reporting] | None = None
     module: ModuleType | None = None
 
     @property
@@ -118,6 +121,7 @@ class Model:
         return Abilities(
             closed_form=self.gaussian is not None,
             study_likelihoods=self.study_likelihoods is not None,
+            reporting=self.selection is not None,
             random_effects=self.random_effects is not None,
             replicates=self.simulate is not None,
             scales=tuple(name for name in self.priors if name not in COEFFICIENTS),

@@ -153,5 +153,6 @@ def _from_module(module: ModuleType, path: Path, digest: str) -> Model:
         simulate=getattr(module, "simulate", None),
         shapes=getattr(module, "shapes", None),
         measure=getattr(module, "MEASURE", None),
+        selection=getattr(module, "selection", None),
         module=module,
     )

@@ -28,6 +28,7 @@ from bayesmeta.priors.historical import MapPrior, map_prior
 from bayesmeta.priors.implied import ImpliedHeterogeneity, implied
 from bayesmeta.priors.interval import Beta, Flat, Point, Uniform
 from bayesmeta.priors.line import Cauchy, Logistic, Normal, StudentT
+from bayesmeta.priors.mirrored import Mirrored, mirrored
 from bayesmeta.priors.mixtures import Mixture, mixture, robust
 from bayesmeta.priors.positive import (
     Gamma,
@@ -38,6 +39,7 @@ from bayesmeta.priors.positive import (
     Rayleigh,
 )
 from bayesmeta.priors.scaled import DuMouchel, Shrinkage, UniformI2
+from bayesmeta.priors.step_weights import StepWeights, step_weights
 from bayesmeta.priors.text import parse_prior
 from bayesmeta.priors.uninformative import (
     BergerDeely,
@@ -75,6 +77,7 @@ __all__ = [
     "Logistic",
     "Lomax",
     "MapPrior",
+    "Mirrored",
     "Mixture",
     "Normal",
     "OnTau2",
@@ -85,6 +88,7 @@ __all__ = [
     "Rayleigh",
     "Shrinkage",
     "Sqrt",
+    "StepWeights",
     "StudentT",
     "Truncated",
     "Uniform",
@@ -101,6 +105,7 @@ __all__ = [
     "log_or_to_smd",
     "map_prior",
     "min_studies",
+    "mirrored",
     "mixture",
     "on_tau2",
     "parse_prior",
@@ -109,6 +114,7 @@ __all__ = [
     "rhodes2015",
     "robust",
     "smd_to_log_or",
+    "step_weights",
     "truncated",
     "turner2012",
     "turner2015",

@@ -74,6 +74,22 @@ def _rd(d, p, theta):
     return _arms(d, *_risk_difference(p["baseline"], theta)) + _baselines(p) + _mu_rd(p) - len(theta) * np.log(mass)
 
 
+def _leaning(d, p, x):
+    return _normal_marginal(d, p, p["mu"] + p["bias"] * x) + _mu(p) + _tau(p)
+
+
+def _selected(d, p):
+    """Weights from their shares, cut points 0.025 and 0.05 of the one-sided p."""
+    share = p["omega_share"]
+    omega = np.array([share[0] * share[1], share[1], 1.0])
+    edges = stats.norm.isf([0.05, 0.025]) * d.sei[:, None]
+    beyond = stats.norm.sf(edges, p["mu"], np.sqrt(d.vi + p["tau"] ** 2)[:, None])
+    chances = np.column_stack([1.0 - beyond[:, 0], beyond[:, 0] - beyond[:, 1], beyond[:, 1]])
+    place = (d.yi[:, None] >= edges).sum(axis=1)
+    prior = stats.beta(1, 1).logpdf(share[0]) + stats.beta(2, 1).logpdf(share[1])
+    return _normal_marginal(d, p, p["mu"]) + np.log(omega[place] / (chances @ omega)).sum() + prior
+
+
 def _rd_study(one, theta):
     def log(a):
         return _arms(one, *_risk_difference([a], [theta]))
@@ -239,11 +255,16 @@ FORMULAS: dict[tuple[str, str], Callable[[Any, Point], float]] = {
     ("poisson_normal_conditional", "centred"): lambda d, p: _rate_shares(d, p["theta"]) + _theta(p) + _mu(p) + _tau(p),
     ("hypergeometric_normal", "default"): lambda d, p: _tables(d, _effect(p)) + _eta(p) + _mu(p) + _tau(p),
     ("hypergeometric_normal", "centred"): lambda d, p: _tables(d, p["theta"]) + _theta(p) + _mu(p) + _tau(p),
+    ("pet", "default"): lambda d, p: _leaning(d, p, d.sei) + stats.halfcauchy.logpdf(p["bias"], scale=1.0),
+    ("peese", "default"): lambda d, p: _leaning(d, p, d.vi) + stats.halfcauchy.logpdf(p["bias"], scale=5.0),
+    ("selection_stepfun", "default"): lambda d, p: _selected(d, p) + _mu(p) + _tau(p),
     ("robust_t", "default"): lambda d, p: _robust(d, p) + _mu(p) + _tau(p),
 }
 
 # Likelihoods with the baselines integrated out are tabulated.
 PRECISION = {("binomial_normal_rd", "default"): 1e-7, ("binomial_normal_rd", "centred"): 1e-7}
+# PyMC's half-Cauchy takes the logarithm of 2 in single precision.
+PRECISION |= {("pet", "default"): 1e-9, ("peese", "default"): 1e-9}
 
 # Programs that a file writes itself; those that are made from its statement are held against it elsewhere.
 WRITTEN = [name for name in list_models() if hasattr(load_model(name).module, "build")]

@@ -219,17 +219,41 @@ class _Search:
         return self._summed(place[kept], value[kept], psi[kept], extra[kept], step, base)
 
     def _summed(self, place: Integers, value: Array, psi: Array, extra: Array, step: Array, base: Array) -> Lattice:
-        folded = np.array([axis.folded for axis in self.axes])
-        peak = float(value.max())
-        # Places in the fold belong to both halves.
-        mass = np.exp(value - peak) * np.prod(np.where(folded & (place == 0), 0.5, 1.0), axis=1)
-        total = float(mass.sum())
-        mass = mass / total
-        errors = np.array([abs(2.0 * float(mass[place[:, d] % 2 == 0].sum()) - 1.0) for d in range(len(step))])
-        log_total = peak + math.log(total) + float(np.log(step).sum())
-        return Lattice(
-            self.axes, step, base, place, psi, value, mass, extra, log_total, errors, self.evaluated, self.drop
-        )
+        return _sums(self.axes, place, value, psi, extra, step, base, self.evaluated, self.drop)
+
+
+def evaluated_again(lattice: Lattice, likelihood: Likelihood) -> Lattice:
+    """Return the same places with another likelihood, close to the one they were found with."""
+    t = lattice.base + lattice.place * lattice.step
+    value, extra = likelihood(lattice.psi)
+    value = value + sum(axis.log_weight(t[:, d]) for d, axis in enumerate(lattice.axes))
+    value = np.where(np.isfinite(value), value, -np.inf)
+    return _sums(
+        lattice.axes, lattice.place, value, lattice.psi, extra, lattice.step, lattice.base, lattice.evaluated,
+        lattice.drop,
+    )  # fmt: skip
+
+
+def _sums(
+    axes: tuple[ParameterAxis, ...],
+    place: Integers,
+    value: Array,
+    psi: Array,
+    extra: Array,
+    step: Array,
+    base: Array,
+    evaluated: int,
+    drop: float,
+) -> Lattice:
+    folded = np.array([axis.folded for axis in axes])
+    peak = float(value.max())
+    # Places in the fold belong to both halves.
+    mass = np.exp(value - peak) * np.prod(np.where(folded & (place == 0), 0.5, 1.0), axis=1)
+    total = float(mass.sum())
+    mass = mass / total
+    errors = np.array([abs(2.0 * float(mass[place[:, d] % 2 == 0].sum()) - 1.0) for d in range(len(step))])
+    log_total = peak + math.log(total) + float(np.log(step).sum())
+    return Lattice(axes, step, base, place, psi, value, mass, extra, log_total, errors, evaluated, drop)
 
 
 def codes(place: Integers) -> Integers:
