@@ -188,6 +188,7 @@ def public_values() -> dict[str, object]:
         "begg": frequentist.begg(EFFECTS),
         "cumulative": frequentist.cumulative(EFFECTS),
         "leave_one_out": frequentist.leave_one_out(EFFECTS),
+        "information_size": frequentist.information_size(EFFECTS, effect=0.6, control_risk=0.4),
         "influence": frequentist.influence(EFFECTS),
         "egger": frequentist.egger(EFFECTS),
         "deeks": frequentist.deeks(COUNTS),

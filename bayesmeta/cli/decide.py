@@ -10,6 +10,7 @@ from bayesmeta.cli._findings import audit_lines, show
 from bayesmeta.cli._priors import priors_of
 from bayesmeta.cli.report import Benefit, _need_for_data
 from bayesmeta.errors import BayesMetaError, DataError, ModelError, unknown
+from bayesmeta.words import folded
 
 if TYPE_CHECKING:
     from bayesmeta.posterior import Posterior
@@ -96,7 +97,7 @@ def decide(
 
 def update(
     file: Source,
-    later: Annotated[Path, typer.Option("--with", help="File of the later studies, of the same form.")],
+    later: Annotated[Path | None, typer.Option("--with", help="File of the later studies, of the same form.")] = None,
     *,
     data: DataOptions,
     outcome: Which = None,
@@ -108,28 +109,43 @@ def update(
     threshold: Annotated[
         float | None, typer.Option(help="Follow P(effect beyond it); no effect when not given.")
     ] = None,
+    history: Annotated[
+        Path | None, typer.Option(help="Add the answer to this file (JSON lines), and print what changed and why.")
+    ] = None,
+    date: Annotated[str | None, typer.Option(help="Date of the entry, YYYY-MM-DD; today when not given.")] = None,
     measure: Measure = None,
     benefit: Direction = None,
     prior: Priors = None,
 ) -> None:
-    """Print the posterior after each later study, and each one against what the studies before it predict."""
+    """Print the posterior after each later study, each one against those before it; or keep a history of answers."""
     from bayesmeta.decisions import update as update_by
 
+    if later is None and history is None:
+        raise ModelError(
+            "Nothing was asked: give --with FILE (later studies, one by one), or --history FILE (keep the answers, and "
+            "say what changed)."
+        )
     protocol, name, table = _question(file, outcome, measure, benefit, prior, data)
     lines = audit_lines({name: table}, protocol.measure, strict=strict)
     plan = protocol.outcomes[name]
+    if later is None:
+        _keep(history, date, (protocol, name, table, None), lines, as_json=as_json)
+        return
     more = _later(later, (name if plan.rows is None else plan.rows) if later_outcome is None else later_outcome, data)
     lines += [f"{line} [later studies]" for line in audit_lines({name: more}, protocol.measure, strict=strict)]
     effects, _ = _data(protocol, table)
     after, _ = _data(protocol, more)
     posterior, others, failed = _posteriors(protocol, effects)
     found = update_by(posterior, after, benefit=plan.benefit, threshold=threshold, level=protocol.level)
+    told = () if history is None else _recorded(history, date, (protocol, name, table, more), found.posterior)
     if as_json:
         _print_json("update", found, protocol.measure, lines)
         return
     show(lines)
     _heading(plan, name, posterior)
     print(found)
+    for sentence in told:
+        print(sentence)
     if others and plan.benefit is not None:
         ends = [
             update_by(other, after, benefit=plan.benefit, threshold=threshold, level=protocol.level) for other in others
@@ -137,6 +153,42 @@ def update(
         print(_over_priors(found, ends))
     for line in failed:
         print(line)
+
+
+def _keep(
+    history: Path | None, date: str | None, asked: tuple[Any, str, Any, Any], lines: list[str], *, as_json: bool
+) -> None:
+    """Add the answer of the studies as they are to the history, and print what changed."""
+    protocol, name, table, _ = asked
+    assert history is not None
+    effects, _ = _data(protocol, table)
+    posterior, _, _ = _posteriors(protocol, effects, alternatives=False)
+    told = _recorded(history, date, asked, posterior)
+    if as_json:
+        _print_json("update", {"changes": told, "posterior": posterior}, protocol.measure, lines)
+        return
+    show(lines)
+    _heading(protocol.outcomes[name], name, posterior)
+    for sentence in told:
+        for line in folded(sentence):
+            print(line)
+
+
+def _recorded(
+    history: Path, date: str | None, asked: tuple[Any, str, Any, Any], posterior: "Posterior"
+) -> tuple[str, ...]:
+    """Add an entry to the history where something changed; return what did, in sentences."""
+    from bayesmeta.cli._living import entry_for
+    from bayesmeta.living import append_entry, changes, read_history
+    from bayesmeta.living.history import same_entry
+
+    entry = entry_for(date, asked, posterior)
+    before = read_history(history)
+    told = changes(before, entry)
+    own = [e for e in before if e.outcome == entry.outcome]
+    if not own or not same_entry(own[-1], entry):
+        append_entry(history, entry)
+    return told
 
 
 def _print_json(command: str, result: object, measure: str, found: list[str]) -> None:

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from bayesmeta.frequentist.heterogeneity import Heterogeneity as Heterogeneity
     from bayesmeta.frequentist.heterogeneity import heterogeneity_intervals as heterogeneity_intervals
     from bayesmeta.frequentist.heterogeneity import tau2_interval as tau2_interval
+    from bayesmeta.frequentist.information_size import InformationSize as InformationSize
+    from bayesmeta.frequentist.information_size import information_size as information_size
     from bayesmeta.frequentist.leave_one_out import cumulative as cumulative
     from bayesmeta.frequentist.leave_one_out import leave_one_out as leave_one_out
     from bayesmeta.frequentist.limit_meta import LimitMeta as LimitMeta
@@ -92,6 +94,8 @@ _PUBLIC: dict[str, str] = {
     "harbord": "asymmetry_counts",
     "heterogeneity_intervals": "heterogeneity",
     "influence": "diagnostics",
+    "InformationSize": "information_size",
+    "information_size": "information_size",
     "leave_one_out": "leave_one_out",
     "limit_meta": "limit_meta",
     "mantel_haenszel": "two_by_two",
