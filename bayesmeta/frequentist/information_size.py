@@ -81,7 +81,7 @@ def information_size(
     sd: float | None = None,
     alpha: float = 0.05,
     power: float = 0.8,
-    method: str = "DL",
+    method: str = "REML",
 ) -> InformationSize:
     """Return how many patients a meta-analysis needs to detect an effect, differences between studies considered.
 
@@ -100,7 +100,7 @@ def information_size(
     alpha, power
         Two-sided error of the first kind, and power.
     method
-        Estimator of tau2 behind the random-effects variance.
+        Estimator of tau2 behind the random-effects variance; ``"DL"`` is that of the source.
 
     Raises
     ------

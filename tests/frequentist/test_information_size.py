@@ -30,7 +30,7 @@ def test_without_diversity_it_is_one_trial():
 
 def test_diversity_is_the_share_of_variance_that_differences_make(effects):
     """D2 from the two standard errors; it is no less than I2 (Wetterslev 2009, who derive it)."""
-    found = information_size(effects, effect=0.6, control_risk=0.4, power=0.9)
+    found = information_size(effects, effect=0.6, control_risk=0.4, power=0.9, method="DL")
     common, random = pool(effects, method="EE"), pool(effects, method="DL")
     assert found.diversity == pytest.approx(1 - (common.se / random.se) ** 2, rel=1e-12)
     assert 100 * found.diversity >= random.I2
