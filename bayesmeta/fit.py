@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bayesmeta.effects import effect_sizes, find_measure
+from bayesmeta.effects import contrasts, effect_sizes, find_measure
 from bayesmeta.engines import ENGINES
 from bayesmeta.engines.own_files import check_copy
 from bayesmeta.errors import DataError, ModelError, unknown
@@ -18,7 +18,16 @@ from bayesmeta.priors import Prior, fill_defaults, parse_prior
 from bayesmeta.reading.frames import table_of_frame
 from bayesmeta.reading.sources import FRAME
 from bayesmeta.seeds import SeedLike, one_seed
-from bayesmeta.studies import DiagnosticTable, EffectSizes, PersonTime, StudyTable, TwoByTwo, exact_model
+from bayesmeta.studies import (
+    Contrasts,
+    DiagnosticTable,
+    EffectSizes,
+    NetworkTable,
+    PersonTime,
+    StudyTable,
+    TwoByTwo,
+    exact_model,
+)
 from bayesmeta.values import Array
 from bayesmeta.words import joined
 
@@ -78,6 +87,8 @@ def fit(
     data = _read(data)
     loaded = load_model(_default_model(data) if model is None else model)
     seed = one_seed(seed, random_seed)
+    if isinstance(data, NetworkTable) and loaded.data_type is Contrasts and measure is not None:
+        data, measure = contrasts(data, measure), None
     data = _data_for(loaded, data, measure)
     chosen = _priors_for(loaded, data, priors)
     if engine == "auto":
@@ -105,7 +116,7 @@ def _default_model(data: Any) -> str:
 
 def _read(data: Any) -> Any:
     """Return data frames as the studies that they hold, and everything else as it is."""
-    if isinstance(data, StudyTable | EffectSizes | TwoByTwo | PersonTime):
+    if isinstance(data, StudyTable | EffectSizes | TwoByTwo | PersonTime | NetworkTable | Contrasts):
         return data
     table = table_of_frame(data)
     return data if table is None else table
@@ -135,7 +146,11 @@ def _data_for(model: Model, data: Any, measure: str | None = None) -> Any:
                 "Use bm.effect_sizes(table, measure=...) first, or say measure= here."
                 if isinstance(data, StudyTable)
                 else "Use bm.effect_sizes(table, measure=...) first."
-                if model.data_type.__name__ == "EffectSizes"
+                if model.data_type is EffectSizes
+                else 'Use bm.contrasts(bm.read_network(...), measure="OR") first.'
+                if model.data_type is Contrasts
+                else "Use bm.read_network(...): it takes the arms themselves."
+                if model.data_type is NetworkTable
                 else "Use table.two_by_two() to get counts, or table.person_time() for events and person-time."
             )
         )

@@ -144,7 +144,9 @@ class Posterior(ComparesTreatments):
             cells = [supported(x, errors.get(f"mcse_{n}"), 4) for n, x in figures.items()]
             lines.append(f"{name:24}" + "".join(f"{cell:>10}" for cell in cells))
         tried = [f"Tried: {remedy}." for remedy in self.diagnostics.remedies]
-        return "\n".join([*lines, *tried, self.diagnostics.verdict])
+        # What was done to a network's studies, or is doubtful about them, belongs to the answer.
+        notes = [f"Note: {note}" for note in self.data.notes] if hasattr(self.data, "treatments") else []
+        return "\n".join([*lines, *tried, self.diagnostics.verdict, *notes])
 
     def __getitem__(self, name: str) -> Marginal:
         if name not in self.marginals:

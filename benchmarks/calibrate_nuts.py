@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 from fingerprints import fingerprint
 
+from bayesmeta.effects import contrasts
 from bayesmeta.engines.sampling.chains import Settings, run
 from bayesmeta.engines.sampling.compiled.program_cache import prepare
 from bayesmeta.engines.sampling.results import hierarchical
@@ -28,7 +29,7 @@ from bayesmeta.gaussian.pymc_program import build
 from bayesmeta.gaussian.simulate import simulate
 from bayesmeta.gaussian.statement import Gaussian
 from bayesmeta.model import Model, list_models, load_model
-from bayesmeta.studies import DiagnosticTable, DoseResponse, EffectSizes, PersonTime, TwoByTwo
+from bayesmeta.studies import Contrasts, DiagnosticTable, DoseResponse, EffectSizes, NetworkTable, PersonTime, TwoByTwo
 
 RECORD = Path(__file__).parent / "records" / "calibrate_nuts.csv"
 FIELDS = ("model", "program", "replicate", "parameter", "rank", "of")
@@ -86,7 +87,33 @@ def table_design(model: Model, rng: np.random.Generator) -> TwoByTwo:
     return TwoByTwo(rng.integers(1, 9, K), n[0], rng.integers(1, 12, K), n[1])
 
 
+def network_design(model: Model, rng: np.random.Generator) -> NetworkTable:
+    """Return arms of three treatments: studies of two and of three arms, and two designs for every comparison."""
+    arms = ["ABC", "AB", "BC", "AC", "CBA", "AB"]
+    study = [str(i) for i, names in enumerate(arms) for _ in names]
+    events, n = rng.integers(10, 30, len(study)), rng.integers(60, 120, len(study))
+    return NetworkTable(study, list("".join(arms)), {"events": events, "n": n})
+
+
+def network_ranks(model: Model, data: NetworkTable, priors, replicate: int, rng) -> dict[str, int]:
+    """Return the ranks of a network's relative effects and tau, events drawn as the model says."""
+    truth = draw_prior(model, data, priors, (1, 1), rng)
+    effects = {name: float(value[0, 0]) for name, value in model.reported(data, truth).items()}
+    tau, events = float(truth["tau"][0, 0]), np.empty(len(data.study))
+    for number, rows in enumerate(data.rows().values()):
+        d = np.array([effects.get(f"mu[{data.treatment[i]}]", 0.0) for i in rows])
+        u = tau * np.linalg.cholesky(0.5 + 0.5 * np.eye(len(rows) - 1)) @ rng.standard_normal(len(rows) - 1)
+        logit = truth["baseline"][0, 0, number] + d - d[0] + np.concatenate([[0.0], u])
+        events[rows] = rng.binomial(data.columns["n"][rows].astype(int), 1.0 / (1.0 + np.exp(-logit)))
+    replica = dataclasses.replace(data, columns={**data.columns, "events": events})
+    settings = dataclasses.replace(SETTINGS, seed=replicate)
+    scalars = derive(model, replica, priors, run(prepare(model, replica, priors), settings), replicate).scalars
+    return {name: int(np.sum(scalars[name] < value)) for name, value in {**effects, "tau": tau}.items()}
+
+
 DESIGNS = {
+    NetworkTable: network_design,
+    Contrasts: lambda model, rng: contrasts(network_design(model, rng), "OR"),
     EffectSizes: effect_design,
     DoseResponse: dose_design,
     TwoByTwo: table_design,
@@ -104,6 +131,8 @@ def ranks(model: Model, replicate: int) -> dict[str, int]:
     rng = np.random.default_rng([7, replicate])
     if model.gaussian is not None and not (given := model.gaussian(data, priors)).independent:
         return structured_ranks(model, data, given, priors, replicate, rng)
+    if isinstance(data, NetworkTable):
+        return network_ranks(model, data, priors, replicate, rng)
     truth = draw_prior(model, data, priors, (1,), rng)
     theta = draw_theta(model, data, priors, truth, rng)
     drawn = truth if theta is None else {**truth, "theta": theta}
@@ -141,7 +170,8 @@ def structured_ranks(model: Model, data, given: Gaussian, priors, replicate: int
     for name, level in effect.parts.items():
         first += float(levels[name][0, given.component(name).level_names(given.n).index(level)])
     named = quantities.named(tuple(given.reported))
-    values = {name: float(value[0]) for name, value in truth.items()} | {f"theta[{label}]": first}
+    values = {name: float(value[0]) for name, value in truth.items() if name in named} | {f"theta[{label}]": first}
+    values |= {name: float(beta[0] @ x) for name, x in (given.means or {}).items()}
     return {name: int(np.sum(named[name] < value)) for name, value in values.items()}
 
 

@@ -9,9 +9,10 @@ from functools import cache
 
 import numpy as np
 
+from bayesmeta.effects import contrasts
 from bayesmeta.engines.sampling.chains import Settings
 from bayesmeta.model import Model, load_model
-from bayesmeta.studies import DiagnosticTable, DoseResponse, EffectSizes, PersonTime, TwoByTwo
+from bayesmeta.studies import Contrasts, DiagnosticTable, DoseResponse, EffectSizes, NetworkTable, PersonTime, TwoByTwo
 
 K = 4
 POINTS = 3
@@ -39,6 +40,10 @@ def example(model: Model) -> object:
         return DoseResponse(["a"] * 3 + ["b"] * 3, [0, 1, 2, 0, 1, 3], cases, n, "ir")
     if data_type is DiagnosticTable:
         return DiagnosticTable([30, 41, 25, 33], [5, 9, 4, 8], [4, 8, 7, 6], [42, 58, 80, 31])
+    if data_type in (Contrasts, NetworkTable):
+        events = [20, 14, 9, 30, 28, 40, 12, 19, 25]
+        net = NetworkTable(list("aaabbccdd"), list("ABCABBCAC"), {"events": events, "n": [80] * 9})
+        return net if data_type is NetworkTable else contrasts(net, "OR")
     if data_type is PersonTime:
         return PersonTime([0, 5, 9, 3], rng.uniform(50, 200, K), [4, 8, 7, 6], rng.uniform(50, 200, K))
     return TwoByTwo([0, 5, 9, 3], [40, 61, 75, 33], [4, 8, 7, 6], [42, 58, 80, 31])

@@ -84,7 +84,8 @@ class Model:
     parameters that studies share, for a model whose random effects neither marginal form integrates out.
     ``simulate(data, parameters, rng)`` draws replicates of the data's fields given parameters and theta;
     ``selection(data, priors)`` says how results came to be reported.
-    ``shapes(data)`` are the shapes of the parameters that are vectors. ``measure`` is the effect measure of
+    ``shapes(data)`` are the shapes of the parameters that are vectors. ``reported(data, draws)`` are further quantities
+    made of the draws, name to ``(chains, draws)``. ``measure`` is the effect measure of
     mu for a model of counts whose measure is not the odds ratio (2x2 tables) or the rate ratio (person-time).
     """
 
@@ -106,6 +107,7 @@ class Model:
     marginal_loglik: Callable[[Any, Mapping[str, Array]], Array] | None = None
     simulate: Callable[[Any, Mapping[str, Array], np.random.Generator], dict[str, Array]] | None = None
     shapes: Callable[[Any], dict[str, tuple[int, ...]]] | None = None
+    reported: Callable[[Any, Mapping[str, Array]], dict[str, Array]] | None = None
     measure: str | None = None
     selection: Callable[[Any, Mapping[str, Prior]], Reporting] | None = None
     module: ModuleType | None = None

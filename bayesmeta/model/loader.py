@@ -152,6 +152,7 @@ def _from_module(module: ModuleType, path: Path, digest: str) -> Model:
         marginal_loglik=getattr(module, "marginal_loglik", None),
         simulate=getattr(module, "simulate", None),
         shapes=getattr(module, "shapes", None),
+        reported=getattr(module, "reported", None),
         measure=getattr(module, "MEASURE", None),
         selection=getattr(module, "selection", None),
         module=module,

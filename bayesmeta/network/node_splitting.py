@@ -13,7 +13,7 @@ from bayesmeta.fit import fit
 from bayesmeta.posterior import Marginal, Posterior
 from bayesmeta.priors import Normal, Prior, default_prior, parse_prior
 from bayesmeta.studies import Contrasts
-from bayesmeta.studies.contrasts import connected_parts
+from bayesmeta.studies.networks import connected_parts
 from bayesmeta.values import Array
 
 if TYPE_CHECKING:

@@ -1,7 +1,7 @@
 """Contrasts of the studies of a network with their covariance, as a frozen value."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import TYPE_CHECKING
@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from bayesmeta.errors import DataError, unknown
 from bayesmeta.studies.dependent_rows import covariance
-from bayesmeta.studies.networks import NetworkTable, alphabetical
+from bayesmeta.studies.networks import NetworkTable, alphabetical, check_connected
 from bayesmeta.values import Array, Travels, column, frozen_array
 
 if TYPE_CHECKING:
@@ -294,20 +294,4 @@ class Contrasts(Travels):
                 )
 
     def _check_connected(self) -> None:
-        parts = connected_parts(zip(self.treat1, self.treat2, strict=True))
-        if len(parts) > 1:
-            said = "; ".join(", ".join(sorted(part)) for part in parts)
-            raise DataError(
-                f"The network is not connected: no study compares a treatment of one part with one of another ({said})."
-                " Analyse each part alone, or add a study that connects them."
-            )
-
-
-def connected_parts(edges: Iterable[tuple[str, str]]) -> list[set[str]]:
-    """Return the sets of treatments that studies connect, the largest first."""
-    parts: list[set[str]] = []
-    for one, two in edges:
-        touched = [part for part in parts if one in part or two in part]
-        parts = [part for part in parts if part not in touched]
-        parts.append({one, two}.union(*touched))
-    return sorted(parts, key=len, reverse=True)
+        check_connected(zip(self.treat1, self.treat2, strict=True))

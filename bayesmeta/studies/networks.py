@@ -170,3 +170,30 @@ class NetworkTable(Travels):
 def alphabetical(treatments: Iterable[str]) -> tuple[str, ...]:
     """Return names in alphabetical order, whatever their case."""
     return tuple(sorted(treatments, key=lambda name: (name.casefold(), name)))
+
+
+def connected_parts(edges: Iterable[tuple[str, str]]) -> list[set[str]]:
+    """Return the sets of treatments that studies connect, the largest first."""
+    parts: list[set[str]] = []
+    for one, two in edges:
+        touched = [part for part in parts if one in part or two in part]
+        parts = [part for part in parts if part not in touched]
+        parts.append({one, two}.union(*touched))
+    return sorted(parts, key=len, reverse=True)
+
+
+def check_connected(edges: Iterable[tuple[str, str]]) -> None:
+    """Check that studies connect all treatments.
+
+    Raises
+    ------
+    DataError
+        If they do not; the message names the parts.
+    """
+    parts = connected_parts(edges)
+    if len(parts) > 1:
+        said = "; ".join(", ".join(sorted(part)) for part in parts)
+        raise DataError(
+            f"The network is not connected: no study compares a treatment of one part with one of another ({said})."
+            " Analyse each part alone, or add a study that connects them."
+        )

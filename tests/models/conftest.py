@@ -76,18 +76,24 @@ def doses(k: int = 4, seed: int = 1) -> DoseResponse:
     return DoseResponse(study, np.tile([0.0, 1.0, 2.0], k), rng.integers(10, 40, 3 * k), np.full(3 * k, 300), "ir")
 
 
-def contrasts(k: int = 4, seed: int = 1) -> Contrasts:
-    """Return contrasts of studies of three treatments, the first of which compares all of them."""
+def network(k: int = 4, seed: int = 1) -> NetworkTable:
+    """Return arms of studies of three treatments, the first of which compares all of them."""
     rng = np.random.default_rng(seed)
     arms = [("A", "B", "C"), *[("A", "B"), ("B", "C"), ("A", "C")] * k][:k]
     study = [f"Study {i + 1}" for i, names in enumerate(arms) for _ in names]
     treatment = [name for names in arms for name in names]
     numbers = {"events": rng.integers(8, 30, len(study)), "n": np.full(len(study), 80)}
-    return bm.contrasts(NetworkTable(study, treatment, numbers), "OR")
+    return NetworkTable(study, treatment, numbers)
+
+
+def contrasts(k: int = 4, seed: int = 1) -> Contrasts:
+    """Return the contrasts of such a network."""
+    return bm.contrasts(network(k, seed), "OR")
 
 
 MAKERS = {
     Contrasts: contrasts,
+    NetworkTable: network,
     DoseResponse: doses,
     DiagnosticTable: diagnostic,
     EffectSizes: effects,

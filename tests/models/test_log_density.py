@@ -188,6 +188,19 @@ def _random_baseline(p):
     return center + _eta(p) + _mu(p) + _tau(p)
 
 
+def _network(d, p):
+    """Arms of each study one after the other; relative effects are written out for three treatments."""
+    m, treatments = p["mu"], list(d.treatments)
+    effect = [0.0, m[0], 0.5 * m[0] + np.sqrt(0.75) * m[1]]
+    total, seen = 0.0, {}
+    for i, (label, treatment) in enumerate(zip(d.study, d.treatment, strict=True)):
+        own = effect[treatments.index(treatment)] + p["tau"] / np.sqrt(2.0) * p["eta"][i]
+        number, first = seen.setdefault(label, (len(seen), own))
+        risk = special.expit(p["baseline"][number] + own - first)
+        total += stats.binom.logpmf(d.columns["events"][i], d.columns["n"][i], risk)
+    return total + stats.norm.logpdf(m, 0.0, 2.82).sum() + _baselines(p) + _eta(p) + _tau(p)
+
+
 FORMULAS: dict[tuple[str, str], Callable[[Any, Point], float]] = {
     ("common_effect", "default"): lambda d, p: stats.norm.logpdf(d.yi, p["mu"], d.sei).sum() + _mu(p),
     ("normal_normal", "default"): lambda d, p: _normal_marginal(d, p, p["mu"]) + _mu(p) + _tau(p),
@@ -258,6 +271,7 @@ FORMULAS: dict[tuple[str, str], Callable[[Any, Point], float]] = {
     ("pet", "default"): lambda d, p: _leaning(d, p, d.sei) + stats.halfcauchy.logpdf(p["bias"], scale=1.0),
     ("peese", "default"): lambda d, p: _leaning(d, p, d.vi) + stats.halfcauchy.logpdf(p["bias"], scale=5.0),
     ("selection_stepfun", "default"): lambda d, p: _selected(d, p) + _mu(p) + _tau(p),
+    ("network_binomial", "default"): _network,
     ("robust_t", "default"): lambda d, p: _robust(d, p) + _mu(p) + _tau(p),
 }
 

@@ -56,7 +56,8 @@ class Quantities:
         """Return name to ``(chains, draws)`` of everything that is diagnosed."""
         theta = {f"theta[{label}]": draws for label, draws in self.by_study(study).items()}
         rest = {f"{n}[{i}]": v[..., i] for n, v in self.sampled.items() for i in range(v.shape[-1])}
-        return {**self.reported(study), **theta, **rest}
+        # What is reported goes first: a label may be a number, and rest[1] is a name of its own.
+        return {**rest, **self.reported(study), **theta}
 
 
 def stratified_normal(shape: tuple[int, ...], rng: np.random.Generator) -> Array:
@@ -149,8 +150,9 @@ def derive(model: Model, data: Any, priors: Mapping[str, Prior], run: Run, seed:
     vectors = {
         name: value for name, value in draws.items() if value.ndim == 3 and name not in ("theta", "coefficients")
     }
+    further = {} if model.reported is None else model.reported(data, draws)
     return Quantities(
-        scalars=_scalars(model, draws, gaussian, likelihoods, rng),
+        scalars={**further, **_scalars(model, draws, gaussian, likelihoods, rng)},
         theta=_theta(model, data, gaussian, draws, rng),
         per_study={n: v for n, v in vectors.items() if n in run.derived and v.shape[-1] == len(data.study)},
         sampled={n: v for n, v in vectors.items() if n not in run.derived},
