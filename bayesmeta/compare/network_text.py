@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 from bayesmeta.effects import find_measure
@@ -12,8 +13,8 @@ from bayesmeta.words import level_text
 if TYPE_CHECKING:
     from bayesmeta.compare.network_comparison import NetworkComparison
 
-LEAGUE_UP_TO = 8
-"""More treatments do not fit on a line: the text says where the table is instead."""
+WIDTH = 120
+"""A league table that is wider is not printed: the text says where it is instead."""
 
 
 def comparison_text(c: "NetworkComparison") -> str:
@@ -46,7 +47,7 @@ def heading(c: "NetworkComparison") -> list[str]:
         )
     # The sentence on sparse cells stands above in full.
     lines += [f"Note: {note}" for note in con.notes if not (c.sparse and note.startswith("Cells below 5"))]
-    return lines
+    return [part for line in lines for part in wrap(line, WIDTH, subsequent_indent="  ")]
 
 
 def prior_texts(c: "NetworkComparison") -> list[str]:
@@ -96,15 +97,15 @@ def rank_lines(c: "NetworkComparison") -> list[str]:
 
 def league_lines(c: "NetworkComparison") -> list[str]:
     """Return the league table, where it fits on a line."""
-    if len(c.order) > LEAGUE_UP_TO:
-        return [
-            f"League table: {len(c.order)} treatments are too many for a line; it is in --json, in the report, and "
-            ".league."
-        ]
     table = c.league
     rows = [(name, *(table.loc[name, other] or "." for other in c.order)) for name in c.order]
     title = "League table, the upper or left treatment against the other: classical below, Bayesian above the diagonal"
-    return [title, *aligned(("", *c.order), rows, left=1)]
+    lines = aligned(("", *c.order), rows, left=1)
+    if max(map(len, lines)) > WIDTH:
+        return [
+            f"League table: too wide for a line with {len(c.order)} treatments; see --json, the report, or .league."
+        ]
+    return [title, *lines]
 
 
 def heterogeneity_lines(c: "NetworkComparison") -> list[str]:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from bayesmeta.plots.joint import joint as joint
     from bayesmeta.plots.labbe import labbe as labbe
     from bayesmeta.plots.league_heat import league_heat as league_heat
+    from bayesmeta.plots.net_heat import net_heat as net_heat
     from bayesmeta.plots.network_forest import network_forest as network_forest
     from bayesmeta.plots.network_funnel import network_funnel as network_funnel
     from bayesmeta.plots.network_graph import network_graph as network_graph

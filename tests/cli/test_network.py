@@ -40,6 +40,7 @@ def test_it_prints_what_the_library_says_and_writes_a_report(run, smoking, tmp_p
     code, out, err = run(SMOKING, *given, *files)
     assert (code, err) == (0, "")
     assert str(smoking) in out
+    assert max(map(len, out.splitlines())) <= 120
     assert "NORMAL APPROXIMATION DOUBTFUL: a cell is below 5 in 3, 5, 7, 8, 15, 19" in out
     page = (tmp_path / "r.html").read_text(encoding="utf-8")
     for title in ("League table", "Ranks", "Inconsistency", "Contributions", "Inputs for CINeMA", "PRISMA-NMA S3"):

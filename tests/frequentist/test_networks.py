@@ -192,3 +192,18 @@ def test_wrong_requests_are_refused_in_words():
         fq.network(bm.EffectSizes([0.1], [0.2]))
     with pytest.raises(ModelError, match="benefit"):
         fit.p_scores("small")
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_net_heat_takes_away_what_netmeta_finds(name):
+    """On the diagonal a design's own part of Q between designs; columns add up to the fall of the whole."""
+    golden, heat = NETWORKS[name], fitted(name).net_heat()
+    parts = {}
+    for label, value in golden["decomp"].get("Q.inc.design", {}).items():
+        design = same_designs(label.rstrip("0123456789").removesuffix("."))
+        parts[design] = parts.get(design, 0.0) + value
+    for row in golden["decomp"].get("Q.inc.detach", []):
+        column = next(c for c in heat.columns if same_designs(c) == same_designs(row["design"]))
+        assert heat[column].sum() == pytest.approx(golden["Q.inconsistency"] - row["Q"], abs=1e-9)
+        assert heat.loc[column, column] == pytest.approx(parts[same_designs(column)], abs=1e-9)
+    assert heat.shape[1]

@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 import bayesmeta as bm
 from bayesmeta.errors import DataError, ModelError
 from bayesmeta.plots.league_heat import league_heat_data
+from bayesmeta.plots.net_heat import net_heat_data
 from bayesmeta.plots.network_forest import network_forest_data
 from bayesmeta.plots.network_funnel import network_funnel_data
 from bayesmeta.plots.network_graph import network_graph_data
@@ -97,6 +98,8 @@ def test_each_draws_on_the_axes_it_is_given(smoking):
         lambda ax: bm.plots.rankogram(smoking.posterior, "higher", ax=ax),
         lambda ax: bm.plots.league_heat(smoking, ax=ax),
         lambda ax: bm.plots.node_splits(smoking, ax=ax),
+        lambda ax: bm.plots.net_heat(smoking.classical, ax=ax),
+        lambda ax: bm.plots.net_heat(smoking.classical, random=True, ax=ax),
         lambda ax: bm.plots.network_funnel(con, smoking.order, ax=ax),
     ):
         ax = Figure().add_axes((0.1, 0.1, 0.8, 0.8))
@@ -114,6 +117,8 @@ def test_a_star_has_no_splits_to_draw_and_still_a_report(tmp_path):
     con = bm.contrasts(net, "OR")
     with pytest.raises(ModelError, match="nothing to draw"):
         node_splits_data(bm.compare_network(con))
+    with pytest.raises(ModelError, match="nothing to draw"):
+        net_heat_data(bm.frequentist.network(con, method="common"))
     path = bm.report(net, tmp_path / "r.html", measure="OR", reference="P", benefit="lower")
     assert "Forest plot against P" in path.read_text(encoding="utf-8")
     with pytest.raises(ModelError, match="measure="):

@@ -26,6 +26,7 @@ from bayesmeta.frequentist.networks.least_squares import (
     log_likelihood,
     solved,
 )
+from bayesmeta.frequentist.networks.net_heat import net_heat_matrix
 from bayesmeta.frequentist.printing import p_text
 from bayesmeta.frequentist.significance import quantile, two_sided
 from bayesmeta.frequentist.small_study import block, check_level, interval_text
@@ -265,6 +266,29 @@ class NetworkFit(Travels):
         frame = pd.DataFrame(rows, columns=["source", "Q", "df", "tau_within"])
         frame["p_value"] = [float(chdtrc(d, q)) if d else None for q, d in zip(frame["Q"], frame["df"], strict=True)]
         return frame[["source", "Q", "df", "p_value", "tau_within"]]
+
+    def net_heat(self, *, random: bool = False) -> "pd.DataFrame":
+        """Return by how much each design's part of Q between designs (rows) falls when one (columns) is detached.
+
+        A design of several arms is one row: its contrasts are added up, which no choice of contrasts changes.
+        Columns are the designs whose detachment frees a degree of freedom; a column adds up to Q between designs less
+        the Q that is left.
+
+        Parameters
+        ----------
+        random
+            Whether weights have the heterogeneity within designs, instead of none.
+
+        References
+        ----------
+        Krahn, Binder & König (2013), BMC Med. Res. Methodol. 13:35.
+        """
+        import pandas as pd
+
+        net, designs, full = self._net, self.contrasts.designs(), self.contrasts.design
+        tau2 = generalised_dl(interaction(net, full, designs)) if random else 0.0
+        fall, rows, columns = net_heat_matrix(net, full, designs, tau2)
+        return pd.DataFrame(fall, index=list(rows), columns=list(columns))
 
     def node_split(self) -> "pd.DataFrame":
         """Return direct against indirect evidence of each comparison that some study makes.
