@@ -12,6 +12,7 @@ from scipy.stats import beta, norm
 import bayesmeta as bm
 from bayesmeta.errors import ModelError
 from bayesmeta.marginals.draws import DrawsMarginal
+from bayesmeta.planning import assurance_curve
 from bayesmeta.planning.designs import Design
 from bayesmeta.resources import data_dir
 
@@ -38,9 +39,10 @@ def found(post):
 @pytest.fixture(scope="module")
 def drawn(post):
     """Draws of mu, tau, a new study's true effect, and of standard normals for its estimate."""
-    sample = post.to_datatree(DRAWS, seed=5)["posterior"]
-    mu, tau = (np.asarray(sample[name]).ravel() for name in ("mu", "tau"))
     rng = np.random.default_rng(8)
+    node = rng.choice(len(post.mu.weights), DRAWS, p=post.mu.weights / post.mu.weights.sum())
+    tau = np.sqrt(post.theta_new.sds**2 - post.mu.sds**2)[node]
+    mu = post.mu.origin + post.mu.means[node] + post.mu.sds[node] * rng.standard_normal(DRAWS)
     return mu, tau, mu + tau * rng.standard_normal(len(mu)), rng.standard_normal(len(mu))
 
 
@@ -64,7 +66,7 @@ def test_assurance_at_the_risks_of_both_arms(found):
 
 def test_assurance_at_the_control_risk(post):
     """The textbook form, with the control risk in both arms, is an option by its name."""
-    textbook = bm.next_study(post, n=list(SIZES), control_risk=0.4, benefit="lower", se_from="control risk")
+    textbook = assurance_curve(post, SIZES, control_risk=0.4, benefit="lower", se_from="control risk")
     assert textbook.assurance == pytest.approx([0.50510789, 0.77923621, 0.89404981], abs=5e-9)
 
 
@@ -208,8 +210,9 @@ def test_success_of_the_updated_analysis(effects, post):
 def test_the_size_for_a_wanted_assurance(post):
     """The smallest size that has it: one patient fewer has less."""
     found = bm.next_study(post, assurance=0.8, control_risk=0.4, benefit="lower")
-    less = bm.next_study(post, n=found.n - 1, control_risk=0.4, benefit="lower")
-    assert less.assurance < 0.8 <= found.assurance
+    around = assurance_curve(post, [found.n - 1, found.n], control_risk=0.4, benefit="lower").assurance
+    assert around[0] < 0.8 <= around[1]
+    assert found.assurance == pytest.approx(around[1], abs=1e-9)
 
 
 def test_a_known_effect_needs_the_textbook_size():
@@ -250,8 +253,8 @@ def test_an_uncertain_control_risk(post):
     levels, theta = (np.arange(40) + 0.5) / 40, post.theta_new.ppf((np.arange(400) + 0.5) / 400)
     each = [np.mean(ndtr(-theta / woolf(theta, 200, r) - ndtri(0.975))) for r in beta(8, 12).ppf(levels)]
     assert spread.assurance == pytest.approx(np.mean(each), abs=2e-3)
-    narrow = bm.next_study(post, n=200, control_risk="beta(400000, 600000)", benefit="lower")
-    assert narrow.assurance == pytest.approx(0.76480459, abs=1e-5)
+    narrow = assurance_curve(post, [200], control_risk="beta(400000, 600000)", benefit="lower")
+    assert narrow.assurance == pytest.approx([0.76480459], abs=1e-5)
 
 
 def test_events_avoided(post, drawn):
