@@ -11,6 +11,7 @@ from bayesmeta.effects import find_measure
 from bayesmeta.errors import ModelError, unknown
 from bayesmeta.marginals.draws import DrawsMarginal
 from bayesmeta.marginals.measured import with_measure
+from bayesmeta.marginals.orthants import three_below, two_below
 from bayesmeta.values import Array
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 # Scrambled Sobol points: so many sets of so many. The sets differ by their scrambling, which is what the error is from.
 SETS, POINTS = 8, 2**13
 BENEFITS = ("lower", "higher")
+EXACT = 4
+"""Up to so many treatments rank probabilities are sums of orthant probabilities, without points."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -109,6 +112,19 @@ class Treatments:
         }
         return frame.sort_values("sucra", ascending=False, kind="stable").reset_index(drop=True)
 
+    def near_best(self, margin: float, benefit: str) -> "pd.DataFrame":
+        """Return the probability that each treatment is within `margin` of the best; see `Posterior.near_best`."""
+        import pandas as pd
+
+        _check_benefit(benefit)
+        if not np.isfinite(margin) or margin < 0.0:
+            raise ModelError(f"margin is {margin!r}; it is a difference, a number >= 0 on the analysis scale.")
+        sign = 1.0 if benefit == "lower" else -1.0
+        sets = [sign * values for values in self._sets(list(self.names))]
+        each = np.array([(x - x.min(axis=1, keepdims=True) <= margin).mean(axis=0) for x in sets])
+        error = each.std(axis=0, ddof=1) / np.sqrt(len(each))
+        return pd.DataFrame({"treatment": list(self.names), "probability": each.mean(axis=0), "error": error})
+
     @property
     def _integrated(self) -> bool:
         return hasattr(self.details, "new_contrast")
@@ -154,19 +170,44 @@ class Treatments:
         if T == 2:
             first = np.array([better[0, 1], better[1, 0]])
             return np.column_stack([first, 1.0 - first]), 0.0
+        if T <= EXACT and self._integrated:
+            return self._exact_ranks(benefit), 0.0
         # In the order of the SUCRAs, so that names and reference change nothing.
         order = np.argsort(-np.nansum(better, axis=1), kind="stable")
-        names = [self.names[i] for i in order]
-        sets = self._sets(names)
+        sets = self._sets([self.names[i] for i in order])
         sign = 1.0 if benefit == "lower" else -1.0
-        found = []
+        known = 1.0 + np.nansum(better.T, axis=1)[order]
+        each = []
         for values in sets:
             rank = np.argsort(np.argsort(sign * values, axis=1, kind="stable"), axis=1, kind="stable")
-            found.append([np.bincount(rank[:, i], minlength=T) / len(values) for i in range(T)])
-        each = np.array(found)
+            of = np.eye(T)[rank].reshape(len(rank), T * T)
+            each.append(
+                _controlled(of, np.asarray(rank + 1.0, dtype=float), known) if self._integrated else of.mean(axis=0)
+            )
+        found = np.array(each).reshape(len(sets), T, T)
         mean = np.empty((T, T))
-        mean[order] = each.mean(axis=0)
-        return mean, float(each.std(axis=0, ddof=1).max() / np.sqrt(len(each)))
+        mean[order] = _doubly_stochastic(found.mean(axis=0))
+        return mean, float(found.std(axis=0, ddof=1).max() / np.sqrt(len(sets)))
+
+    def _exact_ranks(self, benefit: str) -> Array:
+        """Return ``(T, T)`` probabilities of ranks, of three or four treatments, from orthants."""
+        T, sign = len(self.names), 1.0 if benefit == "lower" else -1.0
+        weight, mean, cov = self.details.joint(np.array([self._x(name) for name in self.names[1:]]))
+        mean, cov = sign * np.pad(mean, ((0, 0), (1, 0))), np.pad(cov, ((0, 0), (1, 0), (1, 0)))
+        found = np.empty((T, T))
+        for i in range(T):
+            D = np.array([np.eye(T)[j] - np.eye(T)[i] for j in range(T) if j != i])
+            C = D @ cov @ D.T
+            sd = np.sqrt(np.diagonal(C, axis1=1, axis2=2))
+            b, R = -(mean @ D.T) / sd, C / (sd[:, :, None] * sd[:, None, :])
+            one = float(weight @ ndtr(b).sum(axis=1))
+            pairs = [two_below(b[:, j], b[:, k], R[:, j, k]) for j in range(T - 1) for k in range(j)]
+            two = float(weight @ np.sum(pairs, axis=0))
+            three = float(weight @ three_below(b, R)) if T == EXACT else 0.0
+            # Of the others, so many are better: inclusion and exclusion.
+            better = [1.0 - one + two - three, one - 2.0 * two + 3.0 * three, two - 3.0 * three, three]
+            found[i] = better[:T]
+        return found
 
     def _sets(self, names: list[str]) -> list[Array]:
         """Return sets of points ``(n, T)`` of the joint posterior, effects against the first of `names`."""
@@ -187,6 +228,27 @@ class Treatments:
             away = mean[node] + np.einsum("nij,nj->ni", root[node], z)
             found.append(np.column_stack([np.zeros(POINTS), away]))
         return found
+
+
+def _controlled(of: Array, rank: Array, known: Array) -> Array:
+    """Return means of indicators, corrected by the mean ranks, which are known: a control variate.
+
+    Mean ranks are then those known, and sums over ranks and treatments stay 1.
+    """
+    away = rank - rank.mean(axis=0)
+    slope = np.linalg.lstsq(away.T @ away, away.T @ (of - of.mean(axis=0)), rcond=1e-10)[0]
+    return np.asarray(of.mean(axis=0) + (known - rank.mean(axis=0)) @ slope)
+
+
+def _doubly_stochastic(probability: Array) -> Array:
+    """Return probabilities that add up to 1 by ranks and by treatments, where a correction went below 0."""
+    if probability.min() >= 0.0:
+        return probability
+    found = np.maximum(probability, 0.0)
+    for _ in range(200):
+        found = found / found.sum(axis=0)
+        found = found / found.sum(axis=1, keepdims=True)
+    return np.asarray(found)
 
 
 class ComparesTreatments:
@@ -229,6 +291,23 @@ class ComparesTreatments:
         pairs, treatments = self._treatments.relatives(level, new=new), self._treatments
         columns = (pairs[name].tolist() for name in ("treatment", "reference", "median", "eti_low", "eti_high"))
         return league_table(treatments.names, zip(*columns, strict=True), treatments.measure)
+
+    def near_best(self, margin: float, benefit: str) -> "pd.DataFrame":
+        """Return the probability that each treatment of a network is the best or within a margin of it.
+
+        Parameters
+        ----------
+        margin
+            Largest difference from the best treatment, analysis scale.
+        benefit
+            ``"lower"`` or ``"higher"``: which effects are better.
+
+        Returns
+        -------
+        pandas.DataFrame
+            ``treatment``, ``probability`` and ``error``, the numerical standard error of the probability.
+        """
+        return self._treatments.near_best(margin, benefit)
 
     def beyond(self, threshold: float, *, benefit: str) -> "pd.DataFrame":
         """Return P(row better than column by more than `threshold`) of a network; analysis scale."""

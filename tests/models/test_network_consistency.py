@@ -121,11 +121,38 @@ def test_ranks_add_up():
     assert frame["sucra"].sum() == pytest.approx(2.0, abs=1e-12)
     assert frame["mean_rank"].sum() == pytest.approx(10.0, abs=1e-12)
     assert frame["mean_rank"].to_numpy() == pytest.approx(4.0 - 3.0 * frame["sucra"].to_numpy(), abs=1e-12)
-    assert frame["mean_rank"].to_numpy() == pytest.approx(ranks @ np.arange(1, 5), abs=6 * 4 * frame.attrs["error"])
-    assert 0.0 < frame.attrs["error"] < 3e-3
+    assert frame["mean_rank"].to_numpy() == pytest.approx(ranks @ np.arange(1, 5), abs=1e-12)
+    assert frame.attrs["error"] == 0.0
     assert 0.0 < frame.attrs["poth"] < 1.0
     turned = fitted().ranks("lower").set_index("treatment")
     assert turned["sucra"].to_numpy() == pytest.approx(1.0 - frame.set_index("treatment").loc[turned.index, "sucra"])
+
+
+def test_many_treatments_have_ranks_with_an_error(monkeypatch):
+    """Beyond four treatments by points: sums and mean ranks are exact, four agree with orthants."""
+    post = bm.fit(contrasts_of("diabetes_network_senn2013", "MD"), "network_consistency", priors=PRIORS)
+    frame = post.ranks("lower")
+    ranks = frame[[f"rank_{r}" for r in range(1, 11)]].to_numpy()
+    assert ranks.sum(axis=0) == pytest.approx(np.ones(10), abs=1e-12)
+    assert ranks.sum(axis=1) == pytest.approx(np.ones(10), abs=1e-12)
+    assert 0.0 < frame.attrs["error"] < 3e-3
+    assert frame["mean_rank"].to_numpy() == pytest.approx(ranks @ np.arange(1, 11), abs=1e-3)
+    exact = fitted().ranks("higher")
+    monkeypatch.setattr("bayesmeta.marginals.treatments.EXACT", 0)
+    points = fitted().ranks("higher")
+    assert 0.0 < points.attrs["error"] < 1e-3
+    assert np.abs(points.filter(like="rank_") - exact.filter(like="rank_")).to_numpy().max() < 5 * points.attrs["error"]
+
+
+def test_the_best_and_what_is_near_it():
+    """Within no margin it is P(best), within a wide one certain."""
+    best = fitted().ranks("higher").set_index("treatment")["p_best"]
+    near = fitted().near_best(0.0, "higher").set_index("treatment")
+    assert np.all(np.abs(near["probability"] - best[near.index]) < 5 * near["error"] + 1e-4)
+    assert np.all(fitted().near_best(0.3, "higher")["probability"] > near["probability"].to_numpy())
+    assert fitted().near_best(50.0, "higher")["probability"].to_numpy() == pytest.approx(np.ones(4))
+    with pytest.raises(ModelError, match="margin is -1"):
+        fitted().near_best(-1, "higher")
 
 
 def test_rank_probabilities_are_those_of_draws():
