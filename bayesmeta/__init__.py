@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from bayesmeta import plots as plots
     from bayesmeta import priors as priors
     from bayesmeta.bias import bias_average as bias_average
+    from bayesmeta.bias import reporting_bias as reporting_bias
     from bayesmeta.compare import compare as compare
     from bayesmeta.compare import kinds_of_evidence as kinds_of_evidence
     from bayesmeta.compare import single_studies as single_studies
@@ -89,6 +90,7 @@ _PUBLIC: dict[str, str] = {
     "discount": "effects",
     "kinds_of_evidence": "compare",
     "bias_average": "bias",
+    "reporting_bias": "bias",
     "compare": "compare",
     "compare_network": "compare.network_comparison",
     "single_studies": "compare",

@@ -201,6 +201,7 @@ def public_values() -> dict[str, object]:
         "mantel_haenszel": frequentist.mantel_haenszel(COUNTS, measure="OR"),
         "peto": frequentist.peto(COUNTS),
         "pool": frequentist.pool(EFFECTS),
+        "reporting_bias": bm.reporting_bias(EFFECTS, direction="less", ensemble=None),
         "bias_average": bm.bias_average(EFFECTS, ensemble="pp", direction="less"),
         "publication_ratio": frequentist.publication_ratio(EFFECTS, direction="less"),
         "copas": frequentist.copas(EFFECTS, direction="less"),

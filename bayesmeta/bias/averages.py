@@ -1,6 +1,6 @@
 """`bias_average`: ways in which results may have come to be reported, weighted by how well they predict them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -84,6 +84,10 @@ class BiasAveraged(Averaged):
         """Return the average over the models that have an effect, heterogeneity, or reporting bias."""
         return self._average(self._mask(group))
 
+    def everything(self) -> Posterior:
+        """Return the average over all models."""
+        return self._average(np.ones(len(self.members), dtype=bool))
+
     def family(self, bias: str) -> Posterior:
         """Return the average over the models of one family: ``"none"``, ``"weights"``, ``"PET"``, ``"PEESE"``."""
         names = tuple(dict.fromkeys(m.bias for m in self.members))
@@ -148,30 +152,41 @@ class BiasAveraged(Averaged):
         mask = self._mask(group)
         return bool(mask.any() and not mask.all())
 
-    def sentences(self) -> tuple[str, ...]:
-        """Return what the average says and what it rests on, as sentences."""
+    def sentences(
+        self, natural: Callable[[float], float] = float, name: str = "mu (analysis scale)"
+    ) -> tuple[str, ...]:
+        """Return what the average says and what it rests on, as sentences.
+
+        Parameters
+        ----------
+        natural
+            What turns values into those that are read.
+        name
+            What they are called.
+        """
         said = self.families().set_index("bias")
         k = self.posteriors[0].k
         found = []
         if "none" in said.index and self._told("bias"):
             factor = self.inclusion_bayes_factor("bias")
-            adjusted, plain = self.conditional("bias").mu.mean(), self.family("none").mu.mean()
+            adjusted = natural(self.conditional("bias").mu.median())
+            plain = natural(self.family("none").mu.median())
             how = f"favour such selection by a factor of {factor:.3g}"
             if factor < 1.0:
                 how = f"speak against such selection by a factor of {1.0 / factor:.3g}"
             found.append(
                 "If results were more likely to be reported when significant or from small studies, as these models "
-                f"assume, mu would be {adjusted:.3g} instead of {plain:.3g} (posterior means, analysis scale); the "
+                f"assume, the pooled {name} would be {adjusted:.3g} instead of {plain:.3g} (posterior medians); the "
                 f"data {how}."
             )
         moved = said.drop(index="all")["posterior"] / said.drop(index="all")["prior"]
         if float(moved.max()) < TOLD_APART and float(moved.min()) > 1.0 / TOLD_APART:
             found.append(f"With k = {k} these data can hardly tell the models apart.")
         if self._told("effect"):
-            low, high = self.conditional("effect").mu.eti(0.95)
+            low, high = sorted(natural(limit) for limit in self.conditional("effect").mu.eti(0.95))
             found.append(
-                f"P(no effect) = {1.0 - self.probability('effect'):.3f}; given an effect mu lies in [{low:.3g}, "
-                f"{high:.3g}] with probability 95%."
+                f"P(no effect) = {1.0 - self.probability('effect'):.3f}; given an effect the pooled {name} lies in "
+                f"[{low:.3g}, {high:.3g}] with probability 95%."
             )
         if k < 10:
             found.append(f"With {counted(k, 'study')}, slopes and weights are driven by their priors.")

@@ -53,7 +53,7 @@ def influence(
     from bayesmeta.compare import single_studies
     from bayesmeta.effects import effect_sizes
 
-    table, found = _read(file, data, outcome, measure, strict=strict)
+    table, found = read_audited(file, data, outcome, measure, strict=strict)
     sizes = effect_sizes(table, measure, **data.zero_cells)
     result = single_studies(
         sizes,
@@ -86,7 +86,7 @@ def subgroups(
     """Print both answers in each subgroup, the test for differences, and the posterior of each difference."""
     from bayesmeta.compare import subgroups as by_subgroup
 
-    table, found = _read(file, data, outcome, measure, strict=strict)
+    table, found = read_audited(file, data, outcome, measure, strict=strict)
     zero = {name: value for name, value in data.zero_cells.items() if name != "inestimable"}
     result = by_subgroup(
         table,
@@ -123,7 +123,7 @@ def regress(
     from bayesmeta.fit import fit
     from bayesmeta.frequentist import pool
 
-    table, found = _read(file, data, outcome, measure, strict=strict)
+    table, found = read_audited(file, data, outcome, measure, strict=strict)
     sizes = effect_sizes(table, measure, moderators=moderator, **data.zero_cells)
     classical = pool(sizes, method=method, ci=ci, level=level)  # type: ignore[arg-type]
     posterior = fit(sizes, "meta_regression", priors=priors_of(prior))
@@ -134,9 +134,10 @@ def regress(
     typer.echo(f"Classical meta-regression\n{classical}\n\nBayesian meta-regression\n{posterior}")
 
 
-def _read(
+def read_audited(
     file: Path, data: DataOptions, outcome: str | None, measure: str, *, strict: bool
 ) -> "tuple[StudyTable, list[str]]":
+    """Return the studies of a file, and the lines of the audit that head the answer."""
     from bayesmeta.reading import read_with
 
     table = read_with(file, data.options(outcome))

@@ -142,6 +142,7 @@ def reporting_bias(result: OutcomeResult) -> Section:
         lines.append(f"Not computed: {error}")
     lines.append(
         "Small studies may differ for other reasons than missing results: quality, patients, or a measure whose "
-        "standard error depends on the effect."
+        "standard error depends on the effect. What models of reporting make of the data once it is said which results "
+        "are favoured: bayesmeta bias FILE --direction less, or greater."
     )
     return Section(REPORTING_BIAS, (Items(tuple(lines)),))
