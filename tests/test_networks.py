@@ -109,6 +109,27 @@ def test_nothing_is_dropped_silently():
     assert bm.contrasts(bm.read_network(table), "RD").k == 3
 
 
+def test_one_row_a_pair_of_arms_is_read_as_the_arms():
+    """The output of R's pairwise(): arms are taken, each once; where counts are blank, the estimates beside them."""
+    arms = LONG.set_index(["study", "treatment"])
+    rows = []
+    for study, one, two in (("a", "P", "X"), ("b", "P", "X"), ("b", "P", "Y"), ("b", "X", "Y"), ("c", "X", "Y")):
+        x, y = arms.loc[(study, one)], arms.loc[(study, two)]
+        e = bm.effect_sizes(bm.TwoByTwo([x.events], [x.n], [y.events], [y.n]), "OR")
+        rows.append((study, one, two, e.yi[0], e.sei[0], x.events, x.n, y.events, y.n))
+    names = ["studlab", "treat1", "treat2", "TE", "seTE", "event1", "n1", "event2", "n2"]
+    table = pd.DataFrame(rows, columns=names)
+    net = bm.read_network(table)
+    assert (net.arms, len(net.study)) == (True, 7)
+    expected = bm.contrasts(bm.read_network(LONG), "OR")
+    assert bm.contrasts(net, "OR").yi.tolist() == expected.yi.tolist()
+    table = table.astype({"event1": float})
+    table.loc[0, "event1"] = np.nan
+    net = bm.read_network(table)
+    assert not net.arms
+    assert bm.contrasts(net, "OR").yi.tolist() == pytest.approx(expected.yi.tolist())
+
+
 def test_arms_without_numbers_are_named():
     """An arm whose numbers are blank is left out by name, and its study where one arm is left."""
     table = LONG.copy().astype({"events": float})

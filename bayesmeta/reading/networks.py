@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayesmeta.errors import DataError, option
-from bayesmeta.formats import Cell, Options, RawTable, is_blank, read_bytes, read_path
+from bayesmeta.formats import Cell, Options, RawTable, holds_no_number, is_blank, read_bytes, read_path
 from bayesmeta.reading.cells import Place, check_rule, number, thousands_mark
 from bayesmeta.reading.labels import column_of, text
 from bayesmeta.reading.names import ALIASES, QUANTITIES, normalise
@@ -99,7 +99,7 @@ class _Sheet:
             return self._long()
         numbered = self._numbered("treatment", _TREATMENTS)
         if len(numbered) >= 2:
-            if len(numbered) == 2 and self._estimates() and not self._has_arms():
+            if len(numbered) == 2 and self._estimates() and not self._complete():
                 return self._contrasts(numbered)
             return self._wide(numbered)
         raise DataError(
@@ -141,8 +141,10 @@ class _Sheet:
                 return {q: found[q] for q in needed}
         return {}
 
-    def _has_arms(self) -> bool:
-        return bool(self._arm_headers(wide=True))
+    def _complete(self) -> bool:
+        """Return whether every arm has its numbers: where some lack them, estimates beside them say more."""
+        headers = [header for by_arm in self._arm_headers(wide=True).values() for header in by_arm.values()]
+        return bool(headers) and not any(holds_no_number(cell) for h in headers for cell in column_of(self.raw, h))
 
     def _estimates(self) -> tuple[str, str] | None:
         yi = self._find("yi", tuple(s for s, n in ALIASES.items() if n == "yi"))
@@ -262,6 +264,12 @@ class _Sheet:
 
 def _complete_arms(study: tuple[str, ...], treatment: tuple[str, ...], columns: Mapping[str, Array]) -> NetworkTable:
     """Return the arms that have all of their numbers; the others are named in the notes, and studies left with one."""
+    # One row a pair of arms, as R's pairwise() writes them, has the arms of a study of three in two rows each.
+    arms = zip(study, treatment, *(values.tolist() for values in columns.values()), strict=True)
+    first = list({arm: i for i, arm in reversed(list(enumerate(arms)))}.values())
+    once = sorted(first)
+    study, treatment = tuple(study[i] for i in once), tuple(treatment[i] for i in once)
+    columns = {name: values[once] for name, values in columns.items()}
     blank = np.any([np.isnan(values) for values in columns.values()], axis=0)
     notes = []
     if blank.any():
