@@ -116,8 +116,10 @@ def tables() -> Iterator[tuple[str, str | None, str, StudyTable]]:
 def data_for(model: str, name: str, table: StudyTable, measure: str):
     """Return the value a model takes, or None where the table has no such data."""
     loaded = load_model(model)
-    # Networks are compared in their own tests.
-    if model in CLUSTERED or loaded.data_type in (Contrasts, NetworkTable):
+    # Networks, models of reporting and designs with means of their own are compared in their own tests.
+    if loaded.data_type in (Contrasts, NetworkTable) or loaded.selection is not None or model == "design_groups":
+        return None
+    if model in CLUSTERED:
         return None
     try:
         if loaded.data_type is TwoByTwo:

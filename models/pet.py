@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 DATA = EffectSizes
 PRIORS: dict[str, Prior] = {"mu": Normal(0.0, 2.82), "tau": HalfNormal(0.5), "bias": HalfCauchy(1.0)}
+RANDOM_EFFECTS = "normal"
 
 
 def selection(data: EffectSizes, priors: Mapping[str, Prior]) -> SmallStudy:

@@ -37,6 +37,7 @@ PRIORS: dict[str, Prior] = {
     "tau": HalfNormal(0.5),
     "omega": StepWeights((0.025, 0.05), "greater"),
 }
+RANDOM_EFFECTS = "normal"
 
 
 def selection(data: EffectSizes, priors: Mapping[str, Prior]) -> Selection:

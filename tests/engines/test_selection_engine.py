@@ -204,6 +204,19 @@ def test_draws_are_those_of_the_posterior():
         assert abs(values.mean() - post[name].mean()) < 5 * values.std() / np.sqrt(values.size)
 
 
+def test_nuts_agrees_with_quadrature():
+    """Means of a sampled selection model within four Monte Carlo errors, the weight among them."""
+    priors = PRIORS | {"omega": "step_weights(0.025, side='greater')"}
+    exact = bm.fit(EFFECTS, "selection_stepfun", priors=priors)
+    drawn = bm.fit(EFFECTS, "selection_stepfun", priors=priors, engine="nuts", seed=4, draws=1000, chains=2)
+    for name in ("mu", "tau", "theta_new"):
+        assert abs(exact[name].mean() - drawn[name].mean()) < 4 * drawn[name].mcse("mean")
+    weight = np.asarray(drawn.to_datatree()["posterior"]["omega"])[..., 0].ravel()
+    assert exact["omega[p > 0.025]"].mean() == pytest.approx(weight.mean(), abs=0.03)
+    study = EFFECTS.study[0]
+    assert abs(exact.theta[study].mean() - drawn.theta[study].mean()) < 4 * drawn.theta[study].mcse("mean")
+
+
 def test_priors_of_weights_read_and_refuse():
     """The text form reads back; cut points and sides that cannot be are refused in words."""
     prior = parse_prior("step_weights(0.05, 0.025, side='less')")
