@@ -63,3 +63,10 @@ def theta_given(data: EffectSizes, draws: Mapping[str, Array]) -> tuple[Array, A
     observed = data.yi - draws["bias"][..., None] * data.sei
     mean = shrinkage * draws["mu"][..., None] + (1.0 - shrinkage) * observed
     return mean, np.sqrt(shrinkage * tau2)
+
+
+def marginal_loglik(data: EffectSizes, p: Mapping[str, Array]) -> Array:
+    """Return the log probability of each study's effect given mu, tau and the slope, theta integrated out."""
+    variance = data.vi + p["tau"][..., None] ** 2
+    away = data.yi - p["mu"][..., None] - p["bias"][..., None] * data.sei
+    return np.asarray(-0.5 * (away**2 / variance + np.log(2.0 * np.pi * variance)))
