@@ -1,13 +1,55 @@
 """How much each direct comparison contributes to each network estimate: hat matrices and shortest paths."""
 
 from collections import deque
+from collections.abc import Sequence
+from itertools import combinations
 
 import numpy as np
 
+from bayesmeta.frequentist.networks.least_squares import Network
 from bayesmeta.values import Array
+
+# A pair of treatments, by their numbers; an edge is one within a study.
+type Pair = tuple[int, int]
+type Edge = tuple[str, int, int]
 
 # Flows below this are rounding.
 _NOTHING = 1e-10
+
+
+def edge_weights(net: Network, study: Sequence[str], design: Array, tau2: float) -> tuple[list[Edge], Array]:
+    """Return pairs of treatments within studies, with their edge weights: those of the reduced network.
+
+    A study of several arms has the weights ``-L_ab`` of the Laplacian of its contrasts' precision.
+    """
+    edges, weights = [], []
+    for label in dict.fromkeys(study):
+        rows = [i for i, s in enumerate(study) if s == label]
+        X = design[rows]
+        L = X.T @ np.linalg.solve(net.V[np.ix_(rows, rows)] + tau2 * net.R[np.ix_(rows, rows)], X)
+        arms = np.flatnonzero(np.abs(X).sum(axis=0))
+        for a, b in combinations(arms.tolist(), 2):
+            edges.append((label, a, b))
+            weights.append(-L[a, b])
+    return edges, np.array(weights)
+
+
+def incidence(pairs: Sequence[Pair], treatments: int) -> Array:
+    """Return ``(pairs, treatments)`` with 1 for the first of a pair and -1 for the second."""
+    B = np.zeros((len(pairs), treatments))
+    for i, (a, b) in enumerate(pairs):
+        B[i, a], B[i, b] = 1.0, -1.0
+    return B
+
+
+def comparison_hat(edges: Sequence[Edge], w: Array, treatments: int) -> tuple[Array, list[Pair], list[Pair]]:
+    """Return the hat matrix of all pairs (rows) by direct comparisons (columns), studies pooled, and both lists."""
+    direct = sorted({(a, b) for _, a, b in edges})
+    every = list(combinations(range(treatments), 2))
+    total = np.array([sum(x for (_, a, b), x in zip(edges, w, strict=True) if (a, b) == pair) for pair in direct])
+    B = incidence(direct, treatments)
+    inverse = np.linalg.pinv(B.T * total @ B, hermitian=True)
+    return incidence(every, treatments) @ inverse @ B.T * total, every, direct
 
 
 def shortest_paths(row: Array, pairs: list[tuple[int, int]], source: int, sink: int) -> tuple[Array, float]:

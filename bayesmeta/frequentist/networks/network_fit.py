@@ -1,6 +1,5 @@
 """`network`: the classical network meta-analysis, the twin of ``network_consistency``."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
@@ -10,7 +9,8 @@ import numpy as np
 from scipy.special import chdtrc, ndtr
 
 from bayesmeta.errors import ModelError, unknown
-from bayesmeta.frequentist.networks.evidence_flow import shortest_paths
+from bayesmeta.frequentist.networks.comparison import Comparison, PScores
+from bayesmeta.frequentist.networks.evidence_flow import comparison_hat, edge_weights, incidence, shortest_paths
 from bayesmeta.frequentist.networks.inconsistency import (
     detached,
     interaction,
@@ -32,7 +32,7 @@ from bayesmeta.frequentist.significance import quantile, two_sided
 from bayesmeta.frequentist.small_study import block, check_level, interval_text
 from bayesmeta.marginals.treatments import league_table
 from bayesmeta.studies import Contrasts
-from bayesmeta.values import Array, FrozenMap, Interval, Travels
+from bayesmeta.values import Array, Interval, Travels
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,41 +41,6 @@ type Method = Literal["DL", "REML", "ML", "common"]
 
 METHODS = ("DL", "REML", "ML", "common")
 REFERENCE = "Rücker (2012), Res. Synth. Methods 3:312-324; Jackson, White & Riley (2013), Biom. J. 55:231-245."
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Comparison:
-    """One treatment against another, analysis scale.
-
-    Parameters
-    ----------
-    treatment, reference
-        What is compared with what.
-    estimate, se, ci, p_value
-        Network estimate, its standard error, normal confidence interval and two-sided p-value.
-    prediction
-        Interval for a new study, t with the degrees of freedom of Q; None for a common effect or without any.
-    """
-
-    treatment: str
-    reference: str
-    estimate: float
-    se: float
-    ci: Interval
-    p_value: float
-    prediction: Interval | None
-
-
-class PScores(FrozenMap[str, float]):
-    """P-scores by treatment, lower effects being better; called with a direction, those of that direction."""
-
-    __slots__ = ()
-
-    def __call__(self, benefit: str) -> Mapping[str, float]:
-        """Return the scores where ``"lower"`` or ``"higher"`` effects are better."""
-        if benefit not in ("lower", "higher"):
-            raise unknown("benefit", benefit, ("lower", "higher"))
-        return self if benefit == "lower" else FrozenMap({name: 1.0 - score for name, score in self.items()})
 
 
 @dataclass(frozen=True, eq=False)
@@ -328,29 +293,6 @@ class NetworkFit(Travels):
             rows.append(row)
         return pd.DataFrame(rows)
 
-    def _edges(self) -> tuple[list[tuple[str, int, int]], Array]:
-        """Return pairs of treatments within studies, with their edge weights: those of the reduced network.
-
-        A study of several arms has the weights ``-L_ab`` of the Laplacian of its contrasts' precision.
-        """
-        edges, weights = [], []
-        for label in dict.fromkeys(self.contrasts.study):
-            rows = [i for i, s in enumerate(self.contrasts.study) if s == label]
-            X = self.contrasts.design[rows]
-            Sigma = self._net.V[np.ix_(rows, rows)] + self.tau2 * self._net.R[np.ix_(rows, rows)]
-            L = X.T @ np.linalg.solve(Sigma, X)
-            arms = np.flatnonzero(np.abs(X).sum(axis=0))
-            for a, b in combinations(arms.tolist(), 2):
-                edges.append((label, a, b))
-                weights.append(-L[a, b])
-        return edges, np.array(weights)
-
-    def _incidence(self, pairs: list[tuple[int, int]]) -> Array:
-        B = np.zeros((len(pairs), len(self.treatments)))
-        for i, (a, b) in enumerate(pairs):
-            B[i, a], B[i, b] = 1.0, -1.0
-        return B
-
     @property
     def hat(self) -> "pd.DataFrame":
         """Hat matrix: network estimates of the pairs of treatments within studies, as weights of these pairs.
@@ -359,21 +301,11 @@ class NetworkFit(Travels):
         """
         import pandas as pd
 
-        edges, w = self._edges()
-        B = self._incidence([(a, b) for _, a, b in edges])
+        edges, w = edge_weights(self._net, self.contrasts.study, self.contrasts.design, self.tau2)
+        B = incidence([(a, b) for _, a, b in edges], len(self.treatments))
         H = B @ np.linalg.pinv(B.T * w @ B, hermitian=True) @ B.T * w
         names = [f"{s}: {self.treatments[a]} - {self.treatments[b]}" for s, a, b in edges]
         return pd.DataFrame(H, index=names, columns=names)
-
-    def _comparison_hat(self) -> tuple[Array, list[tuple[int, int]], list[tuple[int, int]]]:
-        """Return the hat matrix of all pairs (rows) by direct comparisons (columns), studies pooled."""
-        edges, w = self._edges()
-        direct = sorted({(a, b) for _, a, b in edges})
-        every = list(combinations(range(len(self.treatments)), 2))
-        total = np.array([sum(x for (_, a, b), x in zip(edges, w, strict=True) if (a, b) == pair) for pair in direct])
-        B = self._incidence(direct)
-        inverse = np.linalg.pinv(B.T * total @ B, hermitian=True)
-        return self._incidence(every) @ inverse @ B.T * total, every, direct
 
     @property
     def contributions(self) -> "pd.DataFrame":
@@ -385,7 +317,8 @@ class NetworkFit(Travels):
         """
         import pandas as pd
 
-        H, every, direct = self._comparison_hat()
+        edges, w = edge_weights(self._net, self.contrasts.study, self.contrasts.design, self.tau2)
+        H, every, direct = comparison_hat(edges, w, len(self.treatments))
         shares = [shortest_paths(row, direct, a, b)[0] for row, (a, b) in zip(H, every, strict=True)]
         return pd.DataFrame(np.array(shares), index=self._names(every), columns=self._names(direct))
 
