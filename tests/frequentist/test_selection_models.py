@@ -10,6 +10,7 @@ from scipy import integrate, stats
 
 import bayesmeta as bm
 from bayesmeta import frequentist as fq
+from bayesmeta.frequentist.selection_models.maximise import SelectedEffects
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "selection_metafor.json"
 DATA = json.loads(GOLDEN.read_text(encoding="utf-8"))["datasets"]
@@ -54,6 +55,13 @@ def test_there_are_cases():
     assert {name for _, _, name in CASES} == set(SETTINGS)
 
 
+@pytest.fixture
+def without_profiles(monkeypatch):
+    """Leave the profile intervals out: they take most of the time, and have tests of their own."""
+    monkeypatch.setattr(SelectedEffects, "profile_interval", lambda self, at, drop: (at.mu - drop, at.mu + drop))
+
+
+@pytest.mark.usefixtures("without_profiles")
 @pytest.mark.parametrize(("data", "block", "name"), CASES)
 def test_the_maximum_is_metafors_or_higher(data, block, name):
     """Log likelihoods are at least metafor's minus 1e-6; estimates agree within 1e-3 where it converged."""
@@ -64,7 +72,6 @@ def test_the_maximum_is_metafors_or_higher(data, block, name):
         assert fit.loglik == pytest.approx(golden["logLik"], abs=5e-5)
     else:
         assert fit.loglik >= golden["logLik"] - 1e-6
-    assert fit.ci.low < fit.mu < fit.ci.high
     if name not in LIKELIHOOD_ONLY and (data, name) != LOWER_MAXIMUM:
         assert fit.loglik == pytest.approx(golden["logLik"], abs=1e-3)
         assert fit.mu == pytest.approx(golden["b"], abs=1e-3)
@@ -73,6 +80,7 @@ def test_the_maximum_is_metafors_or_higher(data, block, name):
         assert abs(fit.LRT - golden["LRT"]) < 2e-3
 
 
+@pytest.mark.usefixtures("without_profiles")
 @pytest.mark.parametrize("weight", ["halfnorm", "negexp", "logistic", "power", "beta"])
 def test_log_likelihoods_are_integrals_over_what_could_have_been_seen(weight):
     """The log likelihood at the maximum is the one that adaptive quadrature over each effect gives."""
