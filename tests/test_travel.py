@@ -7,6 +7,7 @@ import inspect
 import pickle
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
+from pathlib import Path
 
 import cloudpickle
 import numpy as np
@@ -17,6 +18,7 @@ import xarray as xr
 
 import bayesmeta as bm
 from bayesmeta import decisions, frequentist, priors
+from bayesmeta.corpus.results import CorpusResults
 from bayesmeta.effects import find_measure
 from bayesmeta.errors import ModelError
 from bayesmeta.marginals.draws import DrawsMarginal
@@ -203,6 +205,7 @@ def public_values() -> dict[str, object]:
         "pool": frequentist.pool(EFFECTS),
         "reporting_bias": bm.reporting_bias(EFFECTS, direction="less", ensemble=None),
         "bias_average": bm.bias_average(EFFECTS, ensemble="pp", direction="less"),
+        "run_many": CorpusResults(Path("results"), (Path("results/part-0000.csv"),), 3),
         "publication_ratio": frequentist.publication_ratio(EFFECTS, direction="less"),
         "copas": frequentist.copas(EFFECTS, direction="less"),
         "copas_estimate": frequentist.copas(EFFECTS, direction="less").at(1.0, 0.0),

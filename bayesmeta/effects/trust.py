@@ -89,9 +89,9 @@ def discount(effects: EffectSizes, trust: PerStudy) -> EffectSizes:
 
     Examples
     --------
-    >>> effects = EffectSizes([-0.9, -0.4], [0.3, 0.4], study=["cohort", "trial"], measure="OR")
+    >>> effects = EffectSizes([-0.9, -0.4], [0.5, 0.4], study=["cohort", "trial"], measure="OR")
     >>> discount(effects, {"cohort": 0.25}).sei.tolist()
-    [0.6, 0.4]
+    [1.0, 0.4]
     """
     power = _per_row(effects, trust, "trust", 1.0)
     for study, a in zip(effects.study, power, strict=True):

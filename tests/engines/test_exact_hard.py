@@ -115,7 +115,7 @@ def test_a_proper_log_student_t_prior_of_tau_is_not_called_improper_for_risk_dif
 def test_stored_programs_depend_on_all_code_that_model_files_import(monkeypatch):
     """A change of the code of likelihoods, or of the truncated normal, gives programs another key."""
     before = program_cache._package_hash.__wrapped__()
-    changed = {"cut_normal.py", "baselines.py", "pairs.py", "values.py"}
+    changed = {"cut_normal.py", "baselines.py", "relative_effects.py", "values.py"}
     real = type(program_cache.PACKAGE).read_bytes
     for name in changed:
         monkeypatch.setattr(

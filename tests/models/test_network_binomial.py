@@ -28,7 +28,8 @@ def test_two_treatments_are_the_pairwise_model():
     assert post.measure == "OR"
     assert post.relative("control", "drug").mean() == pytest.approx(-found.mean(), abs=1e-12)
     assert "mu[drug]" in str(post)
-    tree = post.to_datatree()
+    with pytest.warns(UserWarning, match="no log_likelihood"):
+        tree = post.to_datatree()
     assert {"posterior", "prior"} <= set(tree.children)
 
 
