@@ -7,7 +7,6 @@ import inspect
 import pickle
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
-from pathlib import Path
 
 import cloudpickle
 import numpy as np
@@ -18,7 +17,6 @@ import xarray as xr
 
 import bayesmeta as bm
 from bayesmeta import decisions, frequentist, priors
-from bayesmeta.corpus.results import CorpusResults
 from bayesmeta.effects import find_measure
 from bayesmeta.errors import ModelError
 from bayesmeta.marginals.draws import DrawsMarginal
@@ -205,7 +203,6 @@ def public_values() -> dict[str, object]:
         "pool": frequentist.pool(EFFECTS),
         "reporting_bias": bm.reporting_bias(EFFECTS, direction="less", ensemble=None),
         "bias_average": bm.bias_average(EFFECTS, ensemble="pp", direction="less"),
-        "run_many": CorpusResults(Path("results"), (Path("results/part-0000.csv"),), 3),
         "publication_ratio": frequentist.publication_ratio(EFFECTS, direction="less"),
         "copas": frequentist.copas(EFFECTS, direction="less"),
         "copas_estimate": frequentist.copas(EFFECTS, direction="less").at(1.0, 0.0),
@@ -231,9 +228,11 @@ def public_values() -> dict[str, object]:
 
 
 @pytest.fixture(scope="module")
-def values() -> dict[str, object]:
+def values(tmp_path_factory) -> dict[str, object]:
     """What every public function returns."""
-    return public_values()
+    corpus = pd.DataFrame({"meta": [1, 1], "study": ["a", "b"], "yi": [0.1, 0.4], "sei": [0.2, 0.3]})
+    folder = tmp_path_factory.mktemp("corpus")
+    return {**public_values(), "run_many": bm.run_many(corpus, by="meta", measure="GEN", model=None, out=folder)}
 
 
 def test_every_public_value_arrives_as_it_left(values):
